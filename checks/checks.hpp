@@ -1,0 +1,47 @@
+#pragma once
+
+// The checks that a service can name, and how they are made.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "checks/check.hpp"
+
+namespace shiftd {
+
+struct PortCheck {
+  std::string name;
+  int port = 0;  // 0: the port of the host's own address
+  Duration timeout{std::chrono::seconds(3)};
+  bool operator==(const PortCheck&) const = default;
+};
+
+struct HttpCheck {
+  std::string name;
+  std::string path = "/";
+  int port = 0;
+  std::string host_header;  // empty: the address
+  std::vector<std::pair<std::string, std::string>> headers;         // sent
+  std::vector<int> statuses{200};                                    // accepted
+  std::string body_pattern;                                          // ECMAScript, searched; empty: any body
+  std::vector<std::pair<std::string, std::string>> wanted_headers;  // name, pattern
+  Duration timeout{std::chrono::seconds(5)};
+  bool operator==(const HttpCheck&) const = default;
+};
+
+struct CommandCheck {
+  std::string name;
+  std::string run;  // on the host, over SSH; {{host}} and {{address}} are replaced
+  Duration timeout{std::chrono::seconds(30)};
+  bool operator==(const CommandCheck&) const = default;
+};
+
+using CheckSpec = std::variant<PortCheck, HttpCheck, CommandCheck>;
+
+// Fails with bad_input: a pattern that is no regular expression.
+Result<std::shared_ptr<Check>> make_check(Clock& clock, CheckSpec spec);
+
+}  // namespace shiftd

@@ -1,0 +1,78 @@
+#pragma once
+
+// The words in which the engine, the pool stores and the traffic views speak about one host in one pool.
+//
+// Setting is intent (what a pool store is asked for); MemberView is effect (what one load balancer really does). They
+// are different types because writing a weight is not traffic moving.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace shiftd {
+
+// conftool's three words. HAProxy knows ready (yes) and drain (no); what it calls maint is read as inactive and is
+// never written.
+enum class Pooled : std::uint8_t { yes, no, inactive };
+
+std::string_view to_string(Pooled pooled);
+
+struct Setting {
+  Pooled pooled = Pooled::inactive;
+  int weight = 0;
+
+  bool operator==(const Setting&) const = default;
+};
+
+// "yes, weight 100"
+std::string to_string(const Setting& setting);
+
+// One member as its pool store holds it at one moment.
+struct Observed {
+  Setting setting;
+  std::string bytes;     // exactly as stored; what is written back at the end
+  std::string revision;  // opaque; a write is based on one
+
+  bool operator==(const Observed&) const = default;
+};
+
+enum class Traffic : std::uint8_t {
+  flowing,      // new requests may be sent to it
+  draining,     // no new requests, but some are still there
+  none,         // no new requests, none left
+  cannot_tell,  // never to be taken for any of the others
+};
+
+enum class Health : std::uint8_t {
+  up,
+  down,
+  unchecked,  // this load balancer does not check: nothing is known, and nothing is to be waited for
+  unknown,    // it checks, and has not said yet
+};
+
+std::string_view to_string(Traffic traffic);
+std::string_view to_string(Health health);
+
+// What one load balancer does with one member now.
+struct MemberView {
+  Traffic traffic = Traffic::cannot_tell;
+  Health health = Health::unknown;
+  int weight = 0;       // effective, as the load balancer applies it
+  int connections = 0;  // requests or connections in flight, whatever the load balancer counts
+  std::string why;      // for cannot_tell: what it said or failed to say
+
+  bool operator==(const MemberView&) const = default;
+};
+
+// What the arithmetic of shares may assume of a pool. Declared by its adapter.
+struct Capabilities {
+  int weight_least = 1;             // the least weight that still gets traffic
+  int weight_most = 256;            // the most that can be written
+  bool weights_steer = true;        // false: only in or out works (static schedulers)
+  bool shares_requests = true;      // false: weights share connections or hashes, so the share of requests is only bounded
+  bool conditional_writes = false;  // true: compare-and-swap on the revision
+  bool survives_restart = false;    // false: a restart of the store forgets what was set
+  double depool_threshold = 0;      // the load balancer's own floor as a fraction of the pool; 0: it has none
+};
+
+}  // namespace shiftd

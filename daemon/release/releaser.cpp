@@ -1,0 +1,1 @@
+#include "daemon/release/releaser.hpp"

@@ -1,0 +1,53 @@
+#pragma once
+
+// How one host is brought to a release, and back.
+//
+// Layout on the host, below the service's base path:
+//   releases/<digest>/    one directory per release, complete or absent
+//   current -> releases/<digest>      swapped by rename, never unlinked
+//   previous -> releases/<digest>     what `current` was before the last swap
+//   .shiftd/              lock, jobs, uploads in progress
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/base/failure.hpp"
+#include "daemon/base/time.hpp"
+#include "daemon/engine/release.hpp"
+#include "daemon/io/task.hpp"
+
+namespace shiftd {
+
+// One host as the releaser needs it. Placeholders {{host}}, {{address}}, {{release}}, {{version}} and {{path}} in paths,
+// commands and URLs are replaced by the host's own, quoted for the shell where a shell reads them.
+struct HostPlace {
+  std::string name;
+  std::string address;  // where its checks and version proof are asked: "10.1.2.3:8080"
+};
+
+class Releaser {
+ public:
+  virtual ~Releaser() = default;
+
+  // The digest that `current` names on the host; empty when there is none yet. Changes nothing.
+  virtual Task<Result<std::string>> inspect(HostPlace host) = 0;
+
+  // While the host still serves: opens its connection, checks the disk, brings the code to releases/<digest> and proves
+  // its digest. May be repeated. Returns the digest that `current` names.
+  virtual Task<Result<std::string>> prepare(HostPlace host, Release release) = 0;
+
+  // Swaps `current` to `release` and restarts the service, as one detached job named by `job_id`. Repeating it with the
+  // same id never runs it twice.
+  // Fails with: refused (the restart failed: its output), unreachable / timed_out (unknown whether it ran).
+  virtual Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) = 0;
+
+  // The same swap back to releases/<digest>, which the plan froze for this host.
+  virtual Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) = 0;
+
+  // Asks the service itself which release answers, until it answers or the limit passes.
+  // Fails with: refused (another release answers: says which), timed_out, unreachable.
+  virtual Task<Result<void>> prove_running(HostPlace host, std::string digest) = 0;
+};
+
+}  // namespace shiftd

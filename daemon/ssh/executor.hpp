@@ -1,0 +1,68 @@
+#pragma once
+
+// How commands reach one host.
+//
+// One Executor per host; it keeps one connection, opens it when needed, and may be used by many tasks at once (each call
+// has a channel of its own). Everything waits on the one loop; nothing blocks it.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/failure.hpp"
+#include "daemon/base/time.hpp"
+#include "daemon/io/task.hpp"
+
+namespace shiftd {
+
+struct CommandResult {
+  int exit_status = 0;      // 128 + signal when a signal ended it
+  std::string out;          // bounded: at most `output_most` bytes of each, the rest is dropped and `truncated` is set
+  std::string err;
+  bool truncated = false;
+};
+
+inline constexpr std::size_t output_most = 256 * 1024;
+
+// A detached job on the host, named by the id of the effect that asked for it. It survives our connection and our
+// process; asking for the same id again re-attaches to it or returns its result, and never runs it twice.
+struct RemoteJob {
+  std::string id;       // [a-z0-9-]+, unique for all time: "<rollout>-<effect>"
+  std::string script;   // POSIX sh
+  std::string lock;     // jobs with the same lock never overlap on one host; a path on the host
+  std::string dir;      // where jobs keep their output and result files; a path on the host
+  Duration limit;       // the job's own process group is ended after this
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  // Connects and authenticates if that has not been done. What is kept open here makes later calls cheap.
+  // Fails with: unreachable, timed_out; unauthenticated (unknown or changed host key with the command that would accept
+  // it, or no key accepted).
+  virtual Task<Result<void>> open() = 0;
+
+  // Runs `command` with the host's sh and waits for its end. `input` is its standard input.
+  // Fails as open(), and with timed_out / unreachable when the connection is lost midway: it may have run.
+  virtual Task<Result<CommandResult>> run(std::string command, std::string input = {}) = 0;
+
+  // Copies a local file to the host. It appears under its name only when complete.
+  // Fails as run(); exhausted: the disk there is full; refused: no permission.
+  virtual Task<Result<void>> upload(std::string local_path, std::string remote_path) = 0;
+
+  // Starts the job, or joins it if it runs already, or returns the result it left behind.
+  // Fails with: refused (the lock is held by another job: says whose), unreachable / timed_out (the connection was lost:
+  // the job may go on; ask again with the same id), exhausted (the job's limit passed and it was ended).
+  virtual Task<Result<CommandResult>> job(RemoteJob job) = 0;
+
+  // Looks without starting anything: nothing, when no job of that id was ever started there.
+  virtual Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) = 0;
+
+  // Ends the connection. A later call opens a new one.
+  virtual void close() = 0;
+};
+
+}  // namespace shiftd

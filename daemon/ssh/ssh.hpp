@@ -1,0 +1,43 @@
+#pragma once
+
+// SSH to the hosts of a fleet with libssh2, non-blocking on the one loop.
+
+#include <memory>
+#include <string>
+
+#include "daemon/io/clock.hpp"
+#include "daemon/ssh/executor.hpp"
+
+namespace shiftd {
+
+struct SshOptions {
+  std::string user;
+  std::string key_file;      // private key without passphrase; empty: only the agent is asked
+  std::string agent_socket;  // SSH_AUTH_SOCK; empty: no agent
+  std::string known_hosts;   // path; a host that is not in it is refused
+  Duration connect_timeout{std::chrono::seconds(10)};  // to be connected and authenticated
+  Duration command_timeout{std::chrono::seconds(60)};  // for one run() or the silence of a transfer
+  Duration keepalive{std::chrono::seconds(15)};
+
+  bool operator==(const SshOptions&) const = default;
+};
+
+struct SshTarget {
+  std::string host;     // as people name it, for messages
+  std::string address;  // name or IP
+  int port = 22;
+
+  bool operator==(const SshTarget&) const = default;
+};
+
+// All hosts of a fleet share one: it bounds unauthenticated connections to eight per address, and spreads retries.
+class SshConnector {
+ public:
+  virtual ~SshConnector() = default;
+  // The executor lives as long as the connector at most.
+  virtual std::unique_ptr<Executor> to(SshTarget target) = 0;
+};
+
+std::unique_ptr<SshConnector> make_ssh_connector(Clock& clock, SshOptions options);
+
+}  // namespace shiftd

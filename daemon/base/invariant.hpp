@@ -18,7 +18,8 @@ class BrokenInvariant : public std::logic_error {
 
 }  // namespace shiftd
 
-#define INVARIANT(condition, what)                                                                    \
-  do {                                                                                                \
-    if (!(condition)) [[unlikely]] ::shiftd::broken_invariant(#condition, (what), __FILE__, __LINE__); \
+#define INVARIANT(condition, what)                                        \
+  do {                                                                    \
+    if (!(condition)) [[unlikely]]                                        \
+      ::shiftd::broken_invariant(#condition, (what), __FILE__, __LINE__); \
   } while (false)

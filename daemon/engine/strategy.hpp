@@ -47,22 +47,23 @@ struct Strategy {
   std::vector<StageSpec> stages;  // shares rise; the last is 100%
   HostQuota batch{1, {}};
   HostQuota max_failed{0, BasisPoints{1'000}};  // 10% of the hosts, rounded down
-  BasisPoints floor{7'000};                     // of the serving capacity found at the start
+  std::optional<BasisPoints> floor;             // of the serving capacity found at the start; default: what max_load implies
   std::optional<double> max_load;               // any host's load relative to normal; default max(1.25, N/(N-1))
   double max_load_rollback = 2;
   bool allow_downtime = false;  // a fleet of one host may be taken out of traffic
   bool scale_pool = false;      // all weights may be raised by one factor, so that small shares can be expressed
   WhenBusy when_busy = WhenBusy::refuse;
 
-  Duration confirm_limit{std::chrono::seconds(10)};   // until every view shows a written change
+  Duration confirm_limit{std::chrono::seconds(10)};  // until every view shows a written change
   Duration drain_limit{std::chrono::minutes(5)};
   DrainDeadline on_drain_limit = DrainDeadline::give_back;
-  Duration drain_grace{0};                            // kept empty for this long before it is touched
+  Duration rollback_drain_limit{std::chrono::seconds(5)};  // for hosts of a condemned release; then it is taken away under them
+  Duration drain_grace{0};                                 // kept empty for this long before it is touched
   Duration upgrade_limit{std::chrono::minutes(10)};
   Duration verify_limit{std::chrono::minutes(2)};
-  Duration health_limit{std::chrono::minutes(1)};     // until the load balancers' own checks pass again
-  Duration blind_limit{std::chrono::minutes(2)};      // without front-end counters, before the canary is made small
-  int min_requests = 50;                              // canary requests before a stage may pass
+  Duration health_limit{std::chrono::minutes(1)};  // until the load balancers' own checks pass again
+  Duration blind_limit{std::chrono::minutes(2)};   // without front-end counters, before the canary is made small
+  int min_requests = 50;                           // canary requests before a stage may pass
 
   bool operator==(const Strategy&) const = default;
 };

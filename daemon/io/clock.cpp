@@ -13,9 +13,7 @@ class SystemClock final : public Clock {
  public:
   Steady steady() const override { return std::chrono::floor<Duration>(std::chrono::steady_clock::now()); }
 
-  Instant wall() const override {
-    return Instant(std::chrono::floor<Duration>(std::chrono::system_clock::now().time_since_epoch()));
-  }
+  Instant wall() const override { return Instant(std::chrono::floor<Duration>(std::chrono::system_clock::now().time_since_epoch())); }
 
   Task<> sleep_until(Steady when) override {
     asio::steady_timer timer(co_await asio::this_coro::executor, when);

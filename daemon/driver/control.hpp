@@ -1,0 +1,122 @@
+#pragma once
+
+// What people may ask of the daemon: all that the HTTP API and the metrics are made from.
+//
+// Called on the control thread; calls may overlap. Whatever is answered has been committed to the journal before.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/engine/decide.hpp"
+#include "daemon/engine/plan.hpp"
+#include "daemon/engine/rollout.hpp"
+#include "daemon/io/task.hpp"
+
+namespace shiftd {
+
+struct StartRequest {
+  std::string service;
+  Release release;
+  std::vector<std::string> limit;  // only these hosts; empty: the whole fleet
+  std::string by;                  // who asks
+  std::string reason;
+};
+
+struct CommandRequest {
+  Verb verb = Verb::pause;
+  std::string host;  // for release_hold and take
+  std::string by;
+  std::string reason;
+};
+
+struct RolloutBrief {
+  std::string rollout;
+  std::string service;
+  std::string version;
+  std::string phase;    // engine/rollout.hpp's words
+  std::string outcome;  // "none" until it has ended
+  std::string reason;
+  Instant created;
+  Instant changed;
+};
+
+// What the front end counted for one host since the rollout began.
+struct HostLive {
+  std::uint64_t requests = 0;
+  std::uint64_t failures = 0;
+};
+
+// What is measured meanwhile, and not part of the record.
+struct Live {
+  std::vector<HostLive> hosts;  // as in the plan
+  double served_share = 0;      // of the canary, over the last ticks; 0 without traffic
+  std::uint64_t canary_requests = 0;
+  std::uint64_t canary_failures = 0;
+  std::uint64_t baseline_requests = 0;
+  std::uint64_t baseline_failures = 0;
+  double e_value = 0;
+  std::string evidence;  // the verdict's line
+};
+
+struct RolloutStatus {
+  Rollout rollout;
+  Live live;  // empty for a rollout that has ended before this daemon started
+};
+
+// Records as the journal keeps them, from number `from` on.
+struct FeedPart {
+  std::uint64_t from = 0;
+  std::vector<std::string> records;
+  bool ended = false;  // the last of them ends the rollout
+};
+
+struct DaemonStats {
+  std::uint64_t started = 0;  // rollouts since the daemon began, recovered ones included
+  std::uint64_t succeeded = 0;
+  std::uint64_t rolled_back = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t aborted = 0;
+  std::uint64_t running = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t quarantined = 0;
+  std::uint64_t records = 0;  // appended by this daemon
+  std::uint64_t commits = 0;
+  std::uint64_t effects = 0;
+};
+
+class Control {
+ public:
+  virtual ~Control() = default;
+
+  [[nodiscard]] virtual std::vector<std::string> services() const = 0;
+
+  // Looks at the fleet and plans; changes nothing anywhere.
+  // Fails with: not_found (no such service), bad_input (what was asked cannot be done: says the sum), unreachable ...
+  virtual Task<Result<Plan>> plan(StartRequest request) = 0;
+
+  // Returns the new rollout's id once it is in the journal.
+  // Fails with: as plan(); conflict: another rollout holds the service's hosts or pools (says which).
+  virtual Task<Result<std::string>> start(StartRequest request) = 0;
+
+  // Fails with: not_found, conflict (not in this phase: says why); unavailable: the journal cannot be written.
+  virtual Task<Result<void>> command(std::string rollout, CommandRequest request) = 0;
+
+  // The newest first, at most `most`.
+  virtual Task<Result<std::vector<RolloutBrief>>> list(std::size_t most) = 0;
+  virtual Task<Result<RolloutStatus>> show(std::string rollout) = 0;
+
+  // Waits until there is a record from `from` on, or for `at_most`: then `records` is empty.
+  // Fails with not_found. Cancelled: leaves nothing behind.
+  virtual Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) = 0;
+
+  [[nodiscard]] virtual DaemonStats stats() const = 0;
+  // Rollouts that this daemon drives now, for the gauges of the metrics.
+  [[nodiscard]] virtual std::vector<RolloutStatus> running() const = 0;
+
+  // Whether it can do its work. Fails with unavailable, saying why not: the journal cannot be written ...
+  [[nodiscard]] virtual Result<void> ready() const = 0;
+};
+
+}  // namespace shiftd

@@ -1,0 +1,252 @@
+#include <algorithm>
+
+#include "daemon/base/invariant.hpp"
+#include "daemon/engine/record.hpp"
+
+namespace shiftd {
+namespace {
+
+// What one host adds to the flows of its pools is taken out before a change and put back after it, so that the sums stay
+// right whatever the change was.
+class Bookkeeper {
+ public:
+  Bookkeeper(Rollout& rollout, Instant at) : rollout_(rollout), at_(at) {}
+
+  void operator()(const Requested& fact) {
+    rollout_.request = fact.request;
+    rollout_.created = at_;
+  }
+
+  void operator()(const Planned& fact) {
+    rollout_.plan = fact.plan;
+    const auto& plan = rollout_.plan;
+    rollout_.hosts.assign(plan.hosts.size(), HostState{});
+    rollout_.members.clear();
+    for (const auto& member : plan.members) {
+      MemberState state;
+      state.wanted = member.original.setting;
+      state.original = state.known = member.original;
+      rollout_.members.push_back(std::move(state));
+    }
+    rollout_.flows.assign(plan.pools.size(), PoolFlow{});
+    for (HostIndex host = 0; host < rollout_.hosts.size(); ++host) {
+      rollout_.hosts[host].since = at_;
+      if (plan.hosts[host].role == Role::upgrade) ++count(HostPhase::pooled_old);
+      if (plan.hosts[host].role == Role::already_there && carries(host)) ++rollout_.already_serving;
+      put_back(host);
+    }
+    rollout_.phase = Phase::shifting;
+    rollout_.stage_since = at_;
+  }
+
+  void operator()(const HostMoved& fact) {
+    auto& host = rollout_.hosts.at(fact.host);
+    take_out(fact.host);
+    bool counted = rollout_.plan.hosts[fact.host].role == Role::upgrade;
+    if (counted) --count(host.phase);
+    if (is_moving(host.phase)) rollout_.moving.erase(fact.host);
+    if (host.phase == HostPhase::serving_new) rollout_.upgraded.erase(fact.host);
+    host.phase = fact.phase;
+    host.since = at_;
+    host.effect = fact.effect;
+    host.why = fact.why;
+    if (fact.effect != 0) rollout_.next_effect = std::max(rollout_.next_effect, fact.effect + 1);
+    if (fact.failed && !host.failed) {
+      host.failed = true;
+      ++rollout_.failed;
+    }
+    note_release(host);
+    if (counted) ++count(host.phase);
+    if (is_moving(host.phase)) rollout_.moving.insert(fact.host);
+    if (host.phase == HostPhase::serving_new) rollout_.upgraded.insert(fact.host);
+    if (host.phase == HostPhase::pooled_old || host.phase == HostPhase::ready) {
+      rollout_.next_start = std::min(rollout_.next_start, fact.host);
+      if (!host.prepared) rollout_.next_prepare = std::min(rollout_.next_prepare, fact.host);
+    }
+    put_back(fact.host);
+    advance_cursors();
+  }
+
+  void operator()(const HostHealth& fact) {
+    take_out(fact.host);
+    rollout_.hosts.at(fact.host).down = fact.down;
+    put_back(fact.host);
+  }
+
+  void operator()(const LateResult&) {}
+
+  void operator()(const MemberWanted& fact) {
+    auto& member = rollout_.members.at(fact.member);
+    auto host = rollout_.plan.members[fact.member].host;
+    take_out(host);
+    member.holder = Holder::ours;
+    member.wanted = fact.setting;
+    member.verbatim = fact.verbatim;
+    member.effect = fact.effect;
+    rollout_.next_effect = std::max(rollout_.next_effect, fact.effect + 1);
+    confirm(fact.member, false);
+    put_back(host);
+  }
+
+  void operator()(const MemberSet& fact) {
+    auto& member = rollout_.members.at(fact.member);
+    member.known = fact.observed;
+    if (member.effect == fact.effect) member.effect = 0;
+  }
+
+  void operator()(const MemberConfirmed& fact) { confirm(fact.member, true); }
+
+  void operator()(const MemberTaken& fact) {
+    auto host = rollout_.plan.members.at(fact.member).host;
+    auto& member = rollout_.members.at(fact.member);
+    take_out(host);
+    member.holder = Holder::theirs;
+    member.known = fact.observed;
+    member.effect = 0;
+    confirm(fact.member, true);
+    put_back(host);
+  }
+
+  void operator()(const MemberReturned& fact) {
+    auto host = rollout_.plan.members.at(fact.member).host;
+    auto& member = rollout_.members.at(fact.member);
+    take_out(host);
+    member.holder = Holder::ours;
+    member.wanted = member.known.setting;
+    if (fact.adopted) member.original = member.known;
+    member.verbatim = member.known == member.original;
+    put_back(host);
+  }
+
+  void operator()(const SourceLost& fact) {
+    if (fact.source == "front end" && !rollout_.lost.contains(fact.source)) rollout_.blind_since = at_;
+    rollout_.lost[fact.source] = fact.why;
+  }
+  void operator()(const SourceBack& fact) { rollout_.lost.erase(fact.source); }
+
+  void operator()(const StageBegun& fact) {
+    rollout_.stage = fact.stage;
+    rollout_.phase = Phase::shifting;
+    rollout_.stage_since = at_;
+  }
+  void operator()(const StageBaking& fact) {
+    rollout_.phase = Phase::baking;
+    rollout_.bake_until = fact.until;
+  }
+  void operator()(const StagePassed&) {}
+  void operator()(const GateReached&) { rollout_.phase = Phase::gated; }
+  void operator()(const GatePassed&) {}
+
+  void operator()(const Held& fact) { rollout_.held = fact.why; }
+  void operator()(const Shrunk& fact) { rollout_.shrunk = fact.on; }
+  void operator()(const Finishing&) { rollout_.phase = Phase::finishing; }
+  void operator()(const Paused& fact) {
+    rollout_.paused = true;
+    rollout_.reason = fact.reason;
+  }
+  void operator()(const Resumed&) {
+    rollout_.paused = false;
+    rollout_.reason.clear();
+  }
+
+  void operator()(const RollingBack& fact) {
+    rollout_.phase = Phase::rolling_back;
+    rollout_.reason = fact.reason;
+    rollout_.condemned = fact.condemned;
+    rollout_.paused = false;
+    rollout_.shrunk = false;
+    rollout_.held.clear();
+  }
+  void operator()(const Aborting& fact) {
+    rollout_.phase = Phase::aborting;
+    rollout_.reason = fact.reason;
+    rollout_.paused = false;
+    rollout_.held.clear();
+  }
+  void operator()(const ClockJumped&) {}
+  void operator()(const Quarantined& fact) {
+    rollout_.phase = Phase::quarantined;
+    rollout_.reason = fact.why;
+  }
+  void operator()(const Ended& fact) {
+    rollout_.phase = Phase::ended;
+    rollout_.outcome = fact.outcome;
+    rollout_.reason = fact.reason;
+    rollout_.held.clear();
+  }
+
+ private:
+  std::uint32_t& count(HostPhase phase) { return rollout_.count[static_cast<std::size_t>(phase)]; }
+
+  void note_release(HostState& host) {
+    switch (host.phase) {
+      case HostPhase::ready: host.prepared = true; break;
+      case HostPhase::upgrading: host.swapped = true; break;
+      case HostPhase::serving_new: host.joined = at_; break;
+      // Reached from a proven revert, or without ever having been swapped.
+      case HostPhase::rejoining: host.swapped = false; break;
+      default: break;
+    }
+  }
+
+  [[nodiscard]] bool carries(HostIndex host) const {
+    const auto& planned = rollout_.plan.hosts[host];
+    for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) {
+      if (rollout_.plan.members[member].serving()) return true;
+    }
+    return false;
+  }
+
+  void add(HostIndex index, int sign) {
+    const auto& host = rollout_.hosts[index];
+    if (!in_traffic(host.phase) || host.down) return;
+    const auto& planned = rollout_.plan.hosts[index];
+    for (auto index_of = planned.first_member; index_of < planned.first_member + planned.members; ++index_of) {
+      const auto& member = rollout_.members[index_of];
+      const auto& setting = member.holder == Holder::theirs ? member.known.setting : member.wanted;
+      if (setting.pooled != Pooled::yes) continue;
+      auto& flow = rollout_.flows[rollout_.plan.members[index_of].pool];
+      flow.flow += sign * setting.weight;
+      flow.capacity += sign * rollout_.plan.members[index_of].original.setting.weight;
+    }
+  }
+  void take_out(HostIndex host) { add(host, -1); }
+  void put_back(HostIndex host) { add(host, +1); }
+
+  void confirm(MemberIndex index, bool confirmed) {
+    auto& member = rollout_.members[index];
+    if (member.confirmed == confirmed) return;
+    member.confirmed = confirmed;
+    auto& host = rollout_.hosts[rollout_.plan.members[index].host];
+    if (!confirmed && host.unconfirmed++ == 0) ++rollout_.unconfirmed;
+    if (confirmed && --host.unconfirmed == 0) --rollout_.unconfirmed;
+  }
+
+  void advance_cursors() {
+    auto end = static_cast<HostIndex>(rollout_.hosts.size());
+    auto waits = [&](HostIndex host) {
+      auto phase = rollout_.hosts[host].phase;
+      return rollout_.plan.hosts[host].role == Role::upgrade &&
+             (phase == HostPhase::pooled_old || phase == HostPhase::preparing || phase == HostPhase::ready);
+    };
+    while (rollout_.next_start < end && !waits(rollout_.next_start)) ++rollout_.next_start;
+    auto unprepared = [&](HostIndex host) {
+      return rollout_.plan.hosts[host].role == Role::upgrade && rollout_.hosts[host].phase == HostPhase::pooled_old &&
+             !rollout_.hosts[host].prepared;
+    };
+    while (rollout_.next_prepare < end && !unprepared(rollout_.next_prepare)) ++rollout_.next_prepare;
+  }
+
+  Rollout& rollout_;
+  Instant at_;
+};
+
+}  // namespace
+
+void apply(Rollout& rollout, const Record& record) {
+  std::visit(Bookkeeper(rollout, record.at), record.fact);
+  rollout.now = std::max(rollout.now, record.at);
+  ++rollout.records;
+}
+
+}  // namespace shiftd

@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <vector>
+
+#include "daemon/engine/deciding.hpp"
+
+namespace shiftd {
+
+bool serves(const MemberState& member) { return member.original.setting.pooled == Pooled::yes && member.original.setting.weight > 0; }
+
+bool serves(const Rollout& rollout, HostIndex host) {
+  bool any = false;
+  each_member(rollout, host, [&](MemberIndex member) { any = any || serves(rollout.members[member]); });
+  return any;
+}
+
+std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
+  if (rollout.hosts[host].down) return {};  // carries nothing, and may always be removed
+  std::string forbidden;
+  each_member(rollout, host, [&](MemberIndex index) {
+    const auto& member = rollout.members[index];
+    if (!forbidden.empty() || member.wanted.pooled != Pooled::yes || member.wanted.weight == 0) return;
+    auto pool_index = rollout.plan.members[index].pool;
+    const auto& pool = rollout.plan.pools[pool_index];
+    const auto& flow = rollout.flows[pool_index];
+    auto least_flow = rolling_back ? pool.least_flow_rollback : pool.least_flow;
+    auto flow_left = flow.flow - member.wanted.weight;
+    auto capacity_left = flow.capacity - rollout.plan.members[index].original.setting.weight;
+    auto says = [&](std::int64_t left, std::int64_t least, const char* bound) {
+      forbidden = rollout.plan.hosts[host].name + " out would leave weight " + std::to_string(left) + " of " + std::to_string(pool.weight) +
+                  " in " + pool.name + ", " + bound + " is " + std::to_string(least);
+    };
+    if (flow_left < least_flow)
+      return says(flow_left, least_flow, rolling_back ? "the least under max_load_rollback" : "the least under max_load");
+    // A roll back from a failing release is bounded by load and by the load balancers' own thresholds, not by the
+    // service's wish for spare capacity.
+    auto floor = rolling_back && pool.capabilities.depool_threshold == 0 ? 0 : pool.floor;
+    if (capacity_left < floor) return says(capacity_left, floor, "the floor");
+  });
+  return forbidden;
+}
+
+std::string lost_sources(const Rollout& rollout) {
+  if (rollout.lost.empty()) return {};
+  const auto& [source, why] = *rollout.lost.begin();
+  return source + " cannot tell: " + why;
+}
+
+std::string why_not_start(const Rollout& rollout, HostIndex host) {
+  if (auto lost = lost_sources(rollout); !lost.empty()) return lost;
+  auto in_flight = rollout.in_flight();
+  if (in_flight >= rollout.plan.batch) return "the batch is full";
+  if (in_flight > 0 && rollout.failed + in_flight + 1 > rollout.plan.max_failed) return "max_failed allows no more hosts at a time";
+  return why_not_out(rollout, host, false);
+}
+
+std::string named_hosts(const Rollout& rollout) {
+  constexpr std::size_t names_most = 20;
+  std::string text;
+  std::size_t named = 0;
+  std::size_t unnamed = 0;
+  for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
+    const auto& state = rollout.hosts[host];
+    const char* what = nullptr;
+    if (state.phase == HostPhase::out) what = "is out of its pools";
+    if (state.phase == HostPhase::left) what = "was changed by someone else and left alone";
+    if (state.phase == HostPhase::straggler) what = "still serves its former release";
+    if (state.phase == HostPhase::restored && state.failed) what = "failed and is back on its former release";
+    if (what == nullptr) continue;
+    if (named++ >= names_most) {
+      ++unnamed;
+      continue;
+    }
+    if (!text.empty()) text += "; ";
+    text += rollout.plan.hosts[host].name + " " + what;
+    if (!state.why.empty()) text += " (" + state.why + ")";
+  }
+  if (unnamed > 0) text += "; and " + std::to_string(unnamed) + " more";
+  return text;
+}
+
+Shown shown_by(const std::vector<MemberView>& views) {
+  Shown shown;
+  if (views.empty()) {
+    shown.why = "no load balancer was asked";
+    return shown;
+  }
+  auto rank = [](Traffic traffic) {
+    return traffic == Traffic::cannot_tell ? 3 : traffic == Traffic::flowing ? 2 : traffic == Traffic::draining ? 1 : 0;
+  };
+  auto illness = [](Health health) { return health == Health::down ? 3 : health == Health::unknown ? 2 : health == Health::up ? 1 : 0; };
+  shown = {Traffic::none, true, Health::unchecked, 0, {}};
+  for (const auto& view : views) {
+    if (rank(view.traffic) > rank(shown.traffic)) shown.traffic = view.traffic;
+    if (illness(view.health) > illness(shown.health)) shown.health = view.health;
+    if (view.traffic == Traffic::cannot_tell) shown.why = view.why;
+    shown.flows_everywhere = shown.flows_everywhere && view.traffic == Traffic::flowing;
+    shown.weight = std::max(shown.weight, view.weight);
+  }
+  return shown;
+}
+
+}  // namespace shiftd

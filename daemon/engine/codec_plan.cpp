@@ -1,0 +1,257 @@
+// The plan and its parts in JSON, and the words of enumerations.
+
+#include <array>
+#include <cstdio>
+
+#include "daemon/engine/codec_fields.hpp"
+
+namespace shiftd {
+namespace {
+
+using nlohmann::json;
+
+template <class Enum, std::size_t Count>
+Enum enum_from(const std::string& word, const char* what) {
+  for (std::size_t value = 0; value < Count; ++value) {
+    if (word == to_string(static_cast<Enum>(value))) return static_cast<Enum>(value);
+  }
+  throw FieldError(std::string(what) + " '" + word.substr(0, 40) + "' is unknown");
+}
+
+json setting_to_json(const Setting& setting) { return {{"pooled", to_string(setting.pooled)}, {"weight", setting.weight}}; }
+
+Setting setting_from_json(const json& json_value) {
+  return {enum_from<Pooled, 3>(json_value.at("pooled"), "pooled"), json_value.at("weight").get<int>()};
+}
+
+json quota_to_json(const HostQuota& quota) {
+  if (quota.percent) return {{"basis_points", quota.percent->value}};
+  return {{"count", quota.count}};
+}
+
+HostQuota quota_from_json(const json& value) {
+  if (value.contains("basis_points")) return {0, BasisPoints{value.at("basis_points").get<int>()}};
+  return {value.at("count").get<int>(), {}};
+}
+
+json strategy_to_json(const Strategy& strategy) {
+  json value;
+  if (const auto* names = std::get_if<std::vector<std::string>>(&strategy.canary)) {
+    value["canary"] = *names;
+  } else {
+    value["canary"] = quota_to_json(std::get<HostQuota>(strategy.canary));
+  }
+  for (const auto& stage : strategy.stages) {
+    value["stages"].push_back(
+        {{"share_bp", stage.share.value}, {"bake_ms", stage.bake.count()}, {"gate", stage.gate == Gate::manual ? "manual" : "open"}});
+  }
+  value["batch"] = quota_to_json(strategy.batch);
+  value["max_failed"] = quota_to_json(strategy.max_failed);
+  if (strategy.floor) value["floor_bp"] = strategy.floor->value;
+  if (strategy.max_load) value["max_load"] = *strategy.max_load;
+  value["max_load_rollback"] = strategy.max_load_rollback;
+  value["allow_downtime"] = strategy.allow_downtime;
+  value["scale_pool"] = strategy.scale_pool;
+  value["when_busy"] = strategy.when_busy == WhenBusy::queue ? "queue" : "refuse";
+  value["confirm_limit_ms"] = strategy.confirm_limit.count();
+  value["drain_limit_ms"] = strategy.drain_limit.count();
+  value["on_drain_limit"] = strategy.on_drain_limit == DrainDeadline::go_on ? "go_on" : "give_back";
+  value["rollback_drain_limit_ms"] = strategy.rollback_drain_limit.count();
+  value["drain_grace_ms"] = strategy.drain_grace.count();
+  value["upgrade_limit_ms"] = strategy.upgrade_limit.count();
+  value["verify_limit_ms"] = strategy.verify_limit.count();
+  value["health_limit_ms"] = strategy.health_limit.count();
+  value["blind_limit_ms"] = strategy.blind_limit.count();
+  value["min_requests"] = strategy.min_requests;
+  return value;
+}
+
+void read_duration(const json& value, const char* name, Duration& duration) {
+  if (auto found = value.find(name); found != value.end()) duration = Duration(found->get<std::int64_t>());
+}
+
+Strategy strategy_from_json(const json& value) {
+  Strategy strategy;
+  const auto& canary = value.at("canary");
+  if (canary.is_array()) {
+    strategy.canary = canary.get<std::vector<std::string>>();
+  } else {
+    strategy.canary = quota_from_json(canary);
+  }
+  if (value.contains("stages")) {
+    for (const auto& stage : value.at("stages")) {
+      strategy.stages.push_back({BasisPoints{stage.at("share_bp").get<int>()}, Duration(stage.at("bake_ms").get<std::int64_t>()),
+                                 stage.at("gate") == "manual" ? Gate::manual : Gate::open});
+    }
+  }
+  strategy.batch = quota_from_json(value.at("batch"));
+  strategy.max_failed = quota_from_json(value.at("max_failed"));
+  if (value.contains("floor_bp")) strategy.floor = BasisPoints{value.at("floor_bp").get<int>()};
+  if (value.contains("max_load")) strategy.max_load = value.at("max_load").get<double>();
+  strategy.max_load_rollback = value.at("max_load_rollback").get<double>();
+  strategy.allow_downtime = value.at("allow_downtime").get<bool>();
+  strategy.scale_pool = value.at("scale_pool").get<bool>();
+  strategy.when_busy = value.at("when_busy") == "queue" ? WhenBusy::queue : WhenBusy::refuse;
+  strategy.on_drain_limit = value.at("on_drain_limit") == "go_on" ? DrainDeadline::go_on : DrainDeadline::give_back;
+  read_duration(value, "confirm_limit_ms", strategy.confirm_limit);
+  read_duration(value, "drain_limit_ms", strategy.drain_limit);
+  read_duration(value, "rollback_drain_limit_ms", strategy.rollback_drain_limit);
+  read_duration(value, "drain_grace_ms", strategy.drain_grace);
+  read_duration(value, "upgrade_limit_ms", strategy.upgrade_limit);
+  read_duration(value, "verify_limit_ms", strategy.verify_limit);
+  read_duration(value, "health_limit_ms", strategy.health_limit);
+  read_duration(value, "blind_limit_ms", strategy.blind_limit);
+  strategy.min_requests = value.at("min_requests").get<int>();
+  return strategy;
+}
+
+json capabilities_to_json(const Capabilities& capabilities) {
+  return {{"weight_least", capabilities.weight_least},
+          {"weight_most", capabilities.weight_most},
+          {"weights_steer", capabilities.weights_steer},
+          {"shares_requests", capabilities.shares_requests},
+          {"conditional_writes", capabilities.conditional_writes},
+          {"survives_restart", capabilities.survives_restart},
+          {"depool_threshold", capabilities.depool_threshold}};
+}
+
+Capabilities capabilities_from_json(const json& value) {
+  return {value.at("weight_least").get<int>(),       value.at("weight_most").get<int>(),         value.at("weights_steer").get<bool>(),
+          value.at("shares_requests").get<bool>(),   value.at("conditional_writes").get<bool>(), value.at("survives_restart").get<bool>(),
+          value.at("depool_threshold").get<double>()};
+}
+
+}  // namespace
+
+json request_to_json(const Request& request) {
+  return {{"rollout", request.rollout},
+          {"service", request.service},
+          {"release", {{"version", request.release.version}, {"digest", request.release.digest}, {"source", request.release.source}}},
+          {"limit", request.limit},
+          {"by", request.by},
+          {"reason", request.reason}};
+}
+
+Request request_from_json(const json& value) {
+  const auto& release = value.at("release");
+  return {value.at("rollout"), value.at("service"), {release.at("version"), release.at("digest"), release.at("source")},
+          value.at("limit"),   value.at("by"),      value.at("reason")};
+}
+
+json plan_to_json(const Plan& plan) {
+  json value;
+  value["request"] = request_to_json(plan.request);
+  value["strategy"] = strategy_to_json(plan.strategy);
+  for (const auto& pool : plan.pools) {
+    value["pools"].push_back({{"name", pool.name},
+                              {"capabilities", capabilities_to_json(pool.capabilities)},
+                              {"weight", pool.weight},
+                              {"floor", pool.floor},
+                              {"least_flow", pool.least_flow},
+                              {"least_flow_rollback", pool.least_flow_rollback}});
+  }
+  // The hosts hold their members, so that a person reads one host in one place.
+  for (const auto& host : plan.hosts) {
+    json members = json::array();
+    for (auto index = host.first_member; index < host.first_member + host.members; ++index) {
+      const auto& member = plan.members[index];
+      auto original = setting_to_json(member.original.setting);
+      original["bytes"] = member.original.bytes;
+      original["revision"] = member.original.revision;
+      members.push_back({{"pool", member.pool}, {"name", member.name}, {"original", std::move(original)}, {"restore", member.restore}});
+    }
+    value["hosts"].push_back({{"name", host.name},
+                              {"address", host.address},
+                              {"digest", host.digest},
+                              {"role", to_string(host.role)},
+                              {"members", std::move(members)}});
+  }
+  for (const auto& stage : plan.stages) {
+    value["stages"].push_back({{"asked_bp", stage.asked.value},
+                               {"achievable", stage.achievable},
+                               {"hosts", stage.hosts},
+                               {"factors", stage.factors},
+                               {"bake_ms", stage.bake.count()},
+                               {"gate", stage.gate == Gate::manual ? "manual" : "open"},
+                               {"judged", stage.judged}});
+  }
+  value["batch"] = plan.batch;
+  value["max_failed"] = plan.max_failed;
+  value["notes"] = plan.notes;
+  return value;
+}
+
+Plan plan_from_json(const json& value) {
+  static const json none = json::array();
+  auto list = [&](const char* name) -> const json& { return value.contains(name) ? value.at(name) : none; };
+  Plan plan;
+  plan.request = request_from_json(value.at("request"));
+  plan.strategy = strategy_from_json(value.at("strategy"));
+  for (const auto& pool : list("pools")) {
+    plan.pools.push_back({pool.at("name"), capabilities_from_json(pool.at("capabilities")), pool.at("weight").get<std::int64_t>(),
+                          pool.at("floor").get<std::int64_t>(), pool.at("least_flow").get<std::int64_t>(),
+                          pool.at("least_flow_rollback").get<std::int64_t>()});
+  }
+  for (const auto& host : list("hosts")) {
+    auto index = static_cast<HostIndex>(plan.hosts.size());
+    auto first = static_cast<MemberIndex>(plan.members.size());
+    for (const auto& member : host.at("members")) {
+      auto pool = member.at("pool").get<PoolIndex>();
+      if (pool >= plan.pools.size())
+        throw FieldError("host " + host.at("name").get<std::string>() + " names a pool that the plan does not have");
+      const auto& original = member.at("original");
+      plan.members.push_back({pool,
+                              index,
+                              member.at("name"),
+                              {setting_from_json(original), original.at("bytes"), original.at("revision")},
+                              member.at("restore")});
+    }
+    auto role = enum_from<Role, 3>(host.at("role"), "role");
+    plan.hosts.push_back(
+        {host.at("name"), host.at("address"), host.at("digest"), role, first, static_cast<std::uint32_t>(plan.members.size()) - first});
+  }
+  for (const auto& stage : list("stages")) {
+    auto factors = stage.at("factors").get<std::vector<double>>();
+    if (factors.size() != plan.pools.size()) throw FieldError("a stage needs one factor for each pool");
+    plan.stages.push_back({BasisPoints{stage.at("asked_bp").get<int>()}, stage.at("achievable").get<double>(),
+                           stage.at("hosts").get<std::uint32_t>(), std::move(factors), Duration(stage.at("bake_ms").get<std::int64_t>()),
+                           stage.at("gate") == "manual" ? Gate::manual : Gate::open, stage.at("judged").get<bool>()});
+  }
+  plan.batch = value.at("batch").get<std::uint32_t>();
+  plan.max_failed = value.at("max_failed").get<std::uint32_t>();
+  plan.notes = value.at("notes").get<std::vector<std::string>>();
+  return plan;
+}
+
+void FieldReader::phase(HostPhase& value) {
+  std::string word;
+  required("phase", word);
+  value = enum_from<HostPhase, host_phases>(word, "phase");
+}
+
+void FieldReader::outcome(Outcome& value) {
+  std::string word;
+  required("outcome", word);
+  value = enum_from<Outcome, 5>(word, "outcome");
+}
+
+void FieldReader::setting(Setting& value) {
+  std::string word;
+  required("pooled", word);
+  value.pooled = enum_from<Pooled, 3>(word, "pooled");
+  required("weight", value.weight);
+}
+
+// What a store or a person said may hold any bytes: control characters are escaped, and what is no UTF-8 is replaced, so
+// that the record can always be read back.
+void FieldWriter::quote(std::string_view value) {
+  bool plain = true;
+  for (unsigned char c : value) plain = plain && c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+  if (plain) {
+    text_.append("\"").append(value).append("\"");
+  } else {
+    text_ += json(std::string(value)).dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+}
+
+}  // namespace shiftd

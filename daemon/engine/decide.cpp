@@ -1,0 +1,149 @@
+#include "daemon/engine/decide.hpp"
+
+#include <algorithm>
+
+#include "daemon/base/invariant.hpp"
+#include "daemon/engine/deciding.hpp"
+
+namespace shiftd {
+
+void Deciding::operator()(const PlanMade& event) {
+  if (rollout_.phase != Phase::queued) return;
+  say(Planned{event.plan});
+  if (!event.plan.stages.empty()) say(StageBegun{0});
+}
+
+void Deciding::operator()(const PlanRefused& event) {
+  if (rollout_.phase == Phase::queued) end(Outcome::failed, event.why);
+}
+
+void Deciding::operator()(const TimeJumped& event) {
+  if (!rollout_.active()) return;
+  say(ClockJumped{event.by});
+  if (rollout_.phase == Phase::baking) say(StageBaking{rollout_.stage, now_ + rollout_.current_stage().bake});
+}
+
+void Deciding::operator()(const Tick&) {
+  if (!rollout_.active()) return;
+  for (auto host : rollout_.moving) check_deadline(host);
+  if (!records_.empty()) return;  // what follows is decided on what was said
+
+  const auto& strategy = rollout_.plan.strategy;
+  if (rollout_.rolling() && !rollout_.shrunk && rollout_.current_stage().lowered() && rollout_.lost.contains("front end") &&
+      now_ - rollout_.blind_since >= strategy.blind_limit) {
+    say(Shrunk{true});
+    return set_weights(rollout_.current_stage(), true);
+  }
+  if (rollout_.phase != Phase::baking || rollout_.paused) return;
+  if (now_ < rollout_.bake_until) return;
+  if (auto lost = lost_sources(rollout_); !lost.empty()) return hold(lost);
+  if (!rollout_.current_stage().judged) return pass_stage("its checks passed for " + to_string(rollout_.current_stage().bake));
+  // A judged stage passes by its verdict; until one comes, people should know what is missing.
+  if (now_ - rollout_.bake_until >= std::chrono::seconds(5)) hold("the bake is over, and the evidence is not enough to go on");
+}
+
+void Deciding::operator()(const Judged& event) {
+  if (!rollout_.rolling() || event.stage != rollout_.stage) return;
+  if (event.call == Judgement::roll_back) return roll_back("shiftd", event.evidence, true);
+  if (event.call != Judgement::promote || rollout_.phase != Phase::baking || rollout_.paused || !rollout_.current_stage().judged) return;
+  if (now_ < rollout_.bake_until || !lost_sources(rollout_).empty() || rollout_.unconfirmed > 0) return;
+  if (!rollout_.held.empty()) say(Held{});
+  pass_stage(event.evidence);
+}
+
+std::vector<Record> decide(const Rollout& rollout, const Event& event, Instant now) {
+  Deciding deciding(rollout, now);
+  std::visit(deciding, event);
+  return deciding.take();
+}
+
+std::vector<Record> proceed(const Rollout& rollout, Instant now) {
+  Deciding deciding(rollout, now);
+  deciding.proceed();
+  return deciding.take();
+}
+
+Decision take_in(Rollout& scratch, const Event& event, Instant now) {
+  // Every round moves a host or the rollout; what needs more rounds than this turns in a circle.
+  auto rounds_most = 1'000 + 16 * scratch.hosts.size();
+  now = std::max(now, scratch.now);
+  Decision decision;
+  auto take = [&](std::vector<Record> records) {
+    for (auto& record : records) {
+      apply(scratch, record);
+      decision.records.push_back(std::move(record));
+    }
+  };
+  take(decide(scratch, event, now));
+  for (std::size_t round = 0;; ++round) {
+    auto more = proceed(scratch, now);
+    if (more.empty()) break;
+    INVARIANT(round < rounds_most, "deciding on " + scratch.request.rollout + " does not come to an end");
+    take(std::move(more));
+  }
+  for (const auto& record : decision.records) {
+    for (auto& effect : effects_of(scratch, record)) decision.effects.push_back(std::move(effect));
+  }
+  return decision;
+}
+
+std::string_view to_string(Step step) {
+  switch (step) {
+    case Step::prepare: return "prepare";
+    case Step::upgrade: return "upgrade";
+    case Step::verify_new: return "verify_new";
+    case Step::revert: return "revert";
+    case Step::verify_old: return "verify_old";
+  }
+  return "?";
+}
+
+namespace {
+
+void add_step(const Rollout& rollout, HostIndex host, std::vector<Effect>& effects) {
+  const auto& state = rollout.hosts[host];
+  if (state.effect == 0) return;
+  auto step = [&] {
+    switch (state.phase) {
+      case HostPhase::preparing: return Step::prepare;
+      case HostPhase::upgrading: return Step::upgrade;
+      case HostPhase::verifying: return Step::verify_new;
+      case HostPhase::reverting: return Step::revert;
+      case HostPhase::reverifying: return Step::verify_old;
+      default: break;
+    }
+    broken_invariant("phase has a step",
+                     "host " + rollout.plan.hosts[host].name + " has an effect in phase " + std::string(to_string(state.phase)), __FILE__,
+                     __LINE__);
+  }();
+  effects.push_back({state.effect, HostStep{host, step}});
+}
+
+void add_write(const Rollout& rollout, MemberIndex member, std::vector<Effect>& effects) {
+  if (auto effect = rollout.members[member].effect; effect != 0) effects.push_back({effect, WriteMember{member}});
+}
+
+}  // namespace
+
+std::vector<Effect> effects_of(const Rollout& after, const Record& record) {
+  std::vector<Effect> effects;
+  if (const auto* moved = std::get_if<HostMoved>(&record.fact);
+      moved != nullptr && moved->effect != 0 && after.hosts[moved->host].effect == moved->effect) {
+    add_step(after, moved->host, effects);
+  }
+  if (const auto* wanted = std::get_if<MemberWanted>(&record.fact);
+      wanted != nullptr && after.members[wanted->member].effect == wanted->effect) {
+    add_write(after, wanted->member, effects);
+  }
+  return effects;
+}
+
+std::vector<Effect> outstanding(const Rollout& rollout) {
+  std::vector<Effect> effects;
+  if (!rollout.active()) return effects;
+  for (HostIndex host = 0; host < rollout.hosts.size(); ++host) add_step(rollout, host, effects);
+  for (MemberIndex member = 0; member < rollout.members.size(); ++member) add_write(rollout, member, effects);
+  return effects;
+}
+
+}  // namespace shiftd

@@ -1,0 +1,61 @@
+#pragma once
+
+// All judgement of the engine, as pure functions.
+//
+//   decide(rollout, event, now)   what has happened: records
+//   take_in(scratch, event, now)  decides, applies, and goes on until nothing further follows: records and effects
+//   outstanding(rollout)          the effects to repeat after a restart
+//
+// Effects are read off the state that the records lead to (effects_of), by the same function that recovery uses: what is
+// performed at first and what is performed again cannot differ.
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "daemon/base/failure.hpp"
+#include "daemon/engine/event.hpp"
+#include "daemon/engine/record.hpp"
+
+namespace shiftd {
+
+enum class Step : std::uint8_t { prepare, upgrade, verify_new, revert, verify_old };
+std::string_view to_string(Step step);
+
+// Absolute, and may be repeated: the performer looks before it repeats.
+struct HostStep {
+  HostIndex host = 0;
+  Step step = Step::prepare;
+  bool operator==(const HostStep&) const = default;
+};
+struct WriteMember {
+  MemberIndex member = 0;
+  bool operator==(const WriteMember&) const = default;
+};
+struct Effect {
+  EffectId id = 0;
+  std::variant<HostStep, WriteMember> what;
+  bool operator==(const Effect&) const = default;
+};
+
+struct Decision {
+  std::vector<Record> records;
+  std::vector<Effect> effects;
+};
+
+// What `event` means. Empty: nothing worth remembering.
+std::vector<Record> decide(const Rollout& rollout, const Event& event, Instant now);
+
+// What follows from the state itself: the next host may start, the stage is reached, the rollout has ended. Empty: nothing.
+std::vector<Record> proceed(const Rollout& rollout, Instant now);
+
+// Decides `event`, applies what was decided to `scratch`, and proceeds until nothing further follows.
+Decision take_in(Rollout& scratch, const Event& event, Instant now);
+
+// Whether the command makes sense now. Fails with conflict (not in this phase: says what would), not_found.
+Result<void> permits(const Rollout& rollout, const Command& command);
+
+std::vector<Effect> effects_of(const Rollout& after, const Record& record);
+std::vector<Effect> outstanding(const Rollout& rollout);
+
+}  // namespace shiftd

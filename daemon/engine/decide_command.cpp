@@ -1,0 +1,126 @@
+// What people say.
+
+#include <algorithm>
+
+#include "daemon/engine/deciding.hpp"
+
+namespace shiftd {
+
+std::string_view to_string(Verb verb) {
+  switch (verb) {
+    case Verb::pause: return "pause";
+    case Verb::resume: return "resume";
+    case Verb::promote: return "promote";
+    case Verb::roll_back: return "rollback";
+    case Verb::abort: return "abort";
+    case Verb::release_hold: return "release-hold";
+    case Verb::take: return "take";
+  }
+  return "?";
+}
+
+Result<void> permits(const Rollout& rollout, const Command& command) {
+  auto verb = std::string(to_string(command.verb));
+  auto refuse = [&](const std::string& why) -> Result<void> {
+    return Failure{Errc::conflict, "cannot " + verb + " " + rollout.request.rollout + ": " + why};
+  };
+  if (rollout.phase == Phase::ended) return refuse("it has ended: " + std::string(to_string(rollout.outcome)));
+  if (rollout.phase == Phase::quarantined && command.verb != Verb::abort) return refuse("it is quarantined; only abort ends it");
+  if (rollout.phase == Phase::queued && command.verb != Verb::abort) return refuse("it waits for another rollout; only abort ends it");
+  switch (command.verb) {
+    case Verb::pause:
+      if (rollout.paused) return refuse("it is paused already");
+      if (!rollout.rolling()) return refuse("it is " + std::string(to_string(rollout.phase)));
+      return {};
+    case Verb::resume:
+      if (!rollout.paused) return refuse("it is not paused");
+      return {};
+    case Verb::promote:
+      if (rollout.phase != Phase::gated) return refuse("it does not wait at a gate");
+      return {};
+    case Verb::roll_back:
+      if (rollout.phase == Phase::rolling_back) return refuse("it is rolling back already");
+      return {};
+    case Verb::abort:
+      if (rollout.phase == Phase::aborting) return refuse("it is being aborted already");
+      if (rollout.phase == Phase::rolling_back) return refuse("it is rolling back, and ends by itself");
+      return {};
+    case Verb::release_hold:
+    case Verb::take: {
+      if (command.host >= rollout.hosts.size()) return Failure{Errc::not_found, "no such host in " + rollout.request.rollout};
+      bool theirs = false;
+      each_member(rollout, command.host, [&](MemberIndex member) { theirs = theirs || rollout.members[member].holder == Holder::theirs; });
+      if (!theirs) return refuse(rollout.plan.hosts[command.host].name + " is not held by anybody else");
+      return {};
+    }
+  }
+  return refuse("unknown command");
+}
+
+void Deciding::operator()(const Command& event) {
+  if (!permits(rollout_, event)) return;
+  switch (event.verb) {
+    case Verb::pause: return say(Paused{event.by, event.reason});
+    case Verb::resume:
+      say(Resumed{event.by});
+      // A bake that was interrupted begins again: nobody watched with intent meanwhile.
+      if (rollout_.phase == Phase::baking) say(StageBaking{rollout_.stage, now_ + rollout_.current_stage().bake});
+      return;
+    case Verb::promote:
+      say(GatePassed{rollout_.stage, event.by, event.reason});
+      if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1);
+      return say(Finishing{});
+    case Verb::roll_back: return roll_back(event.by, event.reason.empty() ? "asked for by " + event.by : event.reason, false);
+    case Verb::abort: {
+      auto reason = event.reason.empty() ? "asked for by " + event.by : event.reason;
+      if (rollout_.phase == Phase::queued || rollout_.phase == Phase::quarantined) {
+        auto named = named_hosts(rollout_);
+        bool untouched = rollout_.phase == Phase::queued;
+        return end(untouched ? Outcome::aborted : Outcome::failed,
+                   untouched ? reason : reason + "; quarantined: " + rollout_.reason + (named.empty() ? "" : "; " + named));
+      }
+      say(Aborting{event.by, reason});
+      for (auto host : rollout_.moving) {
+        auto phase = state(host).phase;
+        if (phase == HostPhase::preparing) move(host, HostPhase::pooled_old);
+        if (phase == HostPhase::depooling || phase == HostPhase::draining) give_back(host);
+      }
+      for (auto host : rollout_.upgraded) {
+        each_member(rollout_, host, [&](MemberIndex member) {
+          const auto& held = rollout_.members[member];
+          if (held.holder == Holder::ours && !held.verbatim && held.wanted.pooled == Pooled::yes) want_original(member);
+        });
+      }
+      return;
+    }
+    case Verb::release_hold:
+    case Verb::take: break;
+  }
+
+  auto host = event.host;
+  bool adopted = event.verb == Verb::release_hold;
+  each_member(rollout_, host, [&](MemberIndex member) {
+    if (rollout_.members[member].holder == Holder::theirs) say(MemberReturned{member, adopted, event.by, event.reason});
+  });
+  if (planned(host).role != Role::upgrade || state(host).phase != HostPhase::left) return;
+  bool back = rollout_.phase == Phase::rolling_back;
+  if (state(host).swapped) {
+    // Which release answers there is not known for sure: it goes the whole way again.
+    each_member(rollout_, host, [&](MemberIndex index) {
+      const auto& member = rollout_.members[index];
+      if (member.known.setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(member.known.setting.weight, 1)});
+    });
+    return move(host, back ? HostPhase::withdrawing : HostPhase::depooling, "returned by " + event.by);
+  }
+  if (adopted) {
+    auto waits = state(host).prepared ? HostPhase::ready : HostPhase::pooled_old;
+    return move(host, back || state(host).failed ? HostPhase::restored : waits, "returned by " + event.by);
+  }
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    if (member.known.bytes != member.original.bytes) want_original(index);
+  });
+  move(host, HostPhase::rejoining, "taken by " + event.by);
+}
+
+}  // namespace shiftd

@@ -1,0 +1,111 @@
+#pragma once
+
+// Private to the engine: what one decision is made with. Each subject of judgement has a file of its own
+// (decide_host.cpp, decide_member.cpp, decide_command.cpp, proceed.cpp); they share these few moves.
+
+#include <string>
+#include <vector>
+
+#include "daemon/engine/decide.hpp"
+
+namespace shiftd {
+
+class Deciding {
+ public:
+  Deciding(const Rollout& rollout, Instant now) : rollout_(rollout), now_(now), next_effect_(rollout.next_effect) {}
+
+  void operator()(const PlanMade& event);
+  void operator()(const PlanRefused& event);
+  void operator()(const Tick&);
+  void operator()(const TimeJumped& event);
+  void operator()(const StepDone& event);
+  void operator()(const StepFailed& event);
+  void operator()(const CheckFailed& event);
+  void operator()(const HostSeen& event);
+  void operator()(const MemberWritten& event);
+  void operator()(const MemberChanged& event);
+  void operator()(const StoreForgot& event);
+  void operator()(const SourceSilent& event);
+  void operator()(const SourceAnswers& event);
+  void operator()(const Judged& event);
+  void operator()(const Command& event);
+
+  void proceed();
+
+  [[nodiscard]] std::vector<Record> take() { return std::move(records_); }
+
+ private:
+  template <class F>
+  void say(F fact) {
+    records_.push_back(Record{now_, Fact(std::move(fact))});
+  }
+
+  // Moves of one host (decide_host.cpp).
+  void move(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false);
+  void depool(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false);
+  void join(HostIndex host);
+  void give_back(HostIndex host, std::string why = {}, bool failed = false);
+  void fail(HostIndex host, const std::string& why);
+  void check_deadline(HostIndex host);
+  void seen_leaving(HostIndex host, const std::vector<Shown>& shown);
+  void seen_entering(HostIndex host, const std::vector<Shown>& shown);
+  void confirm_shown(HostIndex host, const std::vector<Shown>& shown);
+
+  // Moves of members (decide_member.cpp).
+  void want(MemberIndex member, Setting setting);
+  void want_original(MemberIndex member);
+  void taken(MemberIndex member, const Observed& observed, const std::string& how);
+  void reassert(MemberIndex member);
+  void set_weights(const PlannedStage& stage, bool least);
+
+  // Moves of the rollout (proceed.cpp).
+  void roll_back(std::string by, std::string reason, bool condemned);
+  void pause_ourselves(std::string reason);
+  void begin_stage(StageIndex stage);
+  void pass_stage(const std::string& evidence);
+  void hold(const std::string& why);
+  void proceed_shifting();
+  void proceed_watching();
+  void proceed_finishing();
+  void proceed_rolling_back();
+  void proceed_aborting();
+  void prepare_ahead();
+  bool withdraw_next();
+  bool too_many_failed();
+  void end(Outcome outcome, std::string reason);
+
+  [[nodiscard]] const PlannedHost& planned(HostIndex host) const { return rollout_.plan.hosts[host]; }
+  [[nodiscard]] const HostState& state(HostIndex host) const { return rollout_.hosts[host]; }
+  [[nodiscard]] Duration waited(HostIndex host) const { return now_ - state(host).since; }
+  [[nodiscard]] bool current(HostIndex host, EffectId effect) const {
+    return host < rollout_.hosts.size() && effect != 0 && state(host).effect == effect;
+  }
+
+  const Rollout& rollout_;
+  Instant now_;
+  EffectId next_effect_;
+  std::vector<Record> records_;
+};
+
+// Questions about the state (capacity.cpp).
+
+// Whether the member takes traffic by right: found in its pool, or left there by a person who returned it.
+bool serves(const MemberState& member);
+bool serves(const Rollout& rollout, HostIndex host);
+// Whether the host may leave its pools without undercutting the floor or overloading another: empty, or the sum that
+// forbids it.
+std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);
+// Whether one more host may be started now: empty, or why not.
+std::string why_not_start(const Rollout& rollout, HostIndex host);
+// "lb1/app cannot tell: no answer within 2s"; empty: every source answers.
+std::string lost_sources(const Rollout& rollout);
+// The hosts that need a person, and why, as a sentence; empty: none.
+std::string named_hosts(const Rollout& rollout);
+
+template <class F>
+void each_member(const Rollout& rollout, HostIndex host, F&& do_with) {
+  const auto& planned = rollout.plan.hosts[host];
+  for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) do_with(member);
+}
+
+}  // namespace shiftd

@@ -1,0 +1,111 @@
+#pragma once
+
+// What the world can say to a rollout.
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "daemon/engine/rollout.hpp"
+
+namespace shiftd {
+
+// What the required load balancers show of one member, taken together.
+struct Shown {
+  Traffic traffic = Traffic::cannot_tell;  // the worst for somebody who wants it out: flowing anywhere is flowing
+  bool flows_everywhere = false;
+  Health health = Health::unknown;  // the worst
+  int weight = 0;                   // the greatest
+  std::string why;                  // what cannot tell, and why
+
+  bool operator==(const Shown&) const = default;
+};
+Shown shown_by(const std::vector<MemberView>& views);
+
+// The fleet was found and a plan made, or the reason why not.
+struct PlanMade {
+  Plan plan;
+};
+struct PlanRefused {
+  std::string why;
+};
+// Time has passed. Sent about once a second.
+struct Tick {};
+// The wall clock jumped; rollout time did not follow.
+struct TimeJumped {
+  Duration by{0};
+};
+
+// A step of a host (prepare, upgrade, verify, revert) has ended well. `members` is what their load balancers show at
+// that moment, when the driver knows: one for each of the host's members.
+struct StepDone {
+  HostIndex host = 0;
+  EffectId effect = 0;
+  std::vector<Shown> members;
+};
+struct StepFailed {
+  HostIndex host = 0;
+  EffectId effect = 0;
+  std::string why;
+};
+// A check of a host that serves the release fails, though every attempt was made.
+struct CheckFailed {
+  HostIndex host = 0;
+  std::string why;
+};
+
+// What the required views show of the host's members now, one for each.
+struct HostSeen {
+  HostIndex host = 0;
+  std::vector<Shown> members;
+};
+struct MemberWritten {
+  MemberIndex member = 0;
+  EffectId effect = 0;
+  Observed observed;
+};
+// The member is not as we last knew it. `effect`: the write that found it so and did not write; 0: the watch found it.
+struct MemberChanged {
+  MemberIndex member = 0;
+  EffectId effect = 0;
+  Observed observed;
+};
+// A pool store lost its memory (a restart, a reload); what it holds now.
+struct StoreForgot {
+  PoolIndex pool = 0;
+  std::vector<std::pair<MemberIndex, Observed>> members;
+};
+
+// A pool store, a view or the front end ("front end") does not answer, or answers again.
+struct SourceSilent {
+  std::string source;
+  std::string why;
+};
+struct SourceAnswers {
+  std::string source;
+};
+
+// The canary analysis spoke. Its call counts only for the stage that it watched.
+enum class Judgement : std::uint8_t { keep_watching, promote, roll_back };
+struct Judged {
+  StageIndex stage = 0;
+  Judgement call = Judgement::keep_watching;
+  std::string evidence;
+};
+
+enum class Verb : std::uint8_t { pause, resume, promote, roll_back, abort, release_hold, take };
+std::string_view to_string(Verb verb);
+
+// A person's word. `host` is for release_hold and take.
+struct Command {
+  Verb verb = Verb::pause;
+  HostIndex host = 0;
+  std::string by;
+  std::string reason;
+};
+
+using Event = std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten,
+                           MemberChanged, StoreForgot, SourceSilent, SourceAnswers, Judged, Command>;
+
+}  // namespace shiftd

@@ -1,0 +1,177 @@
+// What follows from the state itself. Each call says a little; take_in() applies it and asks again, until nothing follows.
+
+#include <algorithm>
+
+#include "daemon/engine/deciding.hpp"
+
+namespace shiftd {
+namespace {
+
+// How many hosts may be prepared ahead of their turn: enough that a batch never waits for a connection.
+std::uint32_t prepare_ahead_most(const Rollout& rollout) { return std::max<std::uint32_t>(10, 2 * rollout.plan.batch); }
+
+// How many serving hosts are looked at for one that may be withdrawn: with unequal weights a later one may fit.
+constexpr int withdraw_looks = 64;
+
+}  // namespace
+
+void Deciding::roll_back(std::string by, std::string reason, bool condemned) {
+  say(RollingBack{std::move(by), std::move(reason), condemned});
+  for (auto host : rollout_.moving) {
+    switch (state(host).phase) {
+      case HostPhase::preparing: move(host, HostPhase::pooled_old); break;
+      case HostPhase::depooling:
+      case HostPhase::draining: give_back(host); break;
+      case HostPhase::verifying:
+      case HostPhase::awaiting_health: move(host, HostPhase::reverting); break;
+      case HostPhase::joining: depool(host, HostPhase::withdrawing); break;
+      default: break;  // a swap under way is awaited; what goes back already goes on
+    }
+  }
+}
+
+void Deciding::pause_ourselves(std::string reason) {
+  if (rollout_.rolling() && !rollout_.paused) say(Paused{"shiftd", std::move(reason)});
+}
+
+void Deciding::begin_stage(StageIndex stage) {
+  say(StageBegun{stage});
+  set_weights(rollout_.plan.stages[stage], false);
+}
+
+void Deciding::pass_stage(const std::string& evidence) {
+  say(StagePassed{rollout_.stage, evidence});
+  if (rollout_.current_stage().gate == Gate::manual) return say(GateReached{rollout_.stage});
+  if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1);
+  say(Finishing{});
+}
+
+void Deciding::hold(const std::string& why) {
+  if (rollout_.held != why) say(Held{why});
+}
+
+void Deciding::end(Outcome outcome, std::string reason) { say(Ended{outcome, std::move(reason)}); }
+
+void Deciding::proceed() {
+  switch (rollout_.phase) {
+    case Phase::shifting: return proceed_shifting();
+    case Phase::finishing: return proceed_finishing();
+    case Phase::rolling_back: return proceed_rolling_back();
+    case Phase::aborting: return proceed_aborting();
+    case Phase::baking:
+    case Phase::gated: return proceed_watching();
+    case Phase::queued:
+    case Phase::ended:
+    case Phase::quarantined: return;
+  }
+}
+
+// While the stage bakes or waits at its gate, a host may fail: another takes its place, and the bake begins again.
+void Deciding::proceed_watching() {
+  if (too_many_failed()) return;
+  if (rollout_.serving_new() >= rollout_.current_stage().hosts) return;
+  if (rollout_.next_start < rollout_.hosts.size() || rollout_.in(HostPhase::serving_new) == 0) begin_stage(rollout_.stage);
+}
+
+bool Deciding::too_many_failed() {
+  if (rollout_.failed <= rollout_.plan.max_failed) return false;
+  std::string which;
+  for (auto host : rollout_.moving) {
+    if (state(host).failed && which.empty()) which = planned(host).name + ": " + state(host).why;
+  }
+  if (which.empty()) which = named_hosts(rollout_);
+  roll_back("shiftd",
+            std::to_string(rollout_.failed) + (rollout_.failed == 1 ? " host" : " hosts") + " failed, max_failed is " +
+                std::to_string(rollout_.plan.max_failed) + ": " + which,
+            false);
+  return true;
+}
+
+void Deciding::prepare_ahead() {
+  auto ahead = rollout_.in(HostPhase::preparing) + rollout_.in(HostPhase::ready);
+  if (ahead >= prepare_ahead_most(rollout_) || rollout_.next_prepare >= rollout_.hosts.size()) return;
+  move(rollout_.next_prepare, HostPhase::preparing);
+}
+
+void Deciding::proceed_shifting() {
+  if (too_many_failed()) return;
+  if (rollout_.plan.stages.empty()) return say(Finishing{});
+  if (rollout_.paused) return;
+  prepare_ahead();
+  if (!records_.empty()) return;
+
+  const auto& stage = rollout_.current_stage();
+  auto on_the_way = rollout_.serving_new() + rollout_.in_flight();
+  bool more = rollout_.next_start < rollout_.hosts.size();
+  if (on_the_way < stage.hosts && more) {
+    auto next = rollout_.next_start;
+    if (state(next).phase != HostPhase::ready) return;  // still being prepared
+    auto why_not = why_not_start(rollout_, next);
+    if (!why_not.empty()) return hold(rollout_.in_flight() > 0 ? "" : why_not);
+    if (!rollout_.held.empty()) return hold("");
+    if (serves(rollout_, next)) return depool(next, HostPhase::depooling);
+    return move(next, HostPhase::draining);
+  }
+  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0) return;
+  if (rollout_.in(HostPhase::serving_new) == 0 && rollout_.moving.empty()) {
+    // Nobody is left to carry the stage.
+    return roll_back("shiftd", "no host could be upgraded: " + named_hosts(rollout_), false);
+  }
+  if (rollout_.in(HostPhase::serving_new) == 0) return;
+  if (!rollout_.held.empty()) return hold("");
+  if (stage.bake == Duration(0) && !stage.judged && lost_sources(rollout_).empty()) {
+    return pass_stage("no bake");
+  }
+  say(StageBaking{rollout_.stage, now_ + stage.bake});
+}
+
+void Deciding::proceed_finishing() {
+  for (HostIndex host = 0; rollout_.in(HostPhase::straggler) > 0 && host < rollout_.hosts.size(); ++host) {
+    if (state(host).phase != HostPhase::straggler || !serves(rollout_, host)) continue;
+    if (!why_not_out(rollout_, host, false).empty()) continue;
+    // It may not serve the former release beside a fleet that has left it.
+    return depool(host, HostPhase::out, state(host).why);
+  }
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return;
+  auto named = named_hosts(rollout_);
+  const auto& version = rollout_.request.release.version;
+  if (rollout_.plan.stages.empty()) return end(Outcome::succeeded, "nothing to do: every host is on " + version);
+  auto upgraded = rollout_.serving_new();
+  end(Outcome::succeeded, std::to_string(upgraded) + " of " + std::to_string(rollout_.plan.hosts_to_upgrade() + rollout_.already_serving) +
+                              " hosts serve " + version + (named.empty() ? "" : "; " + named));
+}
+
+// Takes one serving host out of traffic, if any may be.
+bool Deciding::withdraw_next() {
+  int looks = 0;
+  for (auto host : rollout_.upgraded) {
+    if (looks++ >= withdraw_looks) break;
+    if (!why_not_out(rollout_, host, true).empty()) continue;
+    depool(host, HostPhase::withdrawing, state(host).why);
+    return true;
+  }
+  return false;
+}
+
+void Deciding::proceed_rolling_back() {
+  if (withdraw_next()) return;
+  if (!rollout_.moving.empty()) return hold("");
+  if (!rollout_.upgraded.empty()) return hold("no host can be taken out: " + why_not_out(rollout_, *rollout_.upgraded.begin(), true));
+  if (rollout_.unconfirmed > 0) return;
+  auto named = named_hosts(rollout_);
+  bool needs_person = rollout_.in(HostPhase::out) > 0;
+  for (HostIndex host = 0; host < rollout_.hosts.size() && rollout_.in(HostPhase::left) > 0 && !needs_person; ++host) {
+    needs_person = state(host).phase == HostPhase::left && state(host).swapped;
+  }
+  end(needs_person ? Outcome::failed : Outcome::rolled_back,
+      rollout_.reason + (named.empty() || rollout_.reason.find(named) != std::string::npos ? "" : "; " + named));
+}
+
+void Deciding::proceed_aborting() {
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return;
+  auto named = named_hosts(rollout_);
+  end(Outcome::aborted, rollout_.reason + "; " + std::to_string(rollout_.serving_new()) + " hosts serve " +
+                            rollout_.request.release.version + (named.empty() ? "" : "; " + named));
+}
+
+}  // namespace shiftd

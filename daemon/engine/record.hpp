@@ -1,0 +1,172 @@
+#pragma once
+
+// The facts of which a rollout consists. The journal of records is the one truth: recovery, audit trail, live feed and
+// time line are all this list. A record's JSON form is stable and versioned; see codec.hpp.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "daemon/engine/rollout.hpp"
+
+namespace shiftd {
+
+struct Requested {
+  Request request;
+  bool operator==(const Requested&) const = default;
+};
+struct Planned {
+  Plan plan;
+  bool operator==(const Planned&) const = default;
+};
+struct HostMoved {
+  HostIndex host = 0;
+  HostPhase phase = HostPhase::pooled_old;
+  EffectId effect = 0;  // the step that the phase asks for; 0: none
+  bool failed = false;  // this move is the host's failure: counts against max_failed
+  std::string why;
+  bool operator==(const HostMoved&) const = default;
+};
+// A load balancer's own check of a host in traffic fails, or passes again.
+struct HostHealth {
+  HostIndex host = 0;
+  bool down = false;
+  std::string why;
+  bool operator==(const HostHealth&) const = default;
+};
+// A result that came too late to be of use; what it said is kept.
+struct LateResult {
+  HostIndex host = 0;
+  EffectId effect = 0;
+  std::string what;
+  bool operator==(const LateResult&) const = default;
+};
+struct MemberWanted {
+  MemberIndex member = 0;
+  Setting setting;
+  bool verbatim = false;
+  EffectId effect = 0;
+  bool operator==(const MemberWanted&) const = default;
+};
+// The store holds this, and we wrote it.
+struct MemberSet {
+  MemberIndex member = 0;
+  EffectId effect = 0;
+  Observed observed;
+  bool operator==(const MemberSet&) const = default;
+};
+// Every required view shows the wanted setting.
+struct MemberConfirmed {
+  MemberIndex member = 0;
+  bool operator==(const MemberConfirmed&) const = default;
+};
+struct MemberTaken {
+  MemberIndex member = 0;
+  Observed observed;
+  bool operator==(const MemberTaken&) const = default;
+};
+struct MemberReturned {
+  MemberIndex member = 0;
+  bool adopted = false;  // what the person left is its original from now on
+  std::string by;
+  std::string reason;
+  bool operator==(const MemberReturned&) const = default;
+};
+struct SourceLost {
+  std::string source;
+  std::string why;
+  bool operator==(const SourceLost&) const = default;
+};
+struct SourceBack {
+  std::string source;
+  bool operator==(const SourceBack&) const = default;
+};
+struct StageBegun {
+  StageIndex stage = 0;
+  bool operator==(const StageBegun&) const = default;
+};
+struct StageBaking {
+  StageIndex stage = 0;
+  Instant until;
+  bool operator==(const StageBaking&) const = default;
+};
+struct StagePassed {
+  StageIndex stage = 0;
+  std::string evidence;
+  bool operator==(const StagePassed&) const = default;
+};
+struct GateReached {
+  StageIndex stage = 0;
+  bool operator==(const GateReached&) const = default;
+};
+struct GatePassed {
+  StageIndex stage = 0;
+  std::string by;
+  std::string reason;
+  bool operator==(const GatePassed&) const = default;
+};
+// Nothing moves though nobody paused it: why. Empty: it moves again.
+struct Held {
+  std::string why;
+  bool operator==(const Held&) const = default;
+};
+// The canary was brought to its least weight for lack of counters, or back.
+struct Shrunk {
+  bool on = false;
+  bool operator==(const Shrunk&) const = default;
+};
+// Every stage has passed; what is left is to tidy up.
+struct Finishing {
+  bool operator==(const Finishing&) const = default;
+};
+struct Paused {
+  std::string by;
+  std::string reason;
+  bool operator==(const Paused&) const = default;
+};
+struct Resumed {
+  std::string by;
+  bool operator==(const Resumed&) const = default;
+};
+struct RollingBack {
+  std::string by;
+  std::string reason;
+  bool condemned = false;
+  bool operator==(const RollingBack&) const = default;
+};
+struct Aborting {
+  std::string by;
+  std::string reason;
+  bool operator==(const Aborting&) const = default;
+};
+struct ClockJumped {
+  Duration by{0};
+  bool operator==(const ClockJumped&) const = default;
+};
+struct Quarantined {
+  std::string why;
+  bool operator==(const Quarantined&) const = default;
+};
+struct Ended {
+  Outcome outcome = Outcome::none;
+  std::string reason;
+  bool operator==(const Ended&) const = default;
+};
+
+using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
+                          MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
+                          Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended>;
+
+struct Record {
+  Instant at;
+  Fact fact;
+
+  bool operator==(const Record&) const = default;
+};
+
+// Bookkeeping without judgement: what the fact changes. Records of one rollout are applied in their order.
+void apply(Rollout& rollout, const Record& record);
+
+}  // namespace shiftd

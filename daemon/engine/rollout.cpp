@@ -1,0 +1,120 @@
+#include "daemon/engine/rollout.hpp"
+
+namespace shiftd {
+
+std::string_view to_string(Phase phase) {
+  switch (phase) {
+    case Phase::queued: return "queued";
+    case Phase::shifting: return "shifting";
+    case Phase::baking: return "baking";
+    case Phase::gated: return "gated";
+    case Phase::finishing: return "finishing";
+    case Phase::rolling_back: return "rolling_back";
+    case Phase::aborting: return "aborting";
+    case Phase::ended: return "ended";
+    case Phase::quarantined: return "quarantined";
+  }
+  return "?";
+}
+
+std::string_view to_string(HostPhase phase) {
+  switch (phase) {
+    case HostPhase::pooled_old: return "pooled_old";
+    case HostPhase::preparing: return "preparing";
+    case HostPhase::ready: return "ready";
+    case HostPhase::depooling: return "depooling";
+    case HostPhase::draining: return "draining";
+    case HostPhase::upgrading: return "upgrading";
+    case HostPhase::verifying: return "verifying";
+    case HostPhase::awaiting_health: return "awaiting_health";
+    case HostPhase::joining: return "joining";
+    case HostPhase::serving_new: return "serving_new";
+    case HostPhase::withdrawing: return "withdrawing";
+    case HostPhase::emptying: return "emptying";
+    case HostPhase::reverting: return "reverting";
+    case HostPhase::reverifying: return "reverifying";
+    case HostPhase::rejoining: return "rejoining";
+    case HostPhase::restored: return "restored";
+    case HostPhase::straggler: return "straggler";
+    case HostPhase::out: return "out";
+    case HostPhase::left: return "left";
+  }
+  return "?";
+}
+
+std::string_view to_string(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::none: return "none";
+    case Outcome::succeeded: return "succeeded";
+    case Outcome::rolled_back: return "rolled_back";
+    case Outcome::failed: return "failed";
+    case Outcome::aborted: return "aborted";
+  }
+  return "?";
+}
+
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::upgrade: return "upgrade";
+    case Role::already_there: return "already_there";
+    case Role::outside: return "outside";
+  }
+  return "?";
+}
+
+bool in_traffic(HostPhase phase) {
+  switch (phase) {
+    case HostPhase::pooled_old:
+    case HostPhase::preparing:
+    case HostPhase::ready:
+    case HostPhase::serving_new:
+    case HostPhase::restored:
+    case HostPhase::straggler:
+    case HostPhase::left: return true;
+    case HostPhase::depooling:
+    case HostPhase::draining:
+    case HostPhase::upgrading:
+    case HostPhase::verifying:
+    case HostPhase::awaiting_health:
+    case HostPhase::joining:
+    case HostPhase::withdrawing:
+    case HostPhase::emptying:
+    case HostPhase::reverting:
+    case HostPhase::reverifying:
+    case HostPhase::rejoining:
+    case HostPhase::out: return false;
+  }
+  return false;
+}
+
+bool is_moving(HostPhase phase) {
+  switch (phase) {
+    case HostPhase::preparing:
+    case HostPhase::depooling:
+    case HostPhase::draining:
+    case HostPhase::upgrading:
+    case HostPhase::verifying:
+    case HostPhase::awaiting_health:
+    case HostPhase::joining:
+    case HostPhase::withdrawing:
+    case HostPhase::emptying:
+    case HostPhase::reverting:
+    case HostPhase::reverifying:
+    case HostPhase::rejoining: return true;
+    case HostPhase::pooled_old:
+    case HostPhase::ready:
+    case HostPhase::serving_new:
+    case HostPhase::restored:
+    case HostPhase::straggler:
+    case HostPhase::out:
+    case HostPhase::left: return false;
+  }
+  return false;
+}
+
+std::uint32_t Rollout::in_flight() const {
+  return in(HostPhase::depooling) + in(HostPhase::draining) + in(HostPhase::upgrading) + in(HostPhase::verifying) +
+         in(HostPhase::awaiting_health) + in(HostPhase::joining);
+}
+
+}  // namespace shiftd

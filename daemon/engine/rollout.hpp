@@ -1,0 +1,156 @@
+#pragma once
+
+// A rollout is a value: the fold of its records. Nothing here decides; see decide.hpp.
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/engine/plan.hpp"
+
+namespace shiftd {
+
+// Names one effect of a rollout. 0 is none; a later effect has a greater id.
+using EffectId = std::uint64_t;
+
+enum class Phase : std::uint8_t {
+  queued,        // asked for, and waiting for another rollout to let go of its hosts
+  shifting,      // bringing the stage's hosts to the release
+  baking,        // all of the stage's hosts serve: watching
+  gated,         // waiting for a person's `promote`
+  finishing,     // every stage has passed: stragglers are taken out
+  rolling_back,  // putting everything back
+  aborting,      // starting nothing more; what is on its way is finished
+  ended,
+  quarantined,  // an invariant was broken here: nothing is done any more
+};
+inline constexpr std::size_t rollout_phases = 9;
+
+enum class HostPhase : std::uint8_t {
+  pooled_old,       // serves as it was found
+  preparing,        // the code is brought to it while it serves
+  ready,            // prepared, still serves as it was found
+  depooling,        // to leave its pools; not yet shown by every view
+  draining,         // out of its pools; its last requests are finishing
+  upgrading,        // the release is swapped in and restarted
+  verifying,        // its own checks, and the proof that the new release answers
+  awaiting_health,  // the load balancers' checks have to pass while it is still out
+  joining,          // to enter its pools with its stage's weight; not yet shown by every view
+  serving_new,      // upgraded, takes traffic
+  withdrawing,      // to leave its pools again
+  emptying,         // out again; its last requests are finishing
+  reverting,        // its own former release is swapped back and restarted
+  reverifying,      // checks on the former release
+  rejoining,        // its originals are written back; not yet shown by every view
+  restored,         // serves as it was found, and is not tried again
+  straggler,        // cannot be upgraded; serves as it was found until the rollout ends
+  out,              // stays out of its pools and needs a person
+  left,             // somebody else has changed it: theirs, not touched
+};
+inline constexpr std::size_t host_phases = 19;
+
+enum class Outcome : std::uint8_t { none, succeeded, rolled_back, failed, aborted };
+
+enum class Holder : std::uint8_t {
+  untouched,  // nobody has changed it since the plan
+  ours,
+  theirs,  // somebody else has: never overwritten until `release-hold` or `take`
+};
+
+std::string_view to_string(Phase phase);
+std::string_view to_string(HostPhase phase);
+std::string_view to_string(Outcome outcome);
+std::string_view to_string(Role role);
+
+struct HostState {
+  HostPhase phase = HostPhase::pooled_old;
+  Instant since;        // when it entered the phase
+  EffectId effect = 0;  // the step under way, if the phase has one
+  bool prepared = false;
+  bool swapped = false;           // the release may be on it: from the swap's start to the end of a proven revert
+  bool failed = false;            // counts against max_failed
+  bool down = false;              // a load balancer's check fails: no capacity
+  std::uint32_t unconfirmed = 0;  // members whose wanted setting is not yet shown by every view
+  std::string why;                // of the last move, when there is something to say
+  Instant joined;                 // when it began to serve the release
+
+  bool operator==(const HostState&) const = default;
+};
+
+struct MemberState {
+  Holder holder = Holder::untouched;
+  Setting wanted;        // what we last decided
+  bool verbatim = true;  // wanted is the original, to be written byte for byte
+  Observed original;     // the plan's; or, after a `release-hold`, what the person left
+  Observed known;        // what the store held when we last knew
+  EffectId effect = 0;   // the write under way
+  bool confirmed = true;
+
+  bool operator==(const MemberState&) const = default;
+};
+
+// What flows in one pool now, by what we decided and were told. Kept, not recomputed.
+struct PoolFlow {
+  std::int64_t flow = 0;      // sum of the present weights of members in traffic
+  std::int64_t capacity = 0;  // sum of the original weights of members in traffic
+
+  bool operator==(const PoolFlow&) const = default;
+};
+
+struct Rollout {
+  Request request;
+  Plan plan;  // empty while queued
+  Phase phase = Phase::queued;
+  StageIndex stage = 0;
+  Instant stage_since;
+  Instant bake_until;
+  bool paused = false;
+  bool condemned = false;  // the verdict spoke against the release: what serves it is harming users
+  bool shrunk = false;     // no counters for too long: the canary is at its least weight
+  std::string held;        // why nothing moves though nobody paused it; empty: not held
+  Outcome outcome = Outcome::none;
+  std::string reason;  // of the roll back, the abort, the pause or the end
+
+  std::vector<HostState> hosts;             // as in plan.hosts
+  std::vector<MemberState> members;         // as in plan.members
+  std::map<std::string, std::string> lost;  // sources that cannot be told: name, why
+  Instant blind_since;                      // when the front end's counters were lost
+
+  std::uint64_t records = 0;  // folded so far: the next record's number
+  EffectId next_effect = 1;
+  Instant created;
+  Instant now;  // of the last record
+
+  // Kept sums, so that one host's event costs the same in a fleet of ten and of ten thousand.
+  std::array<std::uint32_t, host_phases> count{};  // hosts to upgrade, by phase
+  std::uint32_t failed = 0;
+  std::uint32_t already_serving = 0;
+  std::uint32_t unconfirmed = 0;  // hosts with unconfirmed members
+  std::vector<PoolFlow> flows;    // as in plan.pools
+  std::set<HostIndex> moving;     // hosts with something under way
+  std::set<HostIndex> upgraded;   // hosts in serving_new
+  HostIndex next_prepare = 0;     // no host before it waits for its preparation
+  HostIndex next_start = 0;       // no host before it waits for its turn
+
+  [[nodiscard]] std::uint32_t in(HostPhase wanted_phase) const { return count[static_cast<std::size_t>(wanted_phase)]; }
+  [[nodiscard]] bool active() const { return phase != Phase::queued && phase != Phase::ended && phase != Phase::quarantined; }
+  [[nodiscard]] bool rolling() const { return phase == Phase::shifting || phase == Phase::baking || phase == Phase::gated; }
+  // Hosts on the release that serve, those found there included.
+  [[nodiscard]] std::uint32_t serving_new() const { return in(HostPhase::serving_new) + already_serving; }
+  // Hosts taken out of traffic, or about to be, that will come back upgraded.
+  [[nodiscard]] std::uint32_t in_flight() const;
+  [[nodiscard]] const PlannedStage& current_stage() const { return plan.stages.at(stage); }
+
+  bool operator==(const Rollout&) const = default;
+};
+
+// Whether the host is in its pools as far as we decide: what it carries counts as capacity.
+bool in_traffic(HostPhase phase);
+// Whether something of ours is under way for the host.
+bool is_moving(HostPhase phase);
+
+}  // namespace shiftd

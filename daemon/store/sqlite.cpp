@@ -134,7 +134,8 @@ Result<void> Database::commit() {
 
   // The commit mark stands in the WAL and only its fsync failed: a recovery that reads the WAL would believe it. An
   // emptied WAL cannot be believed. (The next commit would also overwrite it, but may never come.)
-  if (run("PRAGMA wal_checkpoint(TRUNCATE)")) return committed;
+  auto busy = integer("PRAGMA wal_checkpoint(TRUNCATE)");
+  if (busy && *busy == 0) return committed;
   return Failure{Errc::timed_out, committed.error().what + ": whether it was kept is unknown"};
 }
 

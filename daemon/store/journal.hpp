@@ -62,7 +62,8 @@ class Journal {
   // Cancelled: as timed_out.
   virtual Task<Result<void>> append(std::string rollout, std::uint64_t expected, std::vector<std::string> records, bool ended) = 0;
 
-  // At most `most` records from `from` on; none where there is none yet. Fails with not_found: no such rollout.
+  // At most `most` records from `from` on; none where there is none yet. Fails with not_found: no such rollout;
+  // unavailable: the disk gave something else than was written.
   virtual Task<Result<std::vector<std::string>>> read(std::string rollout, std::uint64_t from, std::size_t most) = 0;
 
   // Overwrites the rollout's checkpoint. May be lost by a crash of the machine, never half written. Leaves with its

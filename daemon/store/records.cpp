@@ -49,20 +49,24 @@ Result<std::vector<RolloutSummary>> list_rollouts(Database& database) {
 }
 
 Result<std::vector<std::string>> read_records(Database& database, const std::string& rollout, std::uint64_t from, std::size_t most) {
-  Query find(database, "SELECT key FROM rollouts WHERE id = ?", {rollout});
+  Query find(database, "SELECT key, records FROM rollouts WHERE id = ?", {rollout});
   auto found = find.next();
   if (!found) return std::move(found).error();
   if (!*found) return no_such_rollout(rollout);
+  auto next = static_cast<std::uint64_t>(find.integer(1));
+  auto left = next > from ? std::min<std::uint64_t>(most, next - from) : 0;
 
+  // A file that was salvaged may have gaps. A fold must not step over one.
   std::vector<std::string> records;
-  Query query(database, "SELECT record FROM records WHERE rollout = ? AND seq >= ? ORDER BY seq LIMIT ?",
-              {find.integer(0), column(from), column(most)});
-  while (true) {
+  Query query(database, "SELECT seq, record FROM records WHERE rollout = ? AND seq >= ? ORDER BY seq LIMIT ?",
+              {find.integer(0), column(from), column(left)});
+  for (auto seq = from; records.size() < left; ++seq) {
     auto row = query.next();
     if (!row) return std::move(row).error();
-    if (!*row) return records;
-    records.push_back(query.text(0));
+    if (!*row || query.integer(0) != column(seq)) return database.damaged(fmt::format("record {} of rollout {} is missing", seq, rollout));
+    records.push_back(query.text(1));
   }
+  return records;
 }
 
 Result<std::unique_ptr<Records>> Records::open(const std::string& path) {
@@ -74,7 +78,7 @@ Result<std::unique_ptr<Records>> Records::open(const std::string& path) {
   // A daemon does not decide on a damaged truth.
   auto checked = database.text("PRAGMA quick_check(1)");
   if (!checked) return std::move(checked).error();
-  if (*checked != "ok") return Failure{Errc::bad_input, fmt::format("{} is damaged: {}: see docs/journal.md, Recovery", path, *checked)};
+  if (*checked != "ok") return database.damaged(*checked);
 
   if (auto known = has_schema(database, records_schema); !known) return std::move(known).error();
   auto mode = database.text("PRAGMA journal_mode = WAL");

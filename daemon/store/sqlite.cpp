@@ -17,8 +17,6 @@ Errc meaning(int code) {
     case SQLITE_FULL:
     case SQLITE_NOMEM:
     case SQLITE_TOOBIG: return Errc::exhausted;
-    case SQLITE_NOTADB:
-    case SQLITE_CORRUPT: return Errc::bad_input;
     default: return Errc::unavailable;
   }
 }
@@ -165,9 +163,14 @@ std::int64_t Database::changed() const { return sqlite3_changes64(connection_); 
 
 Failure Database::failure(int code) {
   last_error_ = code;
-  auto failure = failure_of(path_, code, sqlite3_errmsg(connection_));
-  if (in_service_ && failure.code == Errc::bad_input) failure.code = Errc::unavailable;
-  return failure;
+  auto kind = code & 0xff;
+  if (kind == SQLITE_CORRUPT || (kind == SQLITE_NOTADB && in_service_)) return damaged(sqlite3_errmsg(connection_));
+  return failure_of(path_, code, sqlite3_errmsg(connection_));
+}
+
+Failure Database::damaged(std::string_view what) const {
+  auto code = in_service_ ? Errc::unavailable : Errc::bad_input;
+  return {code, fmt::format("{} is damaged: {}: see docs/journal.md, Recovery", path_, what)};
 }
 
 Result<bool> has_schema(Database& database, const Schema& schema) {

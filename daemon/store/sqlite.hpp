@@ -73,6 +73,8 @@ class Database {
 
   // From here on damage is `unavailable`: it has been opened, and whoever asks now has given nothing wrong.
   void in_service() { in_service_ = true; }
+  // What is said of it when `what` was found in it.
+  [[nodiscard]] Failure damaged(std::string_view what) const;
 
   // Switches off the checkpoints that SQLite makes within a commit; wal_pages() then says when one is due.
   void checkpoint_by_hand();

@@ -202,6 +202,25 @@ TEST_F(SqliteJournal, DoesNotDecideOnADamagedTruth) {
   EXPECT_THAT(refused.what, HasSubstr("docs/journal.md"));
 }
 
+TEST_F(SqliteJournal, NeverStepsOverAMissingRecord) {
+  {
+    auto journal = open();
+    ASSERT_TRUE(run(journal->create("middle", "web", {"0", "1", "2", "3"})));
+    ASSERT_TRUE(run(journal->create("end", "web", {"0", "1", "2", "3"})));
+  }
+  SqliteFile(path_).run("DELETE FROM records WHERE rollout = 1 AND seq = 2 OR rollout = 2 AND seq = 3");
+  auto journal = open();
+  for (const auto& [rollout, missing] : {std::pair("middle", "2"), std::pair("end", "3")}) {
+    SCOPED_TRACE(rollout);
+    auto records = run(journal->read(rollout, 1, 10));
+    ASSERT_FALSE(records);
+    EXPECT_EQ(records.error().code, Errc::unavailable);
+    EXPECT_THAT(records.error().what, HasSubstr(std::string("is damaged: record ") + missing + " of rollout " + rollout + " is missing"));
+    EXPECT_EQ(read_sqlite_journal(path_, rollout).error().code, Errc::bad_input);
+  }
+  EXPECT_EQ(*run(journal->read("middle", 0, 2)), (Records{"0", "1"}));
+}
+
 TEST_F(SqliteJournal, SetsUnreadableEvidenceAsideAndSaysSo) {
   {
     auto journal = open();

@@ -115,7 +115,7 @@ bool HaproxyServer::try_to_start() {
   bool ended = false;
   eventually([&] {
     ended = waitpid(child, nullptr, WNOHANG) == child;
-    return ended || !ask(admin_socket(), "show info").empty();
+    return ended || (worker() != 0 && !ask(admin_socket(), "show info").empty());
   });
   if (ended) return false;
   master_ = child;

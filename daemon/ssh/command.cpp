@@ -1,0 +1,171 @@
+#include "daemon/ssh/command.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+#include <libssh2.h>
+
+namespace shiftd {
+namespace {
+
+// What may wait in our memory for the socket before the input pauses.
+constexpr std::size_t unsent_most = 512 * 1024;
+
+// RFC 4254, 6.10 names the signals; the numbers are this kernel's.
+int signal_number(std::string_view name) {
+  struct {
+    std::string_view name;
+    int number;
+  } static constexpr signals[] = {{"ABRT", SIGABRT}, {"ALRM", SIGALRM}, {"FPE", SIGFPE},   {"HUP", SIGHUP},   {"ILL", SIGILL},
+                                  {"INT", SIGINT},   {"KILL", SIGKILL}, {"PIPE", SIGPIPE}, {"QUIT", SIGQUIT}, {"SEGV", SIGSEGV},
+                                  {"TERM", SIGTERM}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}};
+  for (const auto& signal : signals) {
+    if (signal.name == name) return signal.number;
+  }
+  return 0;
+}
+
+// One command while it runs.
+class Conversation {
+ public:
+  Conversation(Session::Channel& channel, Input input, Patience patience, std::size_t kept)
+      : session_(channel.session()), channel_(channel.raw()), input_(std::move(input)), patience_(patience), kept_(kept) {
+    deadline_ = session_.clock().steady() + patience_.limit;
+  }
+
+  Task<Result<void>> start(std::string command) {
+    while (true) {
+      auto seen = session_.moves();
+      auto rc = libssh2_channel_process_startup(channel_, "exec", 4, command.data(), static_cast<unsigned>(command.size()));
+      if (rc == 0) co_return Result<void>{};
+      if (rc != LIBSSH2_ERROR_EAGAIN) co_return lost(rc);
+      auto moved = co_await session_.moved_since(seen, deadline_);
+      if (!moved) co_return late();
+    }
+  }
+
+  Task<Result<CommandResult>> finish() {
+    while (true) {
+      auto seen = session_.moves();
+      auto fed = feed();
+      if (!fed) co_return fed.error();
+      auto drained = drain();
+      if (!drained) co_return drained.error();
+      if (libssh2_channel_eof(channel_) == 1) {
+        auto rc = libssh2_channel_wait_closed(channel_);
+        if (rc == 0) break;
+        if (rc != LIBSSH2_ERROR_EAGAIN) co_return lost(rc);
+      }
+      if (*fed || *drained) {
+        if (patience_.of_silence) deadline_ = session_.clock().steady() + patience_.limit;
+        continue;
+      }
+      if (!session_.alive()) co_return lost(LIBSSH2_ERROR_SOCKET_DISCONNECT);
+      auto moved = co_await session_.moved_since(seen, deadline_);
+      if (!moved) co_return late();
+    }
+    result_.exit_status = exit_status();
+    co_return std::move(result_);
+  }
+
+ private:
+  // A command that was asked for and whose end was not seen: it may have run.
+  Failure lost(int rc) {
+    auto failure = session_.failure_of(rc);
+    if (failure.code == Errc::refused) return failure.during("run a command");
+    return {Errc::timed_out, "connection lost during the command, which may have run: " + failure.what};
+  }
+
+  Failure late() {
+    auto what = patience_.of_silence ? "no progress for " : "no end within ";
+    return {Errc::timed_out, what + to_string(patience_.limit) + "; the command may have run, or run still"};
+  }
+
+  // Whether something went out.
+  Result<bool> feed() {
+    if (input_ended_ || session_.unsent() > unsent_most) return false;
+    if (sent_ == piece_.size()) {
+      auto next = input_();
+      if (!next) return next.error();
+      piece_ = std::move(*next);
+      sent_ = 0;
+    }
+    if (piece_.empty()) {
+      input_ended_ = true;
+      libssh2_channel_send_eof(channel_);
+      return true;
+    }
+    auto rc = libssh2_channel_write(channel_, piece_.data() + sent_, piece_.size() - sent_);
+    if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0) return false;
+    // A command that ends without reading its input is no failure: its end is on the way.
+    if (rc == LIBSSH2_ERROR_CHANNEL_CLOSED || rc == LIBSSH2_ERROR_CHANNEL_EOF_SENT) {
+      input_ended_ = true;
+      return false;
+    }
+    if (rc < 0) return lost(static_cast<int>(rc));
+    sent_ += static_cast<std::size_t>(rc);
+    return true;
+  }
+
+  // Whether something came in. What is over the bound is read and dropped: a full channel would stop the command.
+  Result<bool> drain() {
+    bool came = false;
+    for (int stream : {0, SSH_EXTENDED_DATA_STDERR}) {
+      while (true) {
+        auto rc = libssh2_channel_read_ex(channel_, stream, bytes_.data(), bytes_.size());
+        if (rc == 0 || rc == LIBSSH2_ERROR_EAGAIN || rc == LIBSSH2_ERROR_CHANNEL_CLOSED) break;
+        if (rc < 0) return lost(static_cast<int>(rc));
+        came = true;
+        auto& out = stream == 0 ? result_.out : result_.err;
+        auto fits = std::min(static_cast<std::size_t>(rc), kept_ - out.size());
+        out.append(bytes_.data(), fits);
+        if (fits < static_cast<std::size_t>(rc)) result_.truncated = true;
+      }
+    }
+    return came;
+  }
+
+  int exit_status() {
+    char* signal = nullptr;
+    libssh2_channel_get_exit_signal(channel_, &signal, nullptr, nullptr, nullptr, nullptr, nullptr);
+    if (signal == nullptr) return libssh2_channel_get_exit_status(channel_);
+    auto number = signal_number(signal);
+    // Our sessions allocate with malloc.
+    std::free(signal);
+    return 128 + number;
+  }
+
+  Session& session_;
+  LIBSSH2_CHANNEL* channel_;
+  Input input_;
+  Patience patience_;
+  std::size_t kept_;
+  Steady deadline_;
+  std::string piece_;
+  std::size_t sent_ = 0;
+  bool input_ended_ = false;
+  CommandResult result_;
+  std::array<char, 32 * 1024> bytes_;
+};
+
+}  // namespace
+
+Input input_of(std::string text) {
+  return [text = std::move(text)]() mutable -> Result<std::string> { return std::exchange(text, {}); };
+}
+
+Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input input, Patience patience,
+                                        std::size_t output_kept) {
+  auto conversation = std::make_unique<Conversation>(channel, std::move(input), patience, output_kept);
+  auto started = co_await conversation->start(std::move(command));
+  if (!started) co_return started.error();
+  co_return co_await conversation->finish();
+}
+
+}  // namespace shiftd

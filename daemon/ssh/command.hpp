@@ -1,0 +1,31 @@
+#pragma once
+
+// One command on one channel: its input given, both of its outputs drained, its end understood.
+
+#include <cstddef>
+#include <functional>
+#include <string>
+
+#include "daemon/base/failure.hpp"
+#include "daemon/io/clock.hpp"
+#include "daemon/io/task.hpp"
+#include "daemon/ssh/executor.hpp"
+#include "daemon/ssh/session.hpp"
+
+namespace shiftd {
+
+// Gives the next piece of a command's input; empty at its end.
+using Input = std::function<Result<std::string>()>;
+Input input_of(std::string text);
+
+struct Patience {
+  Duration limit;
+  bool of_silence = false;  // the limit begins anew with every byte that moves on this channel
+};
+
+// Fails with: timed_out, also when the connection is lost midway: the command may have run; refused: the host runs no
+// commands; or as `input` fails. `output_kept` bounds each of the two outputs.
+Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input input, Patience patience,
+                                        std::size_t output_kept);
+
+}  // namespace shiftd

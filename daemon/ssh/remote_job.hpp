@@ -1,0 +1,41 @@
+#pragma once
+
+// Detached jobs on a host: the shell program that starts one or joins it, and what it answers.
+//
+// A job has a directory <dir>/<id> with
+//   alive     locked (flock) for as long as the job runs: the kernel gives the lock back however the job ended, and whoever
+//             waits for the job waits for that lock, so that its end is known at once and without polling
+//   started   made before the job starts: a job is started once, ever
+//   script    what runs
+//   out       both outputs, bounded
+//   code      the script's exit status, written by the shell around it
+//   result    the end, complete because it is renamed into place; its blocks are taken before the start, so that a full disk
+//             does not turn a finished job into a vanished one
+// `started` without `result` and with `alive` free: the host went down or somebody killed the job: whether it finished is
+// unknown. The lock that keeps jobs apart is flocked as well and holds the id of the job that has it.
+//
+// The program is given to the host's sh on its standard input, as one function that is called in the last line: a
+// connection that breaks midway leaves a syntax error and not half a program, and no script shows up in `ps`.
+// The host needs flock and setsid (util-linux) and timeout (coreutils).
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "daemon/base/failure.hpp"
+#include "daemon/ssh/executor.hpp"
+
+namespace shiftd {
+
+// Starts the job or joins it, and prints its end.
+// Fails with bad_input when the id, lock, dir or limit cannot be used.
+Result<std::string> job_program(const RemoteJob& job);
+
+// Looks for the job's end without starting or awaiting anything.
+Result<std::string> job_question(const std::string& dir, const std::string& id);
+
+// What either printed. Nothing: no such job was ever started (only job_question says so).
+// Fails with: refused, exhausted, unavailable (the job vanished, or runs still), unexpected_reply.
+Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Duration limit, std::string_view reply);
+
+}  // namespace shiftd

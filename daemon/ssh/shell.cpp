@@ -1,0 +1,17 @@
+#include "daemon/ssh/shell.hpp"
+
+namespace shiftd {
+
+std::string shell_quote(std::string_view text) {
+  std::string quoted = "'";
+  for (char c : text) {
+    if (c == '\'') {
+      quoted += "'\\''";
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted += '\'';
+}
+
+}  // namespace shiftd

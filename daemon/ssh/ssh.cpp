@@ -1,0 +1,203 @@
+#include "daemon/ssh/ssh.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "daemon/io/within.hpp"
+#include "daemon/ssh/command.hpp"
+#include "daemon/ssh/connect.hpp"
+#include "daemon/ssh/gate.hpp"
+#include "daemon/ssh/remote_job.hpp"
+#include "daemon/ssh/session.hpp"
+#include "daemon/ssh/shell.hpp"
+
+namespace shiftd {
+namespace {
+
+// sshd begins to drop unauthenticated connections at 10 (MaxStartups 10:30:100).
+constexpr std::size_t unauthenticated_most = 8;
+// How much longer than its limit a job may take to be ended and to say so.
+constexpr Duration job_grace = std::chrono::seconds(15);
+// The job programs answer with a line of their own in front of the output, and a login file's noise.
+constexpr std::size_t job_answer_most = output_most + 8 * 1024;
+constexpr std::size_t upload_piece = 256 * 1024;
+
+// sshd gives the command to the user's own shell, which may be any.
+std::string by_sh(const std::string& command) { return "exec /bin/sh -c " + shell_quote(command); }
+
+class SshHost final : public Executor {
+ public:
+  SshHost(Clock& clock, const SshOptions& options, SshTarget target, Gate& unauthenticated)
+      : clock_(clock), options_(options), target_(std::move(target)), unauthenticated_(unauthenticated) {}
+  ~SshHost() override { close(); }
+
+  Task<Result<void>> open() override {
+    auto session = co_await connected();
+    if (!session) co_return session.error();
+    co_return Result<void>{};
+  }
+
+  Task<Result<CommandResult>> run(std::string command, std::string input) override {
+    if (command.find('\0') != command.npos) co_return Failure{Errc::bad_input, "a command must not hold NUL bytes"};
+    co_return co_await converse(by_sh(command), input_of(std::move(input)), {options_.command_timeout}, output_most);
+  }
+
+  Task<Result<void>> upload(std::string local_path, std::string remote_path) override;
+  Task<Result<CommandResult>> job(RemoteJob job) override;
+  Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override;
+
+  void close() override {
+    if (auto session = std::exchange(session_, nullptr)) session->end({Errc::unreachable, "closed by us"});
+  }
+
+ private:
+  Task<Result<std::shared_ptr<Session>>> connected();
+  Task<Result<Session::Channel>> channel();
+  Task<Result<CommandResult>> converse(std::string command, Input input, Patience patience, std::size_t kept);
+
+  Clock& clock_;
+  const SshOptions& options_;
+  SshTarget target_;
+  Gate& unauthenticated_;
+  Gate connecting_{1};
+  std::shared_ptr<Session> session_;
+  std::uint64_t attempts_ = 0;
+  std::optional<Failure> last_failure_;
+};
+
+Task<Result<std::shared_ptr<Session>>> SshHost::connected() {
+  if (session_ && session_->alive()) co_return session_;
+  auto attempts = attempts_;
+  auto turn = co_await connecting_.enter();
+  if (session_ && session_->alive()) co_return session_;
+  // Whoever queued behind an attempt that failed has its answer: a hundred callers do not wait a hundred timeouts.
+  if (attempts_ != attempts && last_failure_) co_return *last_failure_;
+  auto place = co_await unauthenticated_.enter();
+  auto session = co_await connect_session(clock_, options_, target_);
+  ++attempts_;
+  last_failure_.reset();
+  if (!session) {
+    last_failure_ = session.error();
+    co_return session;
+  }
+  session_ = *session;
+  co_return session;
+}
+
+// A channel to a host that answers. A connection found dead before anything was asked of the host is replaced once.
+Task<Result<Session::Channel>> SshHost::channel() {
+  for (int attempt = 0;; ++attempt) {
+    auto session = co_await connected();
+    if (!session) co_return session.error();
+    auto opening = (*session)->open_channel();
+    auto opened = co_await within(clock_, options_.command_timeout, std::move(opening));
+    if (opened) co_return opened;
+    if (opened.error().code == Errc::timed_out) {
+      (*session)->end({Errc::unreachable, "no answer to the opening of a channel within " + to_string(options_.command_timeout)});
+      co_return (*session)->ended()->during(target_.host);
+    }
+    if ((*session)->alive() || attempt == 1) co_return std::move(opened).error().during(target_.host);
+  }
+}
+
+Task<Result<CommandResult>> SshHost::converse(std::string command, Input input, Patience patience, std::size_t kept) {
+  auto open = co_await channel();
+  if (!open) co_return open.error();
+  auto result = co_await run_command(*open, std::move(command), std::move(input), patience, kept);
+  if (!result) co_return std::move(result).error().during(target_.host);
+  co_return result;
+}
+
+// The pieces of a local file. It is read on the loop: a piece is in the page cache or one read away.
+Input input_of_file(std::shared_ptr<std::ifstream> file, std::string path) {
+  return [file = std::move(file), path = std::move(path)]() -> Result<std::string> {
+    std::string piece(upload_piece, '\0');
+    file->read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    if (file->bad()) return Failure{Errc::bad_input, "cannot read " + path};
+    piece.resize(static_cast<std::size_t>(file->gcount()));
+    return piece;
+  };
+}
+
+Failure upload_failed(const CommandResult& result) {
+  std::string_view said = result.err;
+  while (said.ends_with('\n')) said.remove_suffix(1);
+  auto has = [&](std::string_view text) { return said.find(text) != said.npos; };
+  auto code = Errc::unavailable;
+  if (has("No space left") || has("Disk quota exceeded") || has("File too large")) code = Errc::exhausted;
+  if (has("Permission denied") || has("Read-only file system") || has("Operation not permitted")) code = Errc::refused;
+  if (has("No such file or directory")) code = Errc::not_found;
+  return {code, said.empty() ? fmt::format("exit status {}", result.exit_status) : std::string(said)};
+}
+
+// Through a plain channel and not SFTP: one round trip, no subsystem to be missing, and the disk's own words on failure.
+// The size is checked on the host, because a connection that breaks looks to `cat` like the end of the file.
+Task<Result<void>> SshHost::upload(std::string local_path, std::string remote_path) {
+  auto activity = fmt::format("upload {} to {}:{}", local_path, target_.host, remote_path);
+  auto file = std::make_shared<std::ifstream>(local_path, std::ios::binary | std::ios::ate);
+  if (!*file) co_return Failure{Errc::bad_input, std::strerror(errno)}.during(activity);
+  auto size = static_cast<long long>(file->tellg());
+  if (size < 0) co_return Failure{Errc::bad_input, "not a regular file"}.during(activity);
+  file->seekg(0);
+  auto script = fmt::format(
+      "export LC_ALL=C; to={}; part=$to.part.$$; trap 'rm -f \"$part\"' EXIT; cat >\"$part\" || exit 1; size=$(wc -c <\"$part\"); "
+      "[ \"$size\" -eq {} ] || {{ echo \"$size of {} bytes arrived\" >&2; exit 1; }}; mv -f \"$part\" \"$to\"",
+      shell_quote(remote_path), size, size);
+  Patience patience{options_.command_timeout, true};
+  auto input = input_of_file(std::move(file), local_path);
+  auto result = co_await converse(by_sh(script), std::move(input), patience, output_most);
+  if (!result) co_return std::move(result).error().during(activity);
+  if (result->exit_status != 0) co_return upload_failed(*result).during(activity);
+  co_return Result<void>{};
+}
+
+Task<Result<CommandResult>> SshHost::job(RemoteJob job) {
+  auto program = job_program(job);
+  if (!program) co_return program.error();
+  Patience patience{job.limit + job_grace};
+  auto answer = co_await converse("exec /bin/sh", input_of(std::move(*program)), patience, job_answer_most);
+  if (!answer) co_return std::move(answer).error().during("job " + job.id);
+  auto reply = read_job_reply(job.id, job.limit, answer->out);
+  if (!reply) co_return std::move(reply).error().during(target_.host);
+  if (!*reply) co_return Failure{Errc::unexpected_reply, target_.host + ": job " + job.id + " was not started"};
+  co_return std::move(**reply);
+}
+
+Task<Result<std::optional<CommandResult>>> SshHost::job_result(std::string dir, std::string id) {
+  auto program = job_question(dir, id);
+  if (!program) co_return program.error();
+  Patience patience{options_.command_timeout};
+  auto answer = co_await converse("exec /bin/sh", input_of(std::move(*program)), patience, job_answer_most);
+  if (!answer) co_return std::move(answer).error().during("look for job " + id);
+  auto reply = read_job_reply(id, Duration(0), answer->out);
+  if (!reply) co_return std::move(reply).error().during(target_.host);
+  co_return reply;
+}
+
+class Connector final : public SshConnector {
+ public:
+  Connector(Clock& clock, SshOptions options) : clock_(clock), options_(std::move(options)) {}
+
+  std::unique_ptr<Executor> to(SshTarget target) override {
+    auto& gate = unauthenticated_.try_emplace(target.address, unauthenticated_most).first->second;
+    return std::make_unique<SshHost>(clock_, options_, std::move(target), gate);
+  }
+
+ private:
+  Clock& clock_;
+  SshOptions options_;
+  std::map<std::string, Gate> unauthenticated_;
+};
+
+}  // namespace
+
+std::unique_ptr<SshConnector> make_ssh_connector(Clock& clock, SshOptions options) {
+  return std::make_unique<Connector>(clock, std::move(options));
+}
+
+}  // namespace shiftd

@@ -44,6 +44,22 @@ void lose_the_right_to_write_in(const std::string& directory) {
   }
 }
 
+// A disk of 2 MB at `directory`, that only this process sees and that goes with it. An ordinary user needs a user
+// namespace for it, as whose root he counts.
+bool mount_a_small_disk(const std::string& directory) {
+  auto user = std::to_string(::geteuid());
+  auto group = std::to_string(::getegid());
+  auto ordinary = ::geteuid() != 0;
+  if (::unshare(ordinary ? CLONE_NEWNS | CLONE_NEWUSER : CLONE_NEWNS) != 0) return false;
+  if (ordinary) {
+    std::ofstream("/proc/self/setgroups") << "deny";
+    std::ofstream("/proc/self/uid_map") << "0 " + user + " 1";
+    std::ofstream("/proc/self/gid_map") << "0 " + group + " 1";
+  }
+  return ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=2m") == 0;
+}
+
 // Appends one record after the other, up to `most`, and gives the failure that ended it.
 Failure append_until_it_fails(boost::asio::io_context& loop, Journal& journal, std::uint64_t& next, std::uint64_t most) {
   for (; next < most; ++next) {
@@ -129,12 +145,7 @@ TEST(JournalProcesses, EveryAcknowledgedRecordSurvivesKill9) {
 TEST(JournalProcesses, AFullDiskRefusesAppendsUntilThereIsRoomAgain) {
   TemporaryDirectory directory;
   Forked daemon([&](const Forked::Output& output) {
-    // A mount of the child's own: it goes with it.
-    auto space = ::geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER;
-    if (::unshare(space) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=2m") != 0) {
-      return output.line("no mount");
-    }
+    if (!mount_a_small_disk(directory.path())) return output.line("no mount");
     std::ofstream(directory.path() + "/ballast") << std::string(1 << 20, 'b') << std::flush;
     boost::asio::io_context loop(1);
     auto journal = open(directory.path() + "/journal.db");

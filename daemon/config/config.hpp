@@ -1,0 +1,125 @@
+#pragma once
+
+// What people write in shiftd.yaml and in one file per service, as the types that the rest of the daemon takes.
+//
+// Loading looks at everything and gathers every error, because whoever runs `shiftd --check-config` wants to fix a file
+// once. What a value means and what it is when left out stands in docs/configuration.md.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <boost/system/result.hpp>
+
+#include "checks/checks.hpp"
+#include "daemon/analysis/verdict.hpp"
+#include "daemon/engine/strategy.hpp"
+#include "daemon/release/tarball.hpp"
+#include "daemon/ssh/ssh.hpp"
+#include "lb-adapters/haproxy/haproxy.hpp"
+
+namespace shiftd {
+
+struct Endpoint {
+  std::string host;  // name or IP, without brackets
+  int port = 0;
+
+  bool operator==(const Endpoint&) const = default;
+};
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+struct ApiConfig {
+  std::string socket = "/run/shiftd/shiftd.sock";
+  std::optional<Endpoint> listen;  // loopback only, and never without a token
+  std::string token_file;          // read by the API, never by the configuration
+};
+
+struct LogConfig {
+  LogLevel level = LogLevel::info;
+};
+
+struct DaemonConfig {
+  std::string journal;
+  ApiConfig api;
+  std::vector<std::string> services;  // the service files that were found, in order
+  LogConfig log;
+  int keep_rollouts = 500;  // per service; older ones leave the journal whole
+};
+
+struct HostConfig {
+  std::string name;
+  std::string address;  // where its checks are asked: "10.1.2.3:8080"
+  SshTarget ssh;
+  std::vector<std::string> members;  // its name in each of the service's pools, in their order
+};
+
+// One backend of one HAProxy.
+struct HaproxyPool {
+  HaproxyOptions options;
+  std::string server = "{{host}}";  // how a host's server is named
+  std::string master_socket;        // of `haproxy -W -S`; empty: processes left over by a reload are not asked
+};
+
+using PoolConfig = std::variant<HaproxyPool>;
+
+// The pool as messages name it: "lb1/app".
+std::string name_of(const PoolConfig& pool);
+
+// Counts come from the pools' own `show stat`.
+struct HaproxyStatFrontEnd {};
+
+struct HaproxyLogFrontEnd {
+  HaproxyLogOptions options;
+};
+
+using FrontEndConfig = std::variant<HaproxyStatFrontEnd, HaproxyLogFrontEnd>;
+
+struct ServiceConfig {
+  std::string name;
+  std::string file;  // where it was read from
+  SshOptions ssh;
+  std::vector<HostConfig> hosts;
+  std::vector<PoolConfig> pools;
+  FrontEndConfig front_end;
+  ReleaseOptions release;
+  std::vector<CheckSpec> checks;
+  CheckPolicy check_policy;
+  Strategy strategy;
+  AnalysisOptions verdict;
+};
+
+struct Config {
+  DaemonConfig daemon;
+  std::vector<ServiceConfig> services;
+};
+
+struct ConfigError {
+  std::string file;
+  int line = 1;  // both from 1, as editors count
+  int column = 1;
+  std::string text;  // what is wrong, and what would be right
+
+  bool operator==(const ConfigError&) const = default;
+};
+
+// "web.yaml:12:5: strategy.batch: ..."
+std::string to_string(const ConfigError& error);
+
+// Ordered by file, line and column. Never empty.
+struct ConfigErrors {
+  std::vector<ConfigError> all;
+};
+
+// One error to a line.
+std::string to_string(const ConfigErrors& errors);
+[[noreturn]] void throw_exception_from_error(const ConfigErrors& errors, const boost::source_location& where);
+
+// Reads shiftd.yaml and every service file that it names. Looks at the files that are named (keys, known_hosts, token),
+// and never at their contents; asks nothing of the network. Paths in a file are relative to that file's folder.
+boost::system::result<Config, ConfigErrors> load_config(const std::filesystem::path& shiftd_yaml);
+
+}  // namespace shiftd

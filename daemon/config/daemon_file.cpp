@@ -1,0 +1,57 @@
+#include <arpa/inet.h>
+
+#include "daemon/config/sections.hpp"
+#include "daemon/config/values.hpp"
+
+namespace shiftd {
+namespace {
+
+bool is_loopback(const Endpoint& endpoint) {
+  in_addr v4{};
+  if (endpoint.host == "localhost" || endpoint.host == "::1") return true;
+  return inet_pton(AF_INET, endpoint.host.c_str(), &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+}
+
+std::optional<Endpoint> loopback_endpoint(const yaml::Value& value) {
+  auto given = endpoint(value);
+  if (!given) return std::nullopt;
+  if (!is_loopback(*given)) {
+    return value.refuse(
+        "must be a loopback address such as \"127.0.0.1:7070\", as the API speaks plain HTTP: for other machines put a proxy "
+        "with TLS in front");
+  }
+  return given;
+}
+
+void read_api(yaml::Section& at, ApiConfig& api) {
+  at.optional("socket", api.socket, socket_path);
+  at.optional("listen", api.listen, loopback_endpoint);
+  at.optional("token_file", api.token_file, secret_file);
+  if (at.has("listen") && !at.has("token_file"))
+    at.refuse("'listen' needs 'token_file': whoever can connect to the port must show the token");
+}
+
+void read_log(yaml::Section& at, LogConfig& log) {
+  at.optional(
+      "level", log.level,
+      word<LogLevel>({{"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warning", LogLevel::warning}, {"error", LogLevel::error}}));
+}
+
+void read_daemon(yaml::Section& at, DaemonConfig& daemon) {
+  constexpr std::size_t most_services = 1'000;
+  at.required("journal", daemon.journal, path, "journal: /var/lib/shiftd/journal.db");
+  at.optional("api", daemon.api, yaml::section(read_api));
+  at.required("services", daemon.services, yaml::list(path, most_services, "a list of service files"), "services: [web.yaml]");
+  at.optional("log", daemon.log, yaml::section(read_log));
+  at.optional("keep_rollouts", daemon.keep_rollouts, whole(1, 1'000'000));
+}
+
+}  // namespace
+
+DaemonConfig read_daemon_file(yaml::Document& document) {
+  auto root = document.root();
+  if (!root) return {};
+  return yaml::section(read_daemon)(*root).value_or(DaemonConfig{});
+}
+
+}  // namespace shiftd

@@ -1,0 +1,24 @@
+#pragma once
+
+// The files and their sections, from YAML to the types of config.hpp. Each judges what it sees in itself; what must fit
+// together across sections is judged by service_rules.hpp. Private to this folder.
+
+#include "daemon/config/config.hpp"
+#include "daemon/config/yaml_reader.hpp"
+
+namespace shiftd {
+
+// shiftd.yaml. The globs of `services` are left as written, resolved against the file's folder.
+DaemonConfig read_daemon_file(yaml::Document& document);
+
+// One service's file. What could not be read keeps its default; errors are in the document.
+ServiceConfig read_service_file(yaml::Document& document);
+
+void read_strategy(yaml::Section& at, Strategy& strategy);
+void read_verdict(yaml::Section& at, AnalysisOptions& verdict);
+std::optional<CheckSpec> read_check(const yaml::Value& value);
+void read_check_policy(yaml::Section& at, CheckPolicy& policy);
+std::optional<PoolConfig> read_pool(const yaml::Value& value);
+std::optional<FrontEndConfig> read_front_end(const yaml::Value& value);
+
+}  // namespace shiftd

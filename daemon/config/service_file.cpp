@@ -1,0 +1,124 @@
+#include <cstdlib>
+
+#include "daemon/config/sections.hpp"
+#include "daemon/config/service_rules.hpp"
+#include "daemon/config/values.hpp"
+
+namespace shiftd {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t most_hosts = 20'000;
+constexpr std::size_t most_pools = 100;
+constexpr std::size_t most_checks = 100;
+
+std::optional<std::string> agent_socket(const yaml::Value& value) {
+  auto given = text(value);
+  if (!given || *given != "$SSH_AUTH_SOCK") return given ? socket_path(value) : std::nullopt;
+  const char* from_environment = std::getenv("SSH_AUTH_SOCK");
+  if (!from_environment || !*from_environment) {
+    return value.refuse("SSH_AUTH_SOCK is not set in shiftd's environment: set it, or write the path of the agent's socket");
+  }
+  return std::string(from_environment);
+}
+
+void read_ssh(yaml::Section& at, SshOptions& ssh) {
+  at.required("user", ssh.user, name, "user: deploy");
+  at.optional("key_file", ssh.key_file, secret_file);
+  at.optional("agent", ssh.agent_socket, agent_socket);
+  at.required("known_hosts", ssh.known_hosts, readable_file, "known_hosts: /etc/shiftd/known_hosts");
+  at.optional("connect_timeout", ssh.connect_timeout, duration(100ms, 10min));
+  at.optional("command_timeout", ssh.command_timeout, duration(100ms, 24h));
+  if (!at.has("key_file") && !at.has("agent")) at.refuse("names nothing to log in with: write 'key_file', 'agent' or both");
+}
+
+std::optional<std::string> service_address(const yaml::Value& value) {
+  auto given = endpoint(value);
+  if (!given) return std::nullopt;
+  return to_string(*given);
+}
+
+std::optional<SshTarget> ssh_target(const yaml::Value& value) {
+  constexpr int ssh_port = 22;
+  auto given = value.scalar("an address such as \"10.1.2.3:22\"");
+  if (!given) return std::nullopt;
+  auto parsed = parse_endpoint(*given, ssh_port);
+  if (!parsed) return value.refuse(parsed.error().what);
+  return SshTarget{"", parsed->host, parsed->port};
+}
+
+void read_host(yaml::Section& at, HostConfig& host) {
+  at.required("name", host.name, name, "name: web1");
+  at.required("address", host.address, service_address, "address: \"10.1.2.3:8080\"");
+  at.optional("ssh", host.ssh, ssh_target);
+  host.ssh.host = host.name;
+  if (host.ssh.address.empty()) host.ssh.address = host.name;
+}
+
+std::optional<std::string> base_path(const yaml::Value& value) {
+  auto given = text(value);
+  if (!given) return std::nullopt;
+  auto climbs = given->find("/../") != std::string::npos || given->ends_with("/..");
+  if (given->front() != '/' || *given == "/" || climbs)
+    return value.refuse("must be a whole path on the host such as /srv/web, not " + in_quotes(*given));
+  return given;
+}
+
+std::optional<std::string> http_url(const yaml::Value& value) {
+  auto given = text(value);
+  if (given && !given->starts_with("http://")) {
+    return value.refuse("must begin with http://, such as \"http://{{address}}/version\"; it is asked of the host itself");
+  }
+  return given;
+}
+
+void read_version(yaml::Section& at, ReleaseOptions& release) {
+  const std::vector<std::string> known{"host", "address", "path"};
+  at.optional("url", release.version_url, with_placeholders(http_url, known));
+  at.optional("command", release.version_command, with_placeholders(command, known));
+  if (at.has("url") == at.has("command")) at.refuse("must name one way to ask which release is running: write either 'url' or 'command'");
+}
+
+void read_release(yaml::Section& at, ReleaseOptions& release) {
+  const std::vector<std::string> known{"host", "address", "release", "version", "path"};
+  ReleaseOptions version;
+  at.required("path", release.path, with_placeholders(base_path, {"host"}), "path: /srv/web");
+  at.required("restart", release.restart, with_placeholders(command, known), "restart: systemctl restart web");
+  at.required("version", version, yaml::section(read_version), "version: {url: \"http://{{address}}/version\"}");
+  at.optional("restart_limit", release.restart_limit, duration(1s, 1h));
+  at.optional("prove_limit", release.prove_limit, duration(1s, 1h));
+  at.optional("keep", release.keep, whole(0, 100));
+  release.version_url = version.version_url;
+  release.version_command = version.version_command;
+}
+
+void read_service(yaml::Section& at, ServiceConfig& service) {
+  at.required("service", service.name, name, "service: web");
+  at.required("ssh", service.ssh, yaml::section(read_ssh), "ssh: {user: deploy, key_file: id_ed25519, known_hosts: known_hosts}");
+  at.required("hosts", service.hosts, yaml::list(yaml::section(read_host), most_hosts, "a list of hosts"),
+              "hosts: [{name: web1, address: \"10.1.2.3:8080\"}]");
+  at.required("pools", service.pools, yaml::list(read_pool, most_pools, "a list of pools"),
+              "pools: [{haproxy: {name: lb1, socket: /run/haproxy/admin.sock, backend: app}}]");
+  at.optional("front_end", service.front_end, read_front_end);
+  at.required("release", service.release, yaml::section(read_release),
+              "release: {path: /srv/web, restart: systemctl restart web, version: {url: \"http://{{address}}/version\"}}");
+  at.required("checks", service.checks, yaml::list(read_check, most_checks, "a list of checks"), "checks: [{http: {path: /healthz}}]");
+  at.optional("check_policy", service.check_policy, yaml::section(read_check_policy));
+  at.optional("strategy", service.strategy, yaml::section(read_strategy));
+  at.optional("verdict", service.verdict, yaml::section(read_verdict));
+}
+
+}  // namespace
+
+ServiceConfig read_service_file(yaml::Document& document) {
+  auto root = document.root();
+  if (!root) return {};
+  auto service = yaml::section(read_service)(*root).value_or(ServiceConfig{});
+  service.file = document.file().string();
+  complete(service);
+  check_rules(service, document);
+  return service;
+}
+
+}  // namespace shiftd

@@ -1,0 +1,157 @@
+#include "daemon/config/service_rules.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "daemon/config/capacity.hpp"
+#include "daemon/config/units.hpp"
+
+namespace shiftd {
+namespace {
+
+std::string element(std::string_view list, std::size_t index, std::string_view key = "") {
+  return std::string(list) + "[" + std::to_string(index) + "]" + (key.empty() ? "" : "." + std::string(key));
+}
+
+std::string member_name(const HaproxyPool& pool, const std::string& host) {
+  constexpr std::string_view placeholder = "{{host}}";
+  auto result = pool.server;
+  for (auto at = result.find(placeholder); at != std::string::npos; at = result.find(placeholder, at + host.size())) {
+    result.replace(at, placeholder.size(), host);
+  }
+  return result;
+}
+
+// Reports every value that was there before, at its own key, saying who has it. Empty ones could not be read.
+class NoTwice {
+ public:
+  explicit NoTwice(yaml::Document& document) : document_(document) {}
+
+  // Whether it is new.
+  bool see(const std::string& value, const std::string& key, std::string_view what) {
+    if (value.empty()) return true;
+    auto [first, is_new] = seen_.emplace(value, key);
+    if (!is_new)
+      document_.refuse_at(key, in_quotes(value) + " is " + std::string(what) + " of " + first->second + " too: each must have its own");
+    return is_new;
+  }
+
+ private:
+  yaml::Document& document_;
+  std::map<std::string, std::string> seen_;
+};
+
+void check_hosts(const ServiceConfig& service, yaml::Document& document) {
+  NoTwice names(document);
+  NoTwice addresses(document);
+  for (std::size_t i = 0; i < service.hosts.size(); ++i) {
+    names.see(service.hosts[i].name, element("hosts", i, "name"), "the name");
+    addresses.see(service.hosts[i].address, element("hosts", i, "address"), "the address");
+  }
+}
+
+void check_pools(const ServiceConfig& service, yaml::Document& document) {
+  NoTwice names(document);
+  NoTwice backends(document);
+  for (std::size_t i = 0; i < service.pools.size(); ++i) {
+    const auto& pool = std::get<HaproxyPool>(service.pools[i]);
+    if (service.hosts.size() > 1 && pool.server.find("{{host}}") == std::string::npos) {
+      document.refuse_at(element("pools", i, "haproxy.server"),
+                         in_quotes(pool.server) + " is the same for every host: write {{host}} in it");
+    }
+    if (pool.options.name.empty() || pool.options.socket.empty()) continue;  // could not be read
+    if (names.see(name_of(service.pools[i]), element("pools", i, "haproxy.name"), "the pool")) {
+      backends.see(pool.options.backend + " at " + pool.options.socket, element("pools", i, "haproxy.backend"), "the backend");
+    }
+  }
+}
+
+void check_front_end(const ServiceConfig& service, yaml::Document& document) {
+  if (std::holds_alternative<HaproxyLogFrontEnd>(service.front_end) && service.pools.size() > 1) {
+    document.refuse_at("front_end.haproxy_log", "one log stream counts one pool, and this service has " +
+                                                    std::to_string(service.pools.size()) + ": write 'haproxy: {}', which asks them all");
+  }
+}
+
+void check_canary_names(const ServiceConfig& service, const std::vector<std::string>& canaries, yaml::Document& document) {
+  NoTwice names(document);
+  for (std::size_t i = 0; i < canaries.size(); ++i) {
+    auto known = std::any_of(service.hosts.begin(), service.hosts.end(), [&](const HostConfig& host) { return host.name == canaries[i]; });
+    if (!known)
+      document.refuse_at(element("strategy.canary", i), in_quotes(canaries[i]) + " is no host of this service: write a name from 'hosts'");
+    names.see(canaries[i], element("strategy.canary", i), "the name");
+  }
+}
+
+void check_quota(const HostQuota& quota, int hosts, const std::string& key, yaml::Document& document) {
+  if (quota.count <= hosts) return;
+  document.refuse_at(key, std::to_string(quota.count) + " hosts are more than this service has: write at most " + std::to_string(hosts));
+}
+
+void check_strategy(const ServiceConfig& service, yaml::Document& document) {
+  if (service.hosts.empty()) return;  // an error that stands already
+  auto hosts = static_cast<int>(service.hosts.size());
+  const auto& strategy = service.strategy;
+  if (const auto* names = std::get_if<std::vector<std::string>>(&strategy.canary)) {
+    check_canary_names(service, *names, document);
+  } else {
+    check_quota(std::get<HostQuota>(strategy.canary), hosts, "strategy.canary", document);
+  }
+  check_quota(strategy.batch, hosts, "strategy.batch", document);
+  check_quota(strategy.max_failed, hosts, "strategy.max_failed", document);
+}
+
+void check_checks(const ServiceConfig& service, yaml::Document& document) {
+  NoTwice names(document);
+  for (std::size_t i = 0; i < service.checks.size(); ++i) {
+    const auto& check_name = std::visit([](const auto& check) -> const std::string& { return check.name; }, service.checks[i]);
+    names.see(check_name, element("checks", i), "the name");
+  }
+}
+
+// Checks that nobody named are called by their kind: "http", "http 2".
+void name_checks(std::vector<CheckSpec>& checks) {
+  std::map<std::string, int> unnamed;
+  for (auto& check : checks) {
+    auto kind = std::holds_alternative<PortCheck>(check) ? "port" : std::holds_alternative<HttpCheck>(check) ? "http" : "command";
+    auto& check_name = std::visit([](auto& each) -> std::string& { return each.name; }, check);
+    if (!check_name.empty()) continue;
+    auto count = ++unnamed[kind];
+    check_name = count == 1 ? kind : kind + (" " + std::to_string(count));
+  }
+}
+
+std::vector<StageSpec> usual_stages() {
+  std::vector<StageSpec> stages;
+  for (auto basis_points : {100, 500, 2'500, 5'000, 10'000}) stages.push_back({BasisPoints{basis_points}});
+  return stages;
+}
+
+}  // namespace
+
+void complete(ServiceConfig& service) {
+  for (auto& host : service.hosts) {
+    for (const auto& pool : service.pools) host.members.push_back(member_name(std::get<HaproxyPool>(pool), host.name));
+  }
+  name_checks(service.checks);
+  if (service.strategy.stages.empty()) service.strategy.stages = usual_stages();
+  if (auto* log = std::get_if<HaproxyLogFrontEnd>(&service.front_end); log && !service.pools.empty()) {
+    const auto& pool = std::get<HaproxyPool>(service.pools.front());
+    log->options.backend = pool.options.backend;
+    log->options.runtime_socket = pool.options.socket;
+  }
+  service.verdict.min_requests = static_cast<std::uint64_t>(service.strategy.min_requests);
+}
+
+void check_rules(const ServiceConfig& service, yaml::Document& document) {
+  check_hosts(service, document);
+  check_pools(service, document);
+  check_front_end(service, document);
+  check_strategy(service, document);
+  check_checks(service, document);
+  if (!document.errors().empty()) return;  // a sum with values that are wrong would only add confusion
+  for (const auto& [key, text] : check_capacity(service)) document.refuse_at(key, text);
+}
+
+}  // namespace shiftd

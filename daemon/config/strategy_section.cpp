@@ -1,0 +1,112 @@
+#include <algorithm>
+
+#include "daemon/config/sections.hpp"
+#include "daemon/config/values.hpp"
+
+namespace shiftd {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t most_stages = 100;
+constexpr std::size_t most_canaries = 1'000;
+
+std::optional<HostQuota> some_hosts(const yaml::Value& value) {
+  auto given = quota(value);
+  if (given && given->count == 0 && (!given->percent || given->percent->value == 0)) {
+    return value.refuse("0 hosts would never get anywhere: write at least 1, or a percentage above 0%");
+  }
+  return given;
+}
+
+std::optional<CanaryChoice> canary(const yaml::Value& value) {
+  if (!value.is_list()) {
+    auto given = some_hosts(value);
+    return given ? std::optional<CanaryChoice>(*given) : std::nullopt;
+  }
+  auto names = yaml::list(name, most_canaries, "a list of host names")(value);
+  return names ? std::optional<CanaryChoice>(*std::move(names)) : std::nullopt;
+}
+
+std::optional<BasisPoints> stage_share(const yaml::Value& value) {
+  auto given = share(value);
+  if (given && given->value == 0) return value.refuse("a stage of 0% shows nothing: write more than 0%");
+  return given;
+}
+
+void read_stage(yaml::Section& at, StageSpec& stage) {
+  at.required("share", stage.share, stage_share, "share: 5%");
+  at.optional("bake", stage.bake, duration(0s, 30 * 24h));
+  at.optional("gate", stage.gate, word<Gate>({{"open", Gate::open}, {"manual", Gate::manual}}));
+}
+
+std::optional<std::vector<StageSpec>> stages(const yaml::Value& value) {
+  auto given = yaml::list(yaml::section(read_stage), most_stages, "a list of stages")(value);
+  if (!given) return std::nullopt;
+  // A share that could not be read is 0 and has its error already.
+  auto unreadable = std::any_of(given->begin(), given->end(), [](const StageSpec& stage) { return stage.share.value == 0; });
+  if (unreadable) return given;
+  for (std::size_t i = 1; i < given->size(); ++i) {
+    auto before = (*given)[i - 1].share;
+    auto share_here = (*given)[i].share;
+    if (share_here > before) continue;
+    value.document().refuse_at(
+        value.key() + "[" + std::to_string(i) + "].share",
+        to_string(share_here) + " after " + to_string(before) + " does not rise: every stage asks for more than the one before");
+  }
+  if (given->back().share < all_traffic) {
+    value.document().refuse_at(
+        value.key() + "[" + std::to_string(given->size() - 1) + "].share",
+        "the last stage asks for " + to_string(given->back().share) + ": add '- {share: 100%}', so that the rollout can end");
+  }
+  return given;
+}
+
+std::optional<double> load_bound(const yaml::Value& value) { return factor_within(value, 1, 100); }
+
+std::optional<double> confidence(const yaml::Value& value) {
+  auto given = fraction(value);
+  if (given && (*given < 0.5 || *given >= 1))
+    return value.refuse("must be 50% to less than 100%, as no evidence is ever complete: write 99%");
+  return given;
+}
+
+}  // namespace
+
+void read_strategy(yaml::Section& at, Strategy& strategy) {
+  at.optional("canary", strategy.canary, canary);
+  at.optional("stages", strategy.stages, stages);
+  at.optional("batch", strategy.batch, some_hosts);
+  at.optional("max_failed", strategy.max_failed, quota);
+  at.optional("floor", strategy.floor, share);
+  at.optional("max_load", strategy.max_load, load_bound);
+  at.optional("max_load_rollback", strategy.max_load_rollback, load_bound);
+  at.optional("allow_downtime", strategy.allow_downtime, true_or_false);
+  at.optional("scale_pool", strategy.scale_pool, true_or_false);
+  at.optional("when_busy", strategy.when_busy, word<WhenBusy>({{"refuse", WhenBusy::refuse}, {"queue", WhenBusy::queue}}));
+
+  at.optional("confirm_limit", strategy.confirm_limit, duration(100ms, 1h));
+  at.optional("drain_limit", strategy.drain_limit, duration(1s, 24h));
+  at.optional("on_drain_limit", strategy.on_drain_limit,
+              word<DrainDeadline>({{"give_back", DrainDeadline::give_back}, {"go_on", DrainDeadline::go_on}}));
+  at.optional("drain_grace", strategy.drain_grace, duration(0s, 1h));
+  at.optional("upgrade_limit", strategy.upgrade_limit, duration(1s, 24h));
+  at.optional("verify_limit", strategy.verify_limit, duration(1s, 24h));
+  at.optional("health_limit", strategy.health_limit, duration(1s, 24h));
+  at.optional("blind_limit", strategy.blind_limit, duration(1s, 24h));
+  at.optional("min_requests", strategy.min_requests, whole(0, 100'000'000));
+
+  if (strategy.max_load && strategy.max_load_rollback < *strategy.max_load) {
+    at.refuse("'max_load_rollback' is less than 'max_load': rolling back must be allowed at least the load of going forward");
+  }
+}
+
+void read_verdict(yaml::Section& at, AnalysisOptions& verdict) {
+  at.optional("tolerate", verdict.tolerate, factor(1, 100));
+  at.optional("ignore_below", verdict.ignore_below, fraction);
+  at.optional("confidence", verdict.confidence, confidence);
+  at.optional("warm_up", verdict.warm_up, duration(0s, 24h));
+  at.optional("warm_up_tolerance", verdict.warm_up_tolerance, fraction);
+}
+
+}  // namespace shiftd

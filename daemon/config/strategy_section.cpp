@@ -89,6 +89,7 @@ void read_strategy(yaml::Section& at, Strategy& strategy) {
   at.optional("drain_limit", strategy.drain_limit, duration(1s, 24h));
   at.optional("on_drain_limit", strategy.on_drain_limit,
               word<DrainDeadline>({{"give_back", DrainDeadline::give_back}, {"go_on", DrainDeadline::go_on}}));
+  at.optional("rollback_drain_limit", strategy.rollback_drain_limit, duration(0s, 24h));
   at.optional("drain_grace", strategy.drain_grace, duration(0s, 1h));
   at.optional("upgrade_limit", strategy.upgrade_limit, duration(1s, 24h));
   at.optional("verify_limit", strategy.verify_limit, duration(1s, 24h));

@@ -85,7 +85,7 @@ TEST(Config, GivesAServiceWhatWasWritten) {
   EXPECT_FALSE(web.check_policy.warning_is_ok);
 
   const auto& strategy = web.strategy;
-  EXPECT_EQ(std::get<std::vector<std::string>>(strategy.canary), (std::vector<std::string>{"web3", "web1"}));
+  EXPECT_EQ(std::get<std::vector<std::string>>(strategy.canary), std::vector<std::string>{"web3"});
   EXPECT_EQ(
       strategy.stages,
       (std::vector<StageSpec>{{BasisPoints{50}, 30s, Gate::manual}, {BasisPoints{500}, 0s, Gate::open}, {all_traffic, 90min, Gate::open}}));

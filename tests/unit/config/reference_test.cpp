@@ -61,7 +61,9 @@ TEST(Reference, CompleteFilesHaveEveryKey) {
 TEST(Reference, ThePageHasEveryKeyAndNoOther) {
   auto known = daemon_keys();
   known.merge(service_keys());
-  EXPECT_EQ(documented_keys(), known);
+  auto documented = documented_keys();
+  for (const auto& key : known) EXPECT_TRUE(documented.contains(key)) << key << " is not in docs/configuration.md";
+  for (const auto& key : documented) EXPECT_TRUE(known.contains(key)) << key << " is in docs/configuration.md only";
 }
 
 }  // namespace

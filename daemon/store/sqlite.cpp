@@ -12,22 +12,15 @@ namespace {
 // How long a statement waits for another process that has the file locked: a person with the sqlite3 shell.
 constexpr int busy_milliseconds = 5'000;
 
-Errc meaning(int code) {
-  switch (code & 0xff) {
-    case SQLITE_FULL:
-    case SQLITE_NOMEM:
-    case SQLITE_TOOBIG: return Errc::exhausted;
-    default: return Errc::unavailable;
-  }
-}
-
 Failure failure_of(const std::string& path, int code, const char* message) {
-  if ((code & 0xff) == SQLITE_FULL) return {Errc::exhausted, fmt::format("{}: the disk is full", path)};
-  if ((code & 0xff) == SQLITE_BUSY) return {Errc::unavailable, fmt::format("{}: another process keeps it locked", path)};
-  if ((code & 0xff) == SQLITE_NOTADB) return {Errc::bad_input, fmt::format("{} is not a journal: {}", path, message)};
-  if ((code & 0xff) == SQLITE_CORRUPT)
-    return {Errc::bad_input, fmt::format("{} is damaged: {}: see docs/journal.md, Recovery", path, message)};
-  return {meaning(code), fmt::format("{}: {} ({})", path, message, sqlite3_errstr(code))};
+  switch (code & 0xff) {
+    case SQLITE_FULL: return {Errc::exhausted, fmt::format("{}: the disk is full", path)};
+    case SQLITE_BUSY: return {Errc::unavailable, fmt::format("{}: another process keeps it locked", path)};
+    case SQLITE_NOTADB: return {Errc::bad_input, fmt::format("{} is not a journal: {}", path, message)};
+    case SQLITE_NOMEM:
+    case SQLITE_TOOBIG: return {Errc::exhausted, fmt::format("{}: {}", path, message)};
+    default: return {Errc::unavailable, fmt::format("{}: {} ({})", path, message, sqlite3_errstr(code))};
+  }
 }
 
 }  // namespace

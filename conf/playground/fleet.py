@@ -1,0 +1,189 @@
+"""The playground's hosts: each is an sshd and a web service of its own on a loopback address of its own.
+
+They are real as far as shiftd can tell: own address, own SSH host key, own directory, own restart command. They share
+one machine and one user.
+"""
+
+import dataclasses
+import getpass
+import http.client
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import processes
+from processes import WorldError
+from releases import Release
+
+SSHD = "/usr/sbin/sshd"
+FIRST_ADDRESS = 11
+MOST_HOSTS = 200
+
+SSHD_CONFIG = """\
+ListenAddress {address}:{port}
+HostKey {home}/host_key
+AuthorizedKeysFile {keys}/user_key.pub
+PidFile none
+UsePAM {pam}
+StrictModes no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PrintMotd no
+Subsystem sftp internal-sftp
+LogLevel VERBOSE
+"""
+
+# Returns 0 when the new process listens. The pid file is believed only if its process is this host's own, so that a
+# number that the system gave to somebody else is never signalled; an ended process that waits to be reaped has no
+# command line either.
+RESTART = """\
+#!/bin/bash
+home={home}
+pid=$(cat "$home/service.pid" 2>/dev/null)
+alive() {{ [[ -n $pid ]] && tr '\\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "$home/"; }}
+if alive; then
+  kill -TERM "$pid"
+  for ((i = 0; i < 500; i++)); do
+    alive || break
+    sleep 0.01
+  done
+  if alive; then kill -KILL "$pid"; fi
+fi
+rm -f "$home/service.pid"
+exec 3< <(exec setsid {python} -I -S "$home/srv/current/server.py" "$home/srv" {name} {address} {port} "$home/service.pid" \\
+  </dev/null 2>>"$home/service.log")
+if read -r -t 5 -u 3 word digest && [[ $word == listening ]]; then
+  echo "{name} runs $digest"
+else
+  echo "{name} did not start: $(tail -n 1 "$home/service.log")" >&2
+  exit 1
+fi
+"""
+
+
+@dataclasses.dataclass
+class Host:
+    name: str
+    home: pathlib.Path
+    address: str
+    port: int = 0
+    ssh_port: int = 0
+    sshd: subprocess.Popen = None
+
+    @property
+    def base(self) -> pathlib.Path:
+        return self.home / "srv"
+
+    def current(self) -> str:
+        """The digest that `current` names."""
+        return os.path.basename(os.readlink(self.base / "current"))
+
+    def running(self) -> str:
+        """The digest of the release that answers; empty when nobody does."""
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=2)
+        try:
+            connection.request("GET", "/version")
+            answer = connection.getresponse()
+            return answer.read(200).decode("latin-1").strip() if answer.status == 200 else ""
+        except (OSError, http.client.HTTPException):
+            return ""
+        finally:
+            connection.close()
+
+
+class Fleet:
+    def __init__(self, folder: pathlib.Path, count: int):
+        if not 1 <= count <= MOST_HOSTS:
+            raise WorldError(f"a playground has 1 to {MOST_HOSTS} hosts, not {count}")
+        self.folder = folder
+        self.user = getpass.getuser()
+        self.key = folder / "user_key"
+        self.known_hosts = folder / "known_hosts"
+        self.hosts = [
+            Host(f"web{i + 1}", folder / "hosts" / f"web{i + 1}", f"127.0.0.{FIRST_ADDRESS + i}") for i in range(count)
+        ]
+
+    def start(self, release: Release):
+        """Returns when every host runs `release` and lets us in over SSH."""
+        prepare_machine()
+        make_key(self.key)
+        for host in self.hosts:
+            (host.base / "releases").mkdir(parents=True)
+            make_key(host.home / "host_key")
+            host.port = processes.free_port(host.address)
+            host.ssh_port = processes.free_port(host.address)
+            (host.home / "sshd_config").write_text(
+                SSHD_CONFIG.format(
+                    address=host.address, port=host.ssh_port, home=host.home, keys=self.folder, pam="yes" if locked() else "no"
+                )
+            )
+            (host.home / "restart").write_text(
+                RESTART.format(home=host.home, python=sys.executable, name=host.name, address=host.address, port=host.port)
+            )
+            (host.home / "restart").chmod(0o755)
+            install(host, release)
+            host.sshd = processes.start([SSHD, "-D", "-e", "-f", host.home / "sshd_config"], host.home / "sshd.log")
+            self.restart(host)
+        self.write_known_hosts()
+        for host in self.hosts:
+            self.wait_for_sshd(host)
+
+    def restart(self, host: Host):
+        code, _, error = processes.run([host.home / "restart"], 20)
+        if code != 0:
+            raise WorldError(error.strip() or f"{host.home}/restart failed")
+
+    def wait_for_sshd(self, host: Host):
+        def listens():
+            if host.sshd.poll() is not None:
+                raise WorldError(f"{host.name}: sshd ended with {host.sshd.returncode}; see {host.home}/sshd.log")
+            return "Server listening" in (host.home / "sshd.log").read_text(errors="replace")
+
+        processes.until(5, listens, f"{host.name}: sshd listening")
+
+    def write_known_hosts(self):
+        with self.known_hosts.open("w") as file:
+            for host in self.hosts:
+                kind, key = (host.home / "host_key.pub").read_text().split()[:2]
+                file.write(f"[{host.address}]:{host.ssh_port} {kind} {key}\n")
+
+    def by_name(self, name: str) -> Host:
+        return next(host for host in self.hosts if host.name == name)
+
+
+def install(host: Host, release: Release):
+    """Puts a release on a host as shiftd does: releases/<digest> whole and marked, then `current` swapped by rename."""
+    place = host.base / "releases" / release.digest
+    if not (place / ".shiftd-complete").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(release.tarball) as tar:
+            tar.extractall(place)
+        (place / ".shiftd-complete").touch()
+    link = host.base / "current.new"
+    link.symlink_to(pathlib.Path("releases") / release.digest)
+    link.rename(host.base / "current")
+
+
+def make_key(path: pathlib.Path):
+    code, _, error = processes.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "shiftd-playground", "-f", path], 10)
+    if code != 0:
+        raise WorldError(f"ssh-keygen: {error.strip()}")
+
+
+def prepare_machine():
+    # sshd refuses to start as root without this directory, which its service unit would make.
+    if os.geteuid() == 0:
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+
+
+def locked() -> bool:
+    """Whether sshd refuses this account unless PAM decides: a root password that begins with '!'."""
+    try:
+        with open("/etc/shadow", encoding="utf-8", errors="replace") as shadow:
+            entry = next((line for line in shadow if line.startswith(f"{getpass.getuser()}:")), "::")
+    except PermissionError:
+        return False  # sshd as an ordinary user cannot read it either
+    return entry.split(":")[1].startswith("!")

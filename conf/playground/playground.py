@@ -1,0 +1,153 @@
+"""The playground: ten real hosts behind a real HAProxy, under load, go to a good release and refuse a bad one.
+
+  conf/playground/run                 release 1 -> 2 (good), then 3 (bad), which is rolled back
+  conf/playground/run --help          everything that can be chosen
+
+Ends with 0 when users saw what they should: no failed request in the good rollout, the bad one taken back.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+
+import report
+from balancer import WEIGHT
+from daemon import Daemon
+from processes import WorldError
+from releases import KINDS_OF_BAD
+from world import World
+
+FEW_FAILURES = 100  # of the canary, in a bad rollout at 200 requests a second
+COLUMNS = 60
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="conf/playground/run", description="Rolls a real fleet on this machine to a good release, then to a bad one."
+    )
+    parser.add_argument("--bad", choices=KINDS_OF_BAD, default="5xx", help="how release 3 is bad (default 5xx)")
+    parser.add_argument("--good-only", action="store_true", help="roll release 2 only")
+    parser.add_argument("--hosts", type=int, default=10, metavar="N", help="hosts in the fleet (default 10)")
+    parser.add_argument("--rate", type=float, default=200, metavar="N", help="requests a second (default 200)")
+    parser.add_argument("--bake", type=int, default=5, metavar="SECONDS", help="bake time of every stage (default 5)")
+    parser.add_argument("--pool", choices=("haproxy", "conftool"), default="haproxy", help="where the pool's state lives")
+    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and say how to play with it")
+    parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
+    parser.add_argument("--kill-at", metavar="PHASE", help="kill -9 shiftd once when a host enters PHASE, and start it again")
+    chosen = parser.parse_args()
+    if chosen.pool == "conftool":
+        parser.error("--pool conftool: not yet; --pool haproxy works")
+    if chosen.hosts < 2:
+        parser.error("--hosts: a fleet of one cannot be upgraded without downtime; 2 or more")
+    if not 1 <= chosen.rate <= 2000:
+        parser.error("--rate: 1 to 2000 requests a second")
+    if chosen.bake < 1:
+        parser.error("--bake: at least 1 second")
+    return chosen
+
+
+class Story:
+    """Runs the rollouts and tells what is seen, with the seconds since the first one began."""
+
+    def __init__(self, chosen):
+        self.chosen = chosen
+        self.began = time.time()
+        self.reports = []
+
+    def tell(self, change):
+        print(f"  {change.at - self.began:7.1f}  {change.host:<6} {change.text}", flush=True)
+
+    def run(self) -> int:
+        chosen = self.chosen
+        print(f"Starting {chosen.hosts} hosts, HAProxy and {chosen.rate:g} requests a second ...", flush=True)
+        with World(chosen.hosts, chosen.rate, chosen.bad, self.tell) as world:
+            daemon = Daemon(world, chosen.bake)
+            daemon.start()
+            if chosen.kill_at:
+                daemon.kill_at(chosen.kill_at)
+            self.began = time.time()
+            self.roll(world, daemon, "2", "a good release")
+            if not chosen.good_only:
+                self.roll(world, daemon, "3", f"a bad release ({chosen.bad})")
+            hosts = report.host_reports(world.fleet, world.balancer, world.releases.values())
+            report.print_table(self.reports, hosts)
+            complaints = self.complaints(hosts, daemon)
+            for complaint in complaints:
+                print(f"NOT AS IT SHOULD BE: {complaint}")
+            if chosen.keep:
+                how_to_play(world, daemon)
+            daemon.stop()
+        if chosen.json:
+            print(json.dumps(report.as_json(self.reports, hosts)))
+        return 1 if complaints else 0
+
+    def roll(self, world, daemon, name, what):
+        print(f"\nRelease {name}, {what}:", flush=True)
+        since = time.time()
+        outcome, reason = daemon.roll(world.releases[name])
+        until = time.time()
+        # Requests that left before the end may still be under way: they count when they have ended.
+        requests = world.settled_requests(until)
+        totals = report.count(requests, name, since, until, world.observer)
+        self.reports.append(report.RolloutReport(name, outcome, reason, round(until - since, 1), *totals))
+        shares = report.shares(requests, name, since, until, COLUMNS, world.observer)
+        report.print_rollout(self.reports[-1], report.sparkline(shares))
+
+    def complaints(self, hosts, daemon):
+        found = []
+        good = self.reports[0]
+        if good.outcome != "succeeded" or good.failed_requests:
+            found.append(f"release 2 {good.outcome} with {good.failed_requests} failed requests, not succeeded with 0")
+        if not self.chosen.good_only:
+            bad = self.reports[1]
+            if bad.outcome != "rolled_back":
+                found.append(f"release 3 {bad.outcome}, not rolled_back")
+            if bad.canary_failed_requests >= FEW_FAILURES * max(1.0, self.chosen.rate / 200):
+                found.append(f"{bad.canary_failed_requests} failed requests on the canary")
+        for host in hosts:
+            if (host.release, host.pooled, host.weight, host.original_weight) != ("2", True, WEIGHT, WEIGHT):
+                found.append(f"{host.host} ended on release {host.release}, pooled {host.pooled}, weight {host.weight}")
+        if self.chosen.kill_at and not daemon.killed.is_set():
+            found.append(f"no host ever entered '{self.chosen.kill_at}': shiftd was not killed")
+        return found
+
+
+def how_to_play(world, daemon):
+    release = world.releases["3"]
+    ctl = " ".join(daemon.shiftctl())
+    print(f"""
+It keeps running; Ctrl-C ends it. In another terminal:
+  users' entrance    curl -i http://127.0.0.1:{world.balancer.port}/
+  watch              {ctl} watch
+  status             {ctl} status
+  the bad release    {ctl} start web --release 3 --source {release.tarball} --sha256 {release.digest} --wait
+  HAProxy            echo 'show servers state' | socat - {world.balancer.socket}
+  everything else    {world.folder}""", flush=True)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print("\nending ...", flush=True)
+
+
+def main() -> int:
+    chosen = arguments()
+    if not Daemon.built():
+        print("build/shiftd and build/shiftctl are missing: conf/playground/run builds them", file=sys.stderr)
+        return 2
+    # These end the world in the same order as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return Story(chosen).run()
+    except WorldError as error:
+        print(f"playground: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nended", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

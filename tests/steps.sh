@@ -1,0 +1,121 @@
+# Steps of a test run, for tests/run and .ci/run: each is timed and adds to the sum that ends the run.
+#
+# Results of one build tree lie in its tests/results: one .json, .log and .rc a test program.
+
+passed=0
+failed=0
+skipped=0
+table=""
+
+# step NAME FUNCTION [ARGUMENTS...]: runs it in this shell, so that it can count.
+step() {
+  local name=$1 began=$SECONDS
+  local passed_before=$passed failed_before=$failed
+  shift
+  echo "== $name"
+  "$@" || count 0 1 "$name did not run to its end"
+  table+=$(printf '  %-42s %5d s %6d passed %4d failed' "$name" $((SECONDS - began)) $((passed - passed_before)) $((failed - failed_before)))
+  table+=$'\n'
+}
+
+# count PASSED FAILED [WHAT FAILED]
+count() {
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  if (($2 > 0)); then echo "FAILED: ${3:-}"; fi
+  return 0
+}
+
+# The last lines of every run: where the time went, and the sum. Its exit code is the run's.
+finish() {
+  echo
+  echo "where the time went:"
+  printf '%s' "$table"
+  if ((skipped > 0)); then echo "skipped by themselves: $skipped"; fi
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+}
+
+# quietly LOG COMMAND...: output is for failures only.
+quietly() {
+  local log=$1
+  shift
+  mkdir -p "$(dirname "$log")"
+  if "$@" >"$log" 2>&1 </dev/null; then return 0; fi
+  tail -n 60 "$log"
+  echo "(all of it: $log)"
+  return 1
+}
+
+# build_tree TREE NAME-PATTERN|all [CMAKE OPTIONS...]: everything, or the test programs whose names match.
+build_tree() {
+  local tree=$1 pattern=$2 targets=()
+  shift 2
+  if quietly "$tree/configure.log" cmake -S "$root" -B "$tree" -G Ninja "$@"; then
+    if [[ $pattern != all ]]; then mapfile -t targets < <(test_programs "$tree" "$pattern" | sed 's|.*/||'); fi
+    if quietly "$tree/build.log" ninja -C "$tree" "${targets[@]}"; then
+      count 1 0
+      return 0
+    fi
+  fi
+  count 0 1 "the build in $tree"
+}
+
+# test_programs TREE NAME-PATTERN: the programs that CMake knows now; what an earlier build left behind is not run.
+test_programs() {
+  ctest --test-dir "$1" --show-only=json-v1 | jq -r --arg pattern "$2" '.tests[].command[0] | select(sub(".*/"; "") | test($pattern))'
+}
+
+# One test program under a deadline; its own process group ends with it. Runs in a shell of its own, two at a time.
+run_program() {
+  local program=$1 results=$2 name
+  name=$(basename "$program")
+  timeout --kill-after=10 "${TEST_PROGRAM_SECONDS:-240}" \
+    "$program" --gtest_brief=1 --gtest_output="json:$results/$name.json" >"$results/$name.log" 2>&1 </dev/null
+  echo $? >"$results/$name.rc"
+}
+export -f run_program
+
+# run_gtests TREE NAME-PATTERN
+run_gtests() {
+  local tree=$1 results=$1/tests/results programs program name code tests bad skips
+  programs=$(test_programs "$tree" "$2") || return 1
+  if [[ -z $programs ]]; then return 1; fi
+  rm -rf "$results"
+  mkdir -p "$results"
+  xargs -r -d '\n' -P 2 -I{} bash -c 'run_program "$1" "$2"' run {} "$results" <<<"$programs"
+  while read -r program; do
+    name=$(basename "$program")
+    code=$(cat "$results/$name.rc" 2>/dev/null || echo "no exit code")
+    read -r tests bad skips < <(jq -r '[.tests, .failures + .errors, ([.testsuites[].testsuite[] | select(.result == "SKIPPED")] | length)] | @tsv' \
+      "$results/$name.json" 2>/dev/null || echo "0 0 0")
+    skipped=$((skipped + skips))
+    # A crash or a deadline leaves no file, and a sanitizer's report at the end leaves one without failures.
+    if [[ $code != 0 ]] && ((bad == 0)); then bad=1 tests=$((tests + 1)); fi
+    if ((bad > 0)); then tail -n 80 "$results/$name.log"; fi
+    count $((tests - bad - skips)) "$bad" "$name (exit code $code$([[ $code == 124 ]] && echo ": not ended in time"); log: $results/$name.log)"
+  done <<<"$programs"
+}
+
+# run_python FILE...: standard library's unittest, from Debian's own Python.
+run_python() {
+  local file log ran bad code
+  for file in "$@"; do
+    log=$root/build/tests/results/$(basename "$file").log
+    mkdir -p "$(dirname "$log")"
+    code=0
+    timeout --kill-after=20 "${TEST_PROGRAM_SECONDS:-240}" /usr/bin/python3 -B -m unittest "$file" >"$log" 2>&1 </dev/null || code=$?
+    ran=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} in .*/\1/p' "$log")
+    bad=$(sed -n 's/^FAILED (\(.*\))$/\1/p' "$log" | grep -oE '(failures|errors)=[0-9]+' | grep -oE '[0-9]+' | paste -sd+ | added_up)
+    if ((code != 0 && bad == 0)); then bad=1 ran=$((${ran:-0} + 1)); fi
+    if ((bad > 0)); then tail -n 60 "$log"; fi
+    count $((${ran:-0} - bad)) "$bad" "$file (exit code $code; log: $log)"
+  done
+}
+
+# "2+1" on standard input -> 3; nothing -> 0.
+added_up() {
+  local sum
+  read -r sum || true
+  echo $((${sum:-0}))
+}

@@ -1,6 +1,6 @@
 """What happens to the fleet, seen from outside shiftd: the time line.
 
-Reads HAProxy's own state and each host's `current` link ten times a second and remembers every change. Nothing here
+Reads HAProxy's own state and each host's `current` link twenty times a second and remembers every change. Nothing here
 asks shiftd, so the time line cannot flatter it.
 """
 
@@ -38,7 +38,7 @@ class Observer:
             self.thread.join()
 
     def run(self):
-        while not self.ending.wait(0.1):
+        while not self.ending.wait(0.05):
             self.look()
 
     def look(self):

@@ -20,7 +20,7 @@ from releases import KINDS_OF_BAD
 from world import World
 
 FEW_FAILURES = 100  # of the canary, in a bad rollout at 200 requests a second
-COLUMNS = 60
+MOST_COLUMNS = 60  # of the drawing of the share over time
 
 
 def arguments():
@@ -92,7 +92,8 @@ class Story:
         requests = world.settled_requests(until)
         totals = report.count(requests, name, since, until, world.observer)
         self.reports.append(report.RolloutReport(name, outcome, reason, round(until - since, 1), *totals))
-        shares = report.shares(requests, name, since, until, COLUMNS, world.observer)
+        columns = max(1, min(MOST_COLUMNS, totals[0] // 10))
+        shares = report.shares(requests, name, since, until, columns, world.observer)
         report.print_rollout(self.reports[-1], report.sparkline(shares))
 
     def complaints(self, hosts, daemon):

@@ -1,0 +1,77 @@
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "daemon/analysis/verdict.hpp"
+
+namespace shiftd {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Instant start(Duration(1'700'000'000'000));
+
+TEST(VerdictCheckpoint, GoesOnTickByTickAsIfNothingHadHappened) {
+  std::mt19937_64 random(7);
+  std::poisson_distribution<std::uint64_t> requests(30);
+  CanaryTest straight{AnalysisOptions{}};
+  CanaryTest interrupted{AnalysisOptions{}};
+  for (int i = 0; i < 400; ++i) {
+    auto now = start + std::chrono::milliseconds(1337) * i;
+    auto canary = i < 20 || i % 7 == 0 ? 0 : requests(random);
+    auto failed = random() % 50 == 0 && canary > 0 ? std::uint64_t{1} : std::uint64_t{0};
+    const std::vector<HostTick> hosts{{"web1", Cohort::canary, std::chrono::milliseconds(1337) * std::max(0, i - 19), canary, failed},
+                                      {"web2", Cohort::baseline, 0s, i % 5 == 0 ? 0 : 10 * requests(random), random() % 3}};
+    if (i % 90 == 60) {
+      straight.stage_changed(now);
+      interrupted.stage_changed(now);
+    }
+    auto verdict = straight.tick(now, 1337ms, hosts);
+    // A new process at every tick.
+    CanaryTest restarted{AnalysisOptions{}};
+    auto restored = restarted.restore(interrupted.checkpoint());
+    ASSERT_TRUE(restored) << restored.error();
+    interrupted = restarted;
+    ASSERT_EQ(interrupted.tick(now, 1337ms, hosts), verdict) << "tick " << i;
+    ASSERT_EQ(interrupted.checkpoint(), straight.checkpoint()) << "tick " << i;
+  }
+}
+
+TEST(VerdictCheckpoint, RefusesWhatItDidNotWriteAndStaysAsItWas) {
+  CanaryTest test{AnalysisOptions{}};
+  test.tick(start, 1s, {{"web1", Cohort::canary, 1s, 30, 1}, {"web2", Cohort::baseline, 0s, 300, 1}});
+  const auto good = test.checkpoint();
+  auto with = [&](std::string_view from, std::string_view to) {
+    auto text = good;
+    auto at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+  };
+  struct {
+    const char* name;
+    std::string text;
+  } const cases[] = {
+      {"nothing", ""},
+      {"half", good.substr(0, good.size() / 2)},
+      {"no object", "[1]"},
+      {"empty object", "{}"},
+      {"another version", with("\"version\":1", "\"version\":2")},
+      {"a text for a number", with("\"unstarted\":0.65", "\"unstarted\":\"0.65\"")},
+      {"more mass than there is", with("\"unstarted\":0.65", "\"unstarted\":1.5")},
+      {"too many alternatives", with("\"log_e\":[", "\"log_e\":[0,")},
+      {"a negative count", with("\"canary_failures\":1", "\"canary_failures\":-1")},
+      {"a count that is too large", with("\"canary_requests\":30", "\"canary_requests\":18446744073709551615")},
+      {"a missing part", with("\"lasting\"", "\"listing\"")},
+  };
+  for (const auto& [name, text] : cases) {
+    SCOPED_TRACE(name);
+    auto restored = test.restore(text);
+    ASSERT_FALSE(restored);
+    EXPECT_EQ(restored.error().code, Errc::bad_input);
+    EXPECT_EQ(test.checkpoint(), good);
+  }
+  EXPECT_TRUE(test.restore(good));
+}
+
+}  // namespace
+}  // namespace shiftd

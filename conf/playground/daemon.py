@@ -3,6 +3,7 @@
 Its own words are used for two things only: a rollout's outcome and reason. What users saw is counted elsewhere.
 """
 
+import http.client
 import json
 import pathlib
 import secrets
@@ -16,9 +17,10 @@ from balancer import BACKEND
 from processes import WorldError
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
-OUTCOMES = ("succeeded", "rolled_back", "failed", "aborted")
-FEED = "/api/v1/feed"
-LONGEST_ROLLOUT = 900.0  # seconds
+ROLLOUTS = "/api/v1/rollouts"
+# Records of the feed that belong into a time line for people; what happens to hosts is seen from outside (observer.py).
+TOLD = ("stage_begun", "stage_passed", "gate_reached", "held", "shrunk", "rolling_back", "member_taken", "source_lost", "source_back")
+LONGEST_ROLLOUT = 300.0  # seconds
 
 SHIFTD_YAML = """\
 journal: "{folder}/shiftd.journal"
@@ -56,6 +58,17 @@ verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s}}
 """
 
 
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: pathlib.Path, limit: float):
+        super().__init__("shiftd", timeout=limit)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
 class Daemon:
     def __init__(self, world, bake_seconds: int):
         self.world = world
@@ -64,6 +77,8 @@ class Daemon:
         self.port = processes.free_port("127.0.0.1")
         self.process: subprocess.Popen = None
         self.killed = threading.Event()
+        self.ending = threading.Event()
+        self.lost = None  # why shiftd did not come back after it was killed
         self.write_configuration(bake_seconds)
 
     @staticmethod
@@ -98,32 +113,31 @@ class Daemon:
     def ready(self) -> bool:
         if self.process.poll() is not None:
             raise WorldError(f"shiftd ended with {self.process.returncode}:\n{tail(self.folder / 'shiftd.log')}")
-        try:
-            return self.get("/-/ready").startswith("HTTP/1.1 200")
-        except OSError:
-            return False
+        return self.get("/-/ready") is not None
 
     def stop(self):
+        self.ending.set()
         if self.process is not None:
             processes.stop(self.process, 10)
 
-    def connect(self, path: str) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX)
+    def get(self, path: str):
+        """The body of a 200; None when shiftd says anything else, or nothing."""
+        connection = UnixConnection(self.folder / "shiftd.sock", 5)
         try:
-            connection.settimeout(5)
-            connection.connect(str(self.folder / "shiftd.sock"))
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: shiftd\r\nConnection: close\r\n\r\n".encode("ascii"))
-        except OSError:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read().decode("utf-8")
+            return body if answer.status == 200 else None
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
             connection.close()
-            raise
-        return connection
 
-    def get(self, path: str) -> str:
-        with self.connect(path) as connection:
-            answer = b""
-            while more := connection.recv(65536):
-                answer += more
-        return answer.decode("utf-8")
+    def newest(self):
+        """The newest rollout as the API lists it; None when there is none or nobody answers."""
+        body = self.get(ROLLOUTS)
+        listed = json.loads(body)["rollouts"] if body else []
+        return listed[0] if listed else None
 
     def shiftctl(self, *words) -> list:
         return [str(BUILD / "shiftctl"), "--socket", str(self.folder / "shiftd.sock"), *(str(word) for word in words)]
@@ -142,41 +156,65 @@ class Daemon:
         finally:
             processes.stop(starting)
         # A shiftctl whose shiftd was killed cannot tell; the restarted one can.
-        status = processes.until(
-            LONGEST_ROLLOUT, lambda: self.ended(release.name), f"release {release.name}: an ended rollout\n{tail(log)}", pause=0.2
+        ended = processes.until(
+            LONGEST_ROLLOUT if self.killed.is_set() else 10, lambda: self.ended(release.name),
+            f"release {release.name}: an ended rollout; shiftctl said:\n{tail(log)}", pause=0.2,
         )
-        return status["outcome"], status.get("reason", "")
+        return ended["outcome"], ended["reason"]
 
     def ended(self, release: str):
-        """The newest rollout's status when it is about `release` and has ended."""
-        _, output, _ = processes.run(self.shiftctl("status", "web", "-o", "json"), 10)
+        if self.lost:
+            raise self.lost
+        newest = self.newest()
+        return newest if newest and newest["version"] == release and newest["outcome"] != "none" else None
+
+    def follow(self, tell, kill_at: str):
+        """Tells what the live feed says of every rollout, in a thread. With `kill_at`: kills shiftd (kill -9) once, when
+        the feed says that a host entered that phase, and starts a new one on the same journal."""
+        threading.Thread(target=self.follow_rollouts, args=(tell, kill_at), daemon=True).start()
+
+    def follow_rollouts(self, tell, kill_at):
+        seen = {}  # rollout -> the next record's number
+        while not self.ending.wait(0.05):
+            newest = self.newest()
+            if newest and (newest["outcome"] == "none" or newest["rollout"] not in seen):
+                self.follow_rollout(newest["rollout"], seen, tell, kill_at)
+
+    def follow_rollout(self, rollout, seen, tell, kill_at):
+        connection = UnixConnection(self.folder / "shiftd.sock", 60)
         try:
-            status = json.loads(output)
-        except json.JSONDecodeError:
-            return None
-        about = status.get("release")
-        version = about.get("version") if isinstance(about, dict) else about
-        return status if version == release and status.get("outcome") in OUTCOMES else None
+            headers = {"Last-Event-ID": str(seen[rollout] - 1)} if seen.get(rollout) else {}
+            connection.request("GET", f"{ROLLOUTS}/{rollout}/events", headers=headers)
+            for line in connection.getresponse():
+                kind, _, value = line.decode("utf-8").strip().partition(": ")
+                if kind == "id":
+                    seen[rollout] = int(value) + 1
+                if kind != "data" or not value.startswith("{"):
+                    continue
+                record = json.loads(value)
+                if record.get("is") in TOLD:
+                    tell(record["at"] / 1000, words_of(record))
+                if record.get("is") == "host_moved" and record.get("phase") == kill_at and not self.killed.is_set():
+                    self.kill(tell, f"{record['host']} {kill_at}")
+                    return
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            return  # shiftd went away in the middle of a line; the next look goes on after the last number seen
+        finally:
+            connection.close()
 
-    def kill_at(self, phase: str):
-        """Once, when the feed says that a host entered `phase`: kill -9, and a new shiftd on the same journal."""
-        threading.Thread(target=self.follow_and_kill, args=(phase,), daemon=True).start()
-
-    def follow_and_kill(self, phase: str):
-        connection = self.connect(FEED)
-        connection.settimeout(LONGEST_ROLLOUT)
-        with connection, connection.makefile(encoding="utf-8") as feed:
-            for line in feed:
-                if line.startswith("data:") and f'"{phase}"' in line:
-                    break
-            else:
-                return  # shiftd ended before any host came there
+    def kill(self, tell, when: str):
+        self.killed.set()
         self.process.kill()
         self.process.wait()
-        print(f"  {'':>7}  shiftd killed (kill -9) with a host in '{phase}'; started again", flush=True)
-        time.sleep(0.5)
-        self.start()
-        self.killed.set()
+        tell(time.time(), f"killed (kill -9) with {when}; started again")
+        try:
+            self.start()
+        except WorldError as error:
+            self.lost = error
+
+
+def words_of(record: dict) -> str:
+    return " ".join([record["is"].replace("_", " ")] + [f"{key}={value}" for key, value in record.items() if key not in ("v", "at", "is")])
 
 
 def tail(path: pathlib.Path, lines: int = 15) -> str:

@@ -59,15 +59,17 @@ class Story:
     def tell(self, change):
         print(f"  {change.at - self.began:7.1f}  {change.host:<6} {change.text}", flush=True)
 
+    def tell_of_shiftd(self, at, words):
+        print(f"  {at - self.began:7.1f}  shiftd {words}", flush=True)
+
     def run(self) -> int:
         chosen = self.chosen
         print(f"Starting {chosen.hosts} hosts, HAProxy and {chosen.rate:g} requests a second ...", flush=True)
         with World(chosen.hosts, chosen.rate, chosen.bad, self.tell) as world:
             daemon = Daemon(world, chosen.bake)
             daemon.start()
-            if chosen.kill_at:
-                daemon.kill_at(chosen.kill_at)
             self.began = time.time()
+            daemon.follow(self.tell_of_shiftd, chosen.kill_at)
             self.roll(world, daemon, "2", "a good release")
             if not chosen.good_only:
                 self.roll(world, daemon, "3", f"a bad release ({chosen.bad})")

@@ -1,0 +1,183 @@
+// Requests and failures per host from the front end, and what the canary analysis makes of them.
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "daemon/driver/driver.hpp"
+#include "daemon/io/log.hpp"
+#include "daemon/io/within.hpp"
+
+namespace shiftd {
+namespace {
+
+// Whose release a host's requests belong to.
+constexpr int nobody = 0;
+constexpr int former = 1;
+constexpr int wanted = 2;
+
+// The served share is shown over about the last ten counts.
+constexpr double share_memory = 0.9;
+
+}  // namespace
+
+int Driver::generation(HostIndex host) const {
+  if (committed_.plan.hosts[host].role == Role::already_there) return wanted;
+  switch (committed_.hosts[host].phase) {
+    case HostPhase::joining:
+    case HostPhase::serving_new:
+    case HostPhase::withdrawing:
+    case HostPhase::emptying: return wanted;
+    case HostPhase::pooled_old:
+    case HostPhase::preparing:
+    case HostPhase::ready:
+    case HostPhase::depooling:
+    case HostPhase::draining:
+    case HostPhase::rejoining:
+    case HostPhase::restored:
+    case HostPhase::straggler: return former;
+    case HostPhase::upgrading:
+    case HostPhase::verifying:
+    case HostPhase::awaiting_health:
+    case HostPhase::reverting:
+    case HostPhase::reverifying:
+    case HostPhase::out:
+    case HostPhase::left: return nobody;
+  }
+  return nobody;
+}
+
+Task<> Driver::count_loop() {
+  if (std::none_of(pools_.begin(), pools_.end(), [](const ServicePool* pool) { return pool->front_end != nullptr; })) co_return;
+  auto last = clock_.steady();
+  auto kept = last;
+  while (true) {
+    auto counted = co_await count_once();
+    auto now = clock_.steady();
+    source_answer("front end", counted ? std::string() : counted.error().what);
+    if (counted) {
+      judge(now - last);
+      last = now;
+    }
+    if (now - kept >= service_.pace.checkpoint) {
+      kept = now;
+      co_await keep_checkpoint();
+    }
+    co_await clock_.sleep_for(service_.pace.counts);
+  }
+}
+
+Task<Result<void>> Driver::count_once() {
+  for (HostIndex host = 0; host < ticks_.size(); ++host) ticks_[host].requests = ticks_[host].failures = 0;
+  bool first = false;
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
+    if (!pools_[pool]->front_end) continue;
+    auto reading = co_await within(clock_, service_.pace.call_limit, pools_[pool]->front_end->poll());
+    if (!reading) co_return std::move(reading).error().during(pools_[pool]->front_end->name());
+    first = first || reading->first;
+    unattributed_ += reading->unattributed;
+    for (const auto& counts : reading->hosts) {
+      auto found = member_of_[pool].find(counts.member);
+      if (found == member_of_[pool].end()) continue;
+      auto host = committed_.plan.members[found->second].host;
+      ticks_[host].requests += counts.requests;
+      ticks_[host].failures += counts.failures;
+    }
+  }
+  // A first reading has nothing to be compared with.
+  if (first) co_return Result<void>{};
+  for (HostIndex host = 0; host < ticks_.size(); ++host) {
+    live_.hosts[host].requests += ticks_[host].requests;
+    live_.hosts[host].failures += ticks_[host].failures;
+  }
+  co_return Result<void>{};
+}
+
+void Driver::judge(Duration length) {
+  auto now = time_.now();
+  for (HostIndex host = 0; host < ticks_.size(); ++host) {
+    auto before = std::exchange(generations_[host], generation(host));
+    auto after = generations_[host];
+    // A host that was out at one end of the tick served one release in it; one that changed over within it served two.
+    auto served = before == after || before == nobody ? after : after == nobody ? before : nobody;
+    ticks_[host].cohort = served == wanted ? Cohort::canary : served == former ? Cohort::baseline : Cohort::neither;
+    bool found_there = committed_.plan.hosts[host].role == Role::already_there;
+    ticks_[host].age = found_there ? Duration(std::chrono::hours(1)) : std::max(Duration(0), now - committed_.hosts[host].joined);
+  }
+  if (judged_stage_ != committed_.stage || judged_serving_ != committed_.serving_new()) {
+    judged_stage_ = committed_.stage;
+    judged_serving_ = committed_.serving_new();
+    test_.stage_changed(now);
+  }
+  auto verdict = test_.tick(now, length, ticks_);
+
+  double canary = 0;
+  double all = 0;
+  for (const auto& tick : ticks_) {
+    auto requests = static_cast<double>(tick.requests);
+    all += requests;
+    if (tick.cohort == Cohort::canary) canary += requests;
+  }
+  recent_canary_ = recent_canary_ * share_memory + canary;
+  recent_all_ = recent_all_ * share_memory + all;
+  live_.served_share = recent_all_ > 0.5 ? recent_canary_ / recent_all_ : 0;
+  live_.canary_requests = verdict.evidence.canary_requests;
+  live_.canary_failures = verdict.evidence.canary_failures;
+  live_.baseline_requests = verdict.evidence.baseline_requests;
+  live_.baseline_failures = verdict.evidence.baseline_failures;
+  live_.e_value = verdict.evidence.e_value;
+  live_.evidence = verdict.evidence.text;
+
+  if (!committed_.rolling()) return;
+  if (verdict.call == Call::roll_back) return post(Judged{committed_.stage, Judgement::roll_back, verdict.evidence.text});
+  bool may_pass = committed_.phase == Phase::baking && time_.now() >= committed_.bake_until;
+  if (verdict.call == Call::promote && may_pass) post(Judged{committed_.stage, Judgement::promote, verdict.evidence.text});
+}
+
+// Lost, it costs evidence, never a decision: a failure to keep it is only logged.
+Task<> Driver::keep_checkpoint() {
+  nlohmann::json state;
+  state["test"] = test_.checkpoint();
+  state["stage"] = judged_stage_;
+  state["serving"] = judged_serving_;
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
+    if (pools_[pool]->front_end) state["front_ends"][pools_[pool]->front_end->name()] = pools_[pool]->front_end->checkpoint();
+  }
+  nlohmann::json counts = nlohmann::json::object();
+  for (HostIndex host = 0; host < live_.hosts.size(); ++host) {
+    state["hosts"].push_back({live_.hosts[host].requests, live_.hosts[host].failures});
+    if (ticks_[host].requests > 0) counts[ticks_[host].host] = {ticks_[host].requests, ticks_[host].failures};
+  }
+  auto kept = co_await journal_.save_checkpoint(committed_.request.rollout, state.dump());
+  if (kept) {
+    CountsPoint point{time_.now(), counts.dump()};
+    kept = co_await journal_.add_counts(service_.name, std::move(point), service_.pace.keep_counts);
+  }
+  if (!kept) log::warning("rollout {}: its checkpoint was not kept: {}", committed_.request.rollout, kept.error().what);
+}
+
+Task<> Driver::load_checkpoint() {
+  auto kept = co_await journal_.load_checkpoint(committed_.request.rollout);
+  if (!kept || !*kept) co_return;
+  auto state = nlohmann::json::parse(**kept, nullptr, false);
+  auto usable = state.is_object() && state.contains("test") && state["test"].is_string();
+  if (!usable || !test_.restore(state["test"].get<std::string>())) {
+    log::warning("rollout {}: its checkpoint cannot be used, evidence begins anew", committed_.request.rollout);
+    co_return;
+  }
+  judged_stage_ = state.value("stage", StageIndex{0});
+  judged_serving_ = state.value("serving", std::uint32_t{0});
+  auto front_ends = state.value("front_ends", nlohmann::json::object());
+  for (auto* pool : pools_) {
+    if (!pool->front_end) continue;
+    auto found = front_ends.find(pool->front_end->name());
+    if (found != front_ends.end() && found->is_string()) (void)pool->front_end->restore(found->get<std::string>());
+  }
+  auto hosts = state.value("hosts", nlohmann::json::array());
+  for (std::size_t host = 0; host < hosts.size() && host < live_.hosts.size(); ++host) {
+    if (!hosts[host].is_array() || hosts[host].size() != 2) continue;
+    live_.hosts[host] = {hosts[host][0].get<std::uint64_t>(), hosts[host][1].get<std::uint64_t>()};
+  }
+}
+
+}  // namespace shiftd

@@ -1,0 +1,255 @@
+#include "daemon/driver/driver.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include <boost/system/system_error.hpp>
+
+#include "daemon/base/invariant.hpp"
+#include "daemon/driver/step_lane.hpp"
+#include "daemon/io/log.hpp"
+
+namespace shiftd {
+namespace {
+
+// How long an event that can wait is kept for company, so that it shares the commit of what follows.
+constexpr Duration company{25};
+// How long to wait before a journal that refused is asked again.
+constexpr Duration journal_pause{1000};
+
+// A plan is long; its first words tell which it is.
+constexpr std::size_t logged_most = 600;
+
+// What recurs by itself need not be kept while the journal refuses.
+bool recurs(const Event& event) {
+  return std::holds_alternative<Tick>(event) || std::holds_alternative<HostSeen>(event) || std::holds_alternative<Judged>(event) ||
+         std::holds_alternative<StoreForgot>(event) || std::holds_alternative<SourceSilent>(event) ||
+         std::holds_alternative<SourceAnswers>(event) || std::holds_alternative<CheckFailed>(event);
+}
+
+}  // namespace
+
+Driver::Driver(boost::asio::any_io_executor executor, Clock& clock, Journal& journal, Service& service, Rollout rollout, Codec codec,
+               std::shared_ptr<Signal> committed)
+    : executor_(executor),
+      clock_(clock),
+      journal_(journal),
+      service_(service),
+      time_(clock, rollout.now),
+      codec_(std::move(codec)),
+      committed_(std::move(rollout)),
+      scratch_(committed_),
+      queue_signal_(executor),
+      committed_signal_(std::move(committed)),
+      test_(service.verdict) {}
+
+Driver::~Driver() = default;
+
+Task<> Driver::run() {
+  TaskGroup tasks(executor_);
+  tasks_ = &tasks;
+  tasks.start("decide", decide_loop());
+  tasks.start("tick", tick_loop());
+  if (!committed_.plan.hosts.empty()) tasks.start("recover", guarded("recover", recover()));
+  co_await tasks.join();
+}
+
+// Watches first, then repeats what was outstanding: every performer looks before it repeats.
+Task<> Driver::recover() {
+  bind_plan();
+  co_await load_checkpoint();
+  start_watching();
+  for (const auto& effect : outstanding(committed_)) perform(effect);
+}
+
+void Driver::post(Event event, bool patient) {
+  if (!journal_trouble_.empty() && recurs(event)) return;
+  bool was_empty = queue_.empty();
+  queue_.push_back({std::move(event), nullptr});
+  if (!patient) urgent_ = true;
+  if (!patient || was_empty) queue_signal_.notify();
+}
+
+Task<Result<void>> Driver::command(Command command) {
+  if (!journal_trouble_.empty()) co_return Failure{Errc::unavailable, "the journal cannot be written: " + journal_trouble_};
+  auto answer = std::make_shared<Answer>(executor_);
+  queue_.push_back({command, answer});
+  urgent_ = true;
+  queue_signal_.notify();
+  while (!answer->ready) co_await answer->given.wait();
+  co_return answer->result;
+}
+
+Task<> Driver::tick_loop() {
+  while (true) {
+    co_await clock_.sleep_for(service_.pace.tick);
+    if (auto by = time_.jumped()) post(TimeJumped{*by});
+    post(Tick{});
+  }
+}
+
+Task<> Driver::decide_loop() {
+  while (committed_.phase != Phase::ended) {
+    while (queue_.empty()) co_await queue_signal_.wait();
+    if (!urgent_) co_await queue_signal_.wait_for(clock_, company);
+    std::vector<Queued> events(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));
+    queue_.clear();
+    urgent_ = false;
+
+    auto decision = decide_all(events);
+    if (!decision.records.empty()) {
+      std::vector<std::string> texts;
+      for (const auto& record : decision.records) texts.push_back(codec_.encode(record));
+      // Durable first: a crash from here on repeats the effects instead of forgetting them.
+      if (auto saved = co_await save(texts); !saved) {
+        give_up(std::move(events), saved.error().what);
+        co_await clock_.sleep_for(journal_pause);
+        continue;
+      }
+      commit(decision, texts);
+    }
+    for (auto& queued : events) {
+      if (!queued.answer) continue;
+      queued.answer->ready = true;
+      queued.answer->given.notify();
+    }
+  }
+  for (auto& queued : queue_) {
+    if (!queued.answer) continue;
+    queued.answer->result = Failure{Errc::conflict, "rollout " + committed_.request.rollout + " has ended"};
+    queued.answer->ready = true;
+    queued.answer->given.notify();
+  }
+  tasks_->stop();
+}
+
+Decision Driver::decide_all(std::vector<Queued>& events) {
+  Decision all;
+  auto now = time_.now();
+  if (!broken_.empty() && scratch_.active()) return quarantine(broken_);
+  for (auto& queued : events) {
+    const auto* command = std::get_if<Command>(&queued.event);
+    // What has ended, or is quarantined, hears people only.
+    if (command == nullptr && !scratch_.active() && scratch_.phase != Phase::queued) continue;
+    if (command != nullptr) queued.answer->result = permits(scratch_, *command);
+    try {
+      auto decision = take_in(scratch_, queued.event, now);
+      std::move(decision.records.begin(), decision.records.end(), std::back_inserter(all.records));
+      std::move(decision.effects.begin(), decision.effects.end(), std::back_inserter(all.effects));
+    } catch (const BrokenInvariant& broken) {
+      return quarantine(broken.what());
+    } catch (const std::out_of_range& broken) {
+      return quarantine(std::string("an index outside of the plan: ") + broken.what());
+    }
+  }
+  return all;
+}
+
+// What was decided together with the broken decision is dropped with it.
+Decision Driver::quarantine(const std::string& why) {
+  log::error("rollout {} is quarantined: {}", committed_.request.rollout, why);
+  scratch_ = committed_;
+  Decision decision;
+  decision.records.push_back({std::max(time_.now(), scratch_.now), Quarantined{why}});
+  apply(scratch_, decision.records.back());
+  return decision;
+}
+
+Task<Result<void>> Driver::save(const std::vector<std::string>& texts) {
+  auto saved = co_await journal_.append(committed_.request.rollout, committed_.records, texts, scratch_.phase == Phase::ended);
+  if (!saved && saved.error().code == Errc::conflict) {
+    // Somebody else drives this rollout. Nothing that we believe about it is worth anything.
+    throw std::runtime_error("the journal of " + committed_.request.rollout + " was continued by somebody else: " + saved.error().what);
+  }
+  co_return saved;
+}
+
+// The journal has refused: nothing of this has happened. Commands are told so; everything else is decided again.
+void Driver::give_up(std::vector<Queued> events, const std::string& why) {
+  if (journal_trouble_ != why) log::error("rollout {}: the journal cannot be written: {}", committed_.request.rollout, why);
+  journal_trouble_ = why;
+  scratch_ = committed_;
+  for (auto queued = events.rbegin(); queued != events.rend(); ++queued) {
+    if (queued->answer) {
+      queued->answer->result = Failure{Errc::unavailable, "the journal cannot be written: " + why};
+      queued->answer->ready = true;
+      queued->answer->given.notify();
+    } else if (!recurs(queued->event)) {
+      queue_.push_front(std::move(*queued));
+    }
+  }
+  // Something has to be decided for the journal to be tried again, and ticks are not taken while it refuses.
+  if (queue_.empty()) queue_.push_back({Tick{}, nullptr});
+  urgent_ = true;
+}
+
+void Driver::commit(const Decision& decision, const std::vector<std::string>& texts) {
+  if (!journal_trouble_.empty()) log::info("rollout {}: the journal takes records again", committed_.request.rollout);
+  journal_trouble_.clear();
+  bool had_plan = !committed_.plan.hosts.empty();
+  for (const auto& record : decision.records) apply(committed_, record);
+  for (const auto& text : texts) log::info("{} {}", committed_.request.rollout, std::string_view(text).substr(0, logged_most));
+  committed_signal_->notify();
+  if (!had_plan && !committed_.plan.hosts.empty()) {
+    bind_plan();
+    start_watching();
+  }
+  for (const auto& record : decision.records) drop_superseded(record);
+  for (const auto& effect : decision.effects) perform(effect);
+}
+
+void Driver::bind_plan() {
+  const auto& plan = committed_.plan;
+  for (const auto& planned : plan.hosts) {
+    auto found = std::find_if(service_.hosts.begin(), service_.hosts.end(),
+                              [&](const ServiceHost& host) { return host.place.name == planned.name; });
+    if (found == service_.hosts.end())
+      throw std::runtime_error("host " + planned.name + " of the plan is no longer in the configuration of " + service_.name);
+    places_.push_back(&*found);
+  }
+  for (const auto& planned : plan.pools) {
+    auto found = std::find_if(service_.pools.begin(), service_.pools.end(),
+                              [&](const ServicePool& pool) { return pool.store->name() == planned.name; });
+    if (found == service_.pools.end())
+      throw std::runtime_error("pool " + planned.name + " of the plan is no longer in the configuration of " + service_.name);
+    pools_.push_back(&*found);
+    views_.emplace_back(found->views.size());
+    look_now_.push_back(std::make_unique<Signal>(executor_));
+  }
+  member_of_.resize(plan.pools.size());
+  for (MemberIndex index = 0; index < plan.members.size(); ++index)
+    member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);
+  written_.assign(plan.members.size(), 0);
+  generations_.assign(plan.hosts.size(), 0);
+  live_.hosts.assign(plan.hosts.size(), HostLive{});
+  for (HostIndex host = 0; host < plan.hosts.size(); ++host) {
+    ticks_.emplace_back();
+    ticks_.back().host = plan.hosts[host].name;
+    generations_[host] = generation(host);
+  }
+}
+
+void Driver::start_watching() {
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
+    tasks_->start("watch store", guarded("watch store", watch_store(pool)));
+    tasks_->start("watch views", guarded("watch views", watch_views(pool)));
+  }
+  tasks_->start("check hosts", guarded("check hosts", watch_served_hosts()));
+  tasks_->start("count", guarded("count", count_loop()));
+}
+
+// A broken part quarantines its rollout instead of the daemon.
+Task<> Driver::guarded(std::string name, Task<> work) {
+  try {
+    co_await std::move(work);
+  } catch (const boost::system::system_error& error) {
+    if (error.code() == boost::asio::error::operation_aborted) throw;
+    broken_ = name + ": " + error.what();
+  } catch (const std::exception& error) {
+    broken_ = name + ": " + error.what();
+  }
+  if (broken_.empty()) co_return;
+  post(Tick{});
+}
+
+}  // namespace shiftd

@@ -1,0 +1,159 @@
+#pragma once
+
+// Drives one rollout: event -> decide -> save -> perform.
+//
+// Events wait in one queue. Those that wait together are decided on a scratch state and appended in one commit; only then
+// does the committed state follow, are effects performed and commands answered. When the journal refuses, the scratch
+// state is dropped and the same events are decided again.
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/analysis/verdict.hpp"
+#include "daemon/driver/control.hpp"
+#include "daemon/driver/rollout_time.hpp"
+#include "daemon/driver/service.hpp"
+#include "daemon/engine/codec.hpp"
+#include "daemon/io/signal.hpp"
+#include "daemon/io/task_group.hpp"
+#include "daemon/store/journal.hpp"
+
+namespace shiftd {
+
+class Driver {
+ public:
+  // `rollout` is the fold of what the journal holds; it may be queued, or under way before a restart. `committed` is woken
+  // after each commit.
+  Driver(boost::asio::any_io_executor executor, Clock& clock, Journal& journal, Service& service, Rollout rollout, Codec codec,
+         std::shared_ptr<Signal> committed);
+
+  ~Driver();
+
+  // Drives until the rollout has ended, then returns with nothing left running.
+  // Cancelled: stops where it is; a later Driver on the same journal goes on.
+  Task<> run();
+
+  // Puts an event into the queue. `patient`: it may wait a moment for company, to share a commit.
+  void post(Event event, bool patient = false);
+
+  // Fails as Control::command. Cancelled: the command may still be carried out.
+  Task<Result<void>> command(Command command);
+
+  [[nodiscard]] const Rollout& rollout() const { return committed_; }
+  [[nodiscard]] const Live& live() const { return live_; }
+  [[nodiscard]] std::uint64_t effects_performed() const { return effects_performed_; }
+  // Empty while the journal takes records.
+  [[nodiscard]] const std::string& journal_trouble() const { return journal_trouble_; }
+
+ private:
+  // A command waits for its answer in its caller's frame; the caller leaves word when it stops waiting.
+  struct Answer {
+    explicit Answer(boost::asio::any_io_executor executor) : given(std::move(executor)) {}
+    Signal given;
+    bool ready = false;
+    Result<void> result;
+  };
+  struct Queued {
+    Event event;
+    std::shared_ptr<Answer> answer;  // none: nobody waits
+  };
+
+  // driver.cpp: the one loop that decides and saves.
+  Task<> decide_loop();
+  Task<> tick_loop();
+  Task<> recover();
+  Decision decide_all(std::vector<Queued>& events);
+  Decision quarantine(const std::string& why);
+  Task<Result<void>> save(const std::vector<std::string>& texts);
+  void give_up(std::vector<Queued> events, const std::string& why);
+  void commit(const Decision& decision, const std::vector<std::string>& texts);
+  void bind_plan();
+  void start_watching();
+  Task<> guarded(std::string name, Task<> work);
+
+  // perform.cpp: what an effect is.
+  struct StepLane;
+  void perform(const Effect& effect);
+  void drop_superseded(const Record& record);
+  Task<> step_lane(HostIndex host);
+  Task<> perform_step(HostIndex host, EffectId effect, Step step);
+  Task<Result<void>> try_step(HostIndex host, EffectId effect, Step step);
+  Task<Result<void>> verify(HostIndex host, std::string digest);
+  Task<> write_lane(MemberIndex member);
+  MemberWrite wanted_write(MemberIndex member) const;
+
+  // watch.cpp: what the world shows without being asked to change.
+  Task<> watch_store(PoolIndex pool);
+  Task<> watch_views(PoolIndex pool);
+  Task<> watch_served_hosts();
+  Task<> look(PoolIndex pool);
+  Task<> look_at(PoolIndex pool, std::size_t view);
+  Task<> check_served_host(HostIndex host);
+  void tell_changes(PoolIndex pool, const PoolReading& reading);
+  void tell_seen(PoolIndex pool);
+  std::vector<Shown> shown(HostIndex host) const;
+  void source_answer(const std::string& source, const std::string& trouble);
+
+  // count.cpp: requests and failures, and the verdict.
+  Task<> count_loop();
+  Task<Result<void>> count_once();
+  void judge(Duration length);
+  [[nodiscard]] int generation(HostIndex host) const;
+  Task<> keep_checkpoint();
+  Task<> load_checkpoint();
+
+  [[nodiscard]] const ServiceHost& place_of(HostIndex host) const { return *places_.at(host); }
+  [[nodiscard]] std::string job_id(EffectId effect) const { return committed_.request.rollout + "-" + std::to_string(effect); }
+
+  boost::asio::any_io_executor executor_;
+  Clock& clock_;
+  Journal& journal_;
+  Service& service_;
+  RolloutTime time_;
+  Codec codec_;
+
+  Rollout committed_;
+  Rollout scratch_;
+  std::deque<Queued> queue_;
+  Signal queue_signal_;
+  bool urgent_ = false;
+  std::string journal_trouble_;
+  std::string broken_;  // a part of the driver that threw: the rollout is quarantined with it
+  std::shared_ptr<Signal> committed_signal_;
+  std::uint64_t effects_performed_ = 0;
+
+  // By the plan's indices; empty until there is a plan.
+  std::vector<const ServiceHost*> places_;
+  std::vector<ServicePool*> pools_;
+  std::vector<std::map<std::string, MemberIndex, std::less<>>> member_of_;  // by pool: name in the pool
+
+  struct ViewState {
+    std::uint64_t asked = 0;  // look_serial_ when it was last asked
+    std::string trouble = "not asked yet";
+    ViewReading reading;
+  };
+  std::vector<std::vector<ViewState>> views_;      // by pool, by view
+  std::vector<std::unique_ptr<Signal>> look_now_;  // by pool
+  std::vector<std::uint64_t> written_;             // by member: a view that was asked before shows the past
+  std::uint64_t look_serial_ = 1;
+
+  std::map<HostIndex, std::unique_ptr<StepLane>> step_lanes_;
+  std::map<MemberIndex, bool> write_lanes_;
+  TaskGroup* tasks_ = nullptr;
+
+  CanaryTest test_;
+  StageIndex judged_stage_ = 0;
+  std::uint32_t judged_serving_ = 0;
+  std::vector<int> generations_;  // by host, at the last count
+  std::vector<HostTick> ticks_;   // by host, of the present tick
+  std::uint64_t unattributed_ = 0;
+  double recent_canary_ = 0;
+  double recent_all_ = 0;
+  Live live_;
+};
+
+}  // namespace shiftd

@@ -1,0 +1,24 @@
+#pragma once
+
+// Looks at a service's fleet for the planner: what the pools hold and which release each host has. Changes nothing.
+
+#include <string>
+#include <vector>
+
+#include "daemon/driver/service.hpp"
+#include "daemon/engine/plan.hpp"
+#include "daemon/io/clock.hpp"
+#include "daemon/io/task.hpp"
+
+namespace shiftd {
+
+struct FleetSeen {
+  Fleet fleet;
+  std::vector<std::string> notes;  // hosts that could not be asked
+};
+
+// Fails with: unreachable ... when a pool cannot be read or no host can be asked; not_found: a pool lacks a host;
+// bad_input: a pool holds a value that cannot be understood.
+Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service);
+
+}  // namespace shiftd

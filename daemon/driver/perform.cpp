@@ -1,0 +1,167 @@
+// What an effect is, in the world. Every performer looks before it repeats: a write reads first, a job is asked for by
+// its id, a check changes nothing.
+
+#include "daemon/driver/driver.hpp"
+#include "daemon/driver/step_lane.hpp"
+#include "daemon/io/backoff.hpp"
+#include "daemon/io/log.hpp"
+#include "daemon/io/within.hpp"
+
+namespace shiftd {
+namespace {
+
+// Steps that change nothing on the host, or nothing that matters: they end as soon as nobody wants their result.
+bool may_be_dropped(Step step) { return step == Step::prepare || step == Step::verify_new || step == Step::verify_old; }
+
+// Clears a flag when a lane ends, however it ends.
+template <class F>
+struct OnExit {
+  F do_it;
+  ~OnExit() { do_it(); }
+};
+
+}  // namespace
+
+void Driver::perform(const Effect& effect) {
+  ++effects_performed_;
+  if (const auto* write = std::get_if<WriteMember>(&effect.what)) {
+    auto& running = write_lanes_[write->member];
+    if (running) return;  // it takes up the newest intent when it is done with the present one
+    running = true;
+    return tasks_->start("write", guarded("write", write_lane(write->member)));
+  }
+  const auto& step = std::get<HostStep>(effect.what);
+  auto& lane = step_lanes_[step.host];
+  if (!lane) lane = std::make_unique<StepLane>();
+  lane->next = effect.id;
+  lane->next_step = step.step;
+  if (lane->running) {
+    if (lane->doing != nullptr && may_be_dropped(lane->current_step)) lane->doing->stop();
+    return;
+  }
+  lane->running = true;
+  tasks_->start("step", guarded("step", step_lane(step.host)));
+}
+
+void Driver::drop_superseded(const Record& record) {
+  const auto* moved = std::get_if<HostMoved>(&record.fact);
+  if (moved == nullptr) return;
+  auto found = step_lanes_.find(moved->host);
+  if (found == step_lanes_.end() || found->second->doing == nullptr) return;
+  auto& lane = *found->second;
+  if (lane.current != committed_.hosts[moved->host].effect && may_be_dropped(lane.current_step)) lane.doing->stop();
+}
+
+Task<> Driver::step_lane(HostIndex host) {
+  auto& lane = *step_lanes_.at(host);
+  auto ended = [&lane] {
+    lane.running = false;
+    lane.doing = nullptr;
+  };
+  OnExit<decltype(ended)> on_exit{ended};
+  while (lane.next != 0) {
+    lane.current = std::exchange(lane.next, 0);
+    lane.current_step = lane.next_step;
+    TaskGroup doing(executor_);
+    lane.doing = &doing;
+    doing.start("step", perform_step(host, lane.current, lane.current_step));
+    co_await doing.join();
+    lane.doing = nullptr;
+  }
+}
+
+Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
+  const auto& strategy = committed_.plan.strategy;
+  bool verifies = step == Step::verify_new || step == Step::verify_old;
+  auto began = clock_.steady();
+  auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;
+  Backoff backoff(Duration(100), std::chrono::seconds(5), effect);
+  while (true) {
+    auto left = limit - (clock_.steady() - began);
+    auto result = co_await within(clock_, left, try_step(host, effect, step));
+    if (result) {
+      StepDone done{host, effect, shown(host)};
+      co_return post(std::move(done));
+    }
+    auto pause = backoff.next();
+    auto spent = clock_.steady() - began + pause;
+    bool gone = step == Step::prepare && result.error().code == Errc::unreachable && spent >= service_.pace.reach_limit;
+    if (!retryable(result.error().code) || spent >= limit || gone) {
+      StepFailed failed{host, effect, std::string(to_string(step)) + ": " + result.error().what};
+      co_return post(std::move(failed));
+    }
+    co_await clock_.sleep_for(pause);
+  }
+}
+
+Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step) {
+  const auto& place = place_of(host).place;
+  const auto& release = committed_.request.release;
+  const auto& former = committed_.plan.hosts[host].digest;
+  switch (step) {
+    case Step::prepare: {
+      auto found = co_await service_.releaser->prepare(place, release);
+      if (!found) co_return found.error();
+      if (*found != former) {
+        co_return Failure{Errc::conflict, "the release on the host changed since the plan: " +
+                                              (former.empty() ? "none" : former.substr(0, 12)) + " then, " + found->substr(0, 12) + " now"};
+      }
+      co_return Result<void>{};
+    }
+    case Step::upgrade: co_return co_await service_.releaser->upgrade(place, release, job_id(effect));
+    case Step::revert:
+      if (former.empty()) co_return Failure{Errc::bad_input, "there was no release on the host before, to go back to"};
+      co_return co_await service_.releaser->revert(place, former, job_id(effect));
+    case Step::verify_new: co_return co_await verify(host, release.digest);
+    case Step::verify_old: co_return co_await verify(host, former);
+  }
+  co_return Failure{Errc::bad_input, "no such step"};
+}
+
+Task<Result<void>> Driver::verify(HostIndex host, std::string digest) {
+  const auto& place = place_of(host);
+  if (auto proven = co_await service_.releaser->prove_running(place.place, std::move(digest)); !proven) co_return proven;
+  CheckTarget target{place.place.name, place.place.address, place.executor};
+  co_return co_await run_checks(clock_, service_.checks, std::move(target), service_.check_policy);
+}
+
+MemberWrite Driver::wanted_write(MemberIndex index) const {
+  const auto& member = committed_.members[index];
+  return {committed_.plan.members[index].name, member.wanted, member.verbatim ? member.original.bytes : std::string(),
+          member.known.revision};
+}
+
+// Writes until what is wanted is written, or somebody else's change was found. Each attempt writes the newest intent.
+Task<> Driver::write_lane(MemberIndex index) {
+  auto ended = [this, index] { write_lanes_[index] = false; };
+  OnExit<decltype(ended)> on_exit{ended};
+  auto pool = committed_.plan.members[index].pool;
+  auto& store = *pools_[pool]->store;
+  auto source = "writes to " + store.name();
+  Backoff backoff(Duration(100), std::chrono::seconds(5), index);
+  EffectId told = 0;  // whose result is waiting to be decided on
+  while (true) {
+    auto effect = committed_.members[index].effect;
+    if (effect == 0 || effect == told) co_return;
+    auto written = co_await within(clock_, service_.pace.call_limit, store.write(wanted_write(index)));
+    written_[index] = ++look_serial_;
+    if (!written) {
+      source_answer(source, written.error().what);
+      co_await clock_.sleep_for(backoff.next());
+      continue;
+    }
+    source_answer(source, {});
+    backoff.reset();
+    told = effect;
+    if (auto* done = std::get_if<Written>(&*written)) {
+      // What the views show of it comes a moment later; both share a commit.
+      post(MemberWritten{index, effect, std::move(done->observed)}, true);
+    } else {
+      post(MemberChanged{index, effect, std::move(std::get<ForeignChange>(*written).observed)});
+    }
+    look_now_[pool]->notify();
+    co_await committed_signal_->wait_for(clock_, service_.pace.call_limit);
+  }
+}
+
+}  // namespace shiftd

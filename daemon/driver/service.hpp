@@ -1,0 +1,62 @@
+#pragma once
+
+// One service as the driver works with it: interfaces only. main makes it from the configuration; tests and the simulator
+// from stand-ins.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checks/check.hpp"
+#include "daemon/analysis/verdict.hpp"
+#include "daemon/engine/strategy.hpp"
+#include "daemon/release/releaser.hpp"
+#include "daemon/ssh/executor.hpp"
+#include "lb-adapters/front_end.hpp"
+#include "lb-adapters/pool_store.hpp"
+#include "lb-adapters/traffic_view.hpp"
+
+namespace shiftd {
+
+// One pool, and every load balancer instance that has to show a change of it before the change counts.
+struct ServicePool {
+  std::unique_ptr<PoolStore> store;
+  std::vector<std::unique_ptr<TrafficView>> views;
+  std::unique_ptr<FrontEnd> front_end;  // counts by this pool's member names; none: this pool counts nothing
+};
+
+struct ServiceHost {
+  HostPlace place;
+  std::vector<std::pair<std::size_t, std::string>> members;  // pool, and the host's name in it
+  Executor* executor = nullptr;                              // for checks that run on the host
+};
+
+// How often the world is looked at.
+struct Pace {
+  Duration tick{std::chrono::milliseconds(500)};
+  Duration view{std::chrono::milliseconds(100)};  // while a host waits for a view to show something
+  Duration idle_view{std::chrono::seconds(1)};    // otherwise
+  Duration counts{std::chrono::seconds(1)};
+  Duration bake_check{std::chrono::seconds(5)};  // each host that serves the release is checked this often
+  Duration checkpoint{std::chrono::seconds(10)};
+  Duration keep_counts{std::chrono::hours(6)};
+  Duration call_limit{std::chrono::seconds(5)};    // for one call of a store, a view or a front end
+  Duration reach_limit{std::chrono::seconds(30)};  // a host that is not reached for this long cannot be prepared
+};
+
+struct Service {
+  std::string name;
+  Strategy strategy;
+  AnalysisOptions verdict;
+  Pace pace;
+  std::vector<ServiceHost> hosts;
+  std::vector<ServicePool> pools;
+  std::unique_ptr<Releaser> releaser;
+  std::vector<std::shared_ptr<Check>> checks;
+  CheckPolicy check_policy;
+  std::vector<std::string> claims;  // what no two rollouts may act on at once: its pools and hosts
+  std::shared_ptr<void> owned;      // whatever the parts above point into
+};
+
+}  // namespace shiftd

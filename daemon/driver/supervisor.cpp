@@ -1,0 +1,368 @@
+#include "daemon/driver/supervisor.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <ctime>
+
+#include <boost/system/system_error.hpp>
+
+#include "daemon/driver/fleet.hpp"
+#include "daemon/io/log.hpp"
+#include "daemon/io/within.hpp"
+
+namespace shiftd {
+namespace {
+
+constexpr std::size_t read_at_once = 2'000;
+
+RolloutBrief brief_of(const Rollout& rollout) {
+  return {rollout.request.rollout,
+          rollout.request.service,
+          rollout.request.release.version,
+          std::string(to_string(rollout.phase)),
+          std::string(to_string(rollout.outcome)),
+          rollout.reason,
+          rollout.created,
+          rollout.now};
+}
+
+Task<Result<std::vector<std::string>>> read_all(Journal& journal, std::string rollout) {
+  std::vector<std::string> records;
+  while (true) {
+    auto part = co_await journal.read(rollout, records.size(), read_at_once);
+    if (!part) co_return part;
+    bool more = part->size() == read_at_once;
+    std::move(part->begin(), part->end(), std::back_inserter(records));
+    if (!more) co_return records;
+  }
+}
+
+bool share_a_claim(const Service& one, const Service& other) {
+  auto claimed = [&](const std::string& claim) { return std::find(other.claims.begin(), other.claims.end(), claim) != other.claims.end(); };
+  return std::any_of(one.claims.begin(), one.claims.end(), claimed);
+}
+
+}  // namespace
+
+struct Supervisor::Reservation {
+  Reservation(std::vector<const Service*>& reserved, const Service& service) : reserved_(reserved), service_(&service) {
+    reserved_.push_back(service_);
+  }
+  ~Reservation() { reserved_.erase(std::find(reserved_.begin(), reserved_.end(), service_)); }
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+
+ private:
+  std::vector<const Service*>& reserved_;
+  const Service* service_;
+};
+
+Supervisor::Supervisor(boost::asio::any_io_executor executor, Clock& clock, Journal& journal,
+                       std::vector<std::unique_ptr<Service>> services, std::size_t keep)
+    : executor_(executor),
+      clock_(clock),
+      journal_(journal),
+      services_(std::move(services)),
+      keep_(keep),
+      drivers_(executor),
+      changed_(executor) {}
+
+Supervisor::~Supervisor() = default;
+
+Task<> Supervisor::run() {
+  drivers_.start("recover", recover());
+  // Never joined by running dry: the queue keeper waits for ever.
+  drivers_.start("queue", start_queued());
+  co_await drivers_.join();
+}
+
+Task<> Supervisor::recover() {
+  auto known = co_await journal_.list();
+  if (!known) throw std::runtime_error("read the journal: " + known.error().what);
+  for (const auto& summary : *known) {
+    auto records = co_await read_all(journal_, summary.rollout);
+    if (!records) throw std::runtime_error("read the journal: " + summary.rollout + ": " + records.error().what);
+    Codec codec;
+    auto rollout = fold(*records, codec);
+    if (!rollout) {
+      // One damaged rollout must not keep the others from being finished.
+      log::error("rollout {} cannot be read back, and is left as it is: {}", summary.rollout, rollout.error().what);
+      continue;
+    }
+    if (rollout->phase == Phase::ended) {
+      ended_[summary.rollout] = brief_of(*rollout);
+      continue;
+    }
+    auto* service = find_service(rollout->request.service);
+    if (service == nullptr) {
+      log::error(
+          "rollout {} is under way for service {}, which is no longer configured: its members stay as they are; `shiftctl rescue` prints "
+          "how to restore them",
+          summary.rollout, rollout->request.service);
+      continue;
+    }
+    log::info("rollout {} is taken up again: {}", summary.rollout, to_string(rollout->phase));
+    launch(*service, std::move(*rollout), std::move(codec));
+  }
+}
+
+void Supervisor::launch(Service& service, Rollout rollout, Codec codec) {
+  auto id = rollout.request.rollout;
+  auto& running = running_[id];
+  running.service = &service;
+  running.committed = std::make_shared<Signal>(executor_);
+  running.driver = std::make_unique<Driver>(executor_, clock_, journal_, service, std::move(rollout), std::move(codec), running.committed);
+  ++counted_.started;
+  drivers_.start(id, drive(id));
+}
+
+Task<> Supervisor::drive(std::string id) {
+  auto& driver = *running_.at(id).driver;
+  try {
+    co_await driver.run();
+  } catch (const boost::system::system_error& error) {
+    if (error.code() == boost::asio::error::operation_aborted) throw;
+    log::error("rollout {} has stopped: {}", id, error.what());
+    co_return;
+  } catch (const std::exception& error) {
+    log::error("rollout {} has stopped: {}", id, error.what());
+    co_return;
+  }
+  const auto& rollout = driver.rollout();
+  switch (rollout.outcome) {
+    case Outcome::succeeded: ++counted_.succeeded; break;
+    case Outcome::rolled_back: ++counted_.rolled_back; break;
+    case Outcome::failed: ++counted_.failed; break;
+    case Outcome::aborted: ++counted_.aborted; break;
+    case Outcome::none: break;
+  }
+  counted_.records += rollout.records;
+  counted_.effects += driver.effects_performed();
+  log::info("rollout {} has {}: {}", id, to_string(rollout.outcome), rollout.reason);
+  ended_[id] = brief_of(rollout);
+  ended_live_[id] = driver.live();
+  auto committed = running_.at(id).committed;
+  running_.erase(id);
+  // Those who follow it find its end in the journal.
+  committed->notify();
+  changed_.notify();
+  if (auto retained = co_await journal_.retain(keep_); !retained) log::warning("old rollouts were not removed: {}", retained.error().what);
+}
+
+Task<> Supervisor::start_queued() {
+  while (true) {
+    co_await start_next();
+    co_await changed_.wait_for(clock_, std::chrono::seconds(1));
+  }
+}
+
+// The oldest that waits goes first, when nothing that it claims is held any more.
+Task<> Supervisor::start_next() {
+  std::vector<std::pair<Instant, std::string>> waiting;
+  for (const auto& [id, running] : running_) {
+    if (running.driver->rollout().phase == Phase::queued) waiting.emplace_back(running.driver->rollout().created, id);
+  }
+  std::sort(waiting.begin(), waiting.end());
+  for (const auto& [created, id] : waiting) {
+    auto found = running_.find(id);
+    if (found == running_.end() || !held_by(*found->second.service).empty()) continue;
+    auto& service = *found->second.service;
+    Reservation reservation(reserved_, service);
+    auto plan = co_await make_plan_for(service, found->second.driver->rollout().request);
+    found = running_.find(id);
+    if (found == running_.end()) continue;
+    auto committed = found->second.committed;
+    if (plan) {
+      found->second.driver->post(PlanMade{std::move(*plan)});
+    } else {
+      found->second.driver->post(PlanRefused{plan.error().what});
+    }
+    co_await committed->wait_for(clock_, std::chrono::seconds(5));
+  }
+}
+
+Service* Supervisor::find_service(const std::string& name) {
+  for (auto& service : services_) {
+    if (service->name == name) return service.get();
+  }
+  return nullptr;
+}
+
+std::string Supervisor::held_by(const Service& service) const {
+  for (const auto& [id, running] : running_) {
+    const auto& rollout = running.driver->rollout();
+    if (rollout.phase == Phase::queued || rollout.phase == Phase::ended || !share_a_claim(*running.service, service)) continue;
+    return "rollout " + id + " of " + rollout.request.service + " is " + std::string(to_string(rollout.phase)) +
+           " on the same hosts or pools";
+  }
+  for (const auto* reserved : reserved_) {
+    if (share_a_claim(*reserved, service)) return "a rollout of " + reserved->name + " is being started on the same hosts or pools";
+  }
+  return {};
+}
+
+Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) {
+  auto seen = co_await look_at_fleet(clock_, service);
+  if (!seen) co_return seen.error();
+  auto plan = make_plan(std::move(request), service.strategy, seen->fleet);
+  if (plan) std::move(seen->notes.begin(), seen->notes.end(), std::back_inserter(plan->notes));
+  co_return plan;
+}
+
+std::string Supervisor::new_id(const Service& service) {
+  std::time_t seconds = std::chrono::floor<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  std::array<char, 40> stamp{};
+  std::strftime(stamp.data(), stamp.size(), "%Y%m%d-%H%M%S", &utc);
+  std::string id = service.name + "-" + stamp.data();
+  while (running_.contains(id) || ended_.contains(id)) id = service.name + "-" + stamp.data() + "-" + std::to_string(++ids_given_);
+  return id;
+}
+
+std::vector<std::string> Supervisor::services() const {
+  std::vector<std::string> names;
+  for (const auto& service : services_) names.push_back(service->name);
+  return names;
+}
+
+Task<Result<Plan>> Supervisor::plan(StartRequest asked) {
+  auto* service = find_service(asked.service);
+  if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};
+  Request request{"", service->name, asked.release, asked.limit, asked.by, asked.reason};
+  co_return co_await make_plan_for(*service, std::move(request));
+}
+
+Task<Result<std::string>> Supervisor::start(StartRequest asked) {
+  auto* service = find_service(asked.service);
+  if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};
+  if (auto able = ready(); !able) co_return able.error();
+  auto holder = held_by(*service);
+  bool waits = !holder.empty();
+  if (waits && service->strategy.when_busy == WhenBusy::refuse) co_return Failure{Errc::conflict, holder};
+
+  std::unique_ptr<Reservation> reservation;
+  Request request{new_id(*service), service->name, asked.release, asked.limit, asked.by, asked.reason};
+  // What cannot be planned is refused here, to the one who asks; what has to wait is planned when its turn comes.
+  Plan plan;
+  if (!waits) {
+    reservation = std::make_unique<Reservation>(reserved_, *service);
+    auto made = co_await make_plan_for(*service, request);
+    if (!made) co_return made.error();
+    plan = std::move(*made);
+  }
+  Codec codec;
+  Record requested{clock_.wall(), Requested{request}};
+  std::vector<std::string> first{codec.encode(requested)};
+  auto created = co_await journal_.create(request.rollout, service->name, std::move(first));
+  if (!created) co_return std::move(created).error().during("record the rollout");
+
+  Rollout rollout;
+  apply(rollout, requested);
+  launch(*service, std::move(rollout), std::move(codec));
+  if (!waits) {
+    auto& running = running_.at(request.rollout);
+    auto committed = running.committed;
+    running.driver->post(PlanMade{std::move(plan)});
+    co_await committed->wait_for(clock_, std::chrono::seconds(5));
+  }
+  co_return request.rollout;
+}
+
+Task<Result<void>> Supervisor::command(std::string id, CommandRequest asked) {
+  auto found = running_.find(id);
+  if (found == running_.end()) {
+    if (ended_.contains(id)) co_return Failure{Errc::conflict, "rollout " + id + " has ended: " + ended_[id].outcome};
+    co_return Failure{Errc::not_found, "no rollout " + id};
+  }
+  auto& driver = *found->second.driver;
+  Command command{asked.verb, 0, asked.by, asked.reason};
+  if (asked.verb == Verb::take || asked.verb == Verb::release_hold) {
+    const auto& hosts = driver.rollout().plan.hosts;
+    auto host = std::find_if(hosts.begin(), hosts.end(), [&](const PlannedHost& planned) { return planned.name == asked.host; });
+    if (host == hosts.end()) co_return Failure{Errc::not_found, "rollout " + id + " has no host " + asked.host};
+    command.host = static_cast<HostIndex>(host - hosts.begin());
+  }
+  co_return co_await driver.command(std::move(command));
+}
+
+Task<Result<std::vector<RolloutBrief>>> Supervisor::list(std::size_t most) {
+  std::vector<RolloutBrief> briefs;
+  for (const auto& [id, running] : running_) briefs.push_back(brief_of(running.driver->rollout()));
+  for (const auto& [id, brief] : ended_) briefs.push_back(brief);
+  std::sort(briefs.begin(), briefs.end(),
+            [](const RolloutBrief& a, const RolloutBrief& b) { return std::pair(a.created, a.rollout) > std::pair(b.created, b.rollout); });
+  if (briefs.size() > most) briefs.resize(most);
+  co_return briefs;
+}
+
+Task<Result<RolloutStatus>> Supervisor::show(std::string id) {
+  if (auto found = running_.find(id); found != running_.end()) {
+    RolloutStatus status{found->second.driver->rollout(), found->second.driver->live()};
+    co_return status;
+  }
+  if (!ended_.contains(id)) co_return Failure{Errc::not_found, "no rollout " + id};
+  auto records = co_await read_all(journal_, id);
+  if (!records) co_return records.error();
+  Codec codec;
+  auto rollout = fold(*records, codec);
+  if (!rollout) co_return rollout.error();
+  RolloutStatus status{std::move(*rollout), {}};
+  if (auto live = ended_live_.find(id); live != ended_live_.end()) status.live = live->second;
+  co_return status;
+}
+
+Task<Result<FeedPart>> Supervisor::follow(std::string id, std::uint64_t from, Duration at_most) {
+  auto until = clock_.steady() + at_most;
+  FeedPart part{from, {}, false};
+  while (true) {
+    auto found = running_.find(id);
+    if (found == running_.end() || found->second.driver->rollout().records > from) break;
+    auto left = until - clock_.steady();
+    if (left <= Duration(0)) co_return part;
+    auto committed = found->second.committed;
+    co_await committed->wait_for(clock_, left);
+  }
+  bool ended = ended_.contains(id);
+  if (!ended && !running_.contains(id)) co_return Failure{Errc::not_found, "no rollout " + id};
+  auto records = co_await journal_.read(id, from, read_at_once);
+  if (!records) co_return records.error();
+  part.records = std::move(*records);
+  part.ended = ended && part.records.size() < read_at_once;
+  co_return part;
+}
+
+DaemonStats Supervisor::stats() const {
+  auto stats = counted_;
+  for (const auto& [id, running] : running_) {
+    const auto& rollout = running.driver->rollout();
+    stats.records += rollout.records;
+    stats.effects += running.driver->effects_performed();
+    if (rollout.phase == Phase::queued) {
+      ++stats.queued;
+    } else if (rollout.phase == Phase::quarantined) {
+      ++stats.quarantined;
+    } else {
+      ++stats.running;
+    }
+  }
+  stats.commits = journal_.stats().commits;
+  return stats;
+}
+
+std::vector<RolloutStatus> Supervisor::running() const {
+  std::vector<RolloutStatus> all;
+  for (const auto& [id, running] : running_) all.push_back({running.driver->rollout(), running.driver->live()});
+  return all;
+}
+
+Result<void> Supervisor::ready() const {
+  for (const auto& [id, running] : running_) {
+    if (!running.driver->journal_trouble().empty())
+      return Failure{Errc::unavailable, "the journal cannot be written: " + running.driver->journal_trouble()};
+  }
+  return {};
+}
+
+}  // namespace shiftd

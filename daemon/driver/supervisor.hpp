@@ -1,0 +1,78 @@
+#pragma once
+
+// All rollouts of the daemon: starts them, keeps two from acting on one pool or host, recovers those that a restart
+// interrupted, and answers people.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/driver/control.hpp"
+#include "daemon/driver/driver.hpp"
+#include "daemon/driver/service.hpp"
+#include "daemon/io/signal.hpp"
+#include "daemon/io/task_group.hpp"
+#include "daemon/store/journal.hpp"
+
+namespace shiftd {
+
+class Supervisor final : public Control {
+ public:
+  // `keep`: how many ended rollouts stay in the journal.
+  Supervisor(boost::asio::any_io_executor executor, Clock& clock, Journal& journal, std::vector<std::unique_ptr<Service>> services,
+             std::size_t keep);
+  ~Supervisor() override;
+
+  // Takes up what the journal says is under way, then drives rollouts until it is cancelled. Everything is left where it
+  // is then; the next run takes it up.
+  // Throws when the journal cannot be read.
+  Task<> run();
+
+  [[nodiscard]] std::vector<std::string> services() const override;
+  Task<Result<Plan>> plan(StartRequest request) override;
+  Task<Result<std::string>> start(StartRequest request) override;
+  Task<Result<void>> command(std::string rollout, CommandRequest request) override;
+  Task<Result<std::vector<RolloutBrief>>> list(std::size_t most) override;
+  Task<Result<RolloutStatus>> show(std::string rollout) override;
+  Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) override;
+  [[nodiscard]] DaemonStats stats() const override;
+  [[nodiscard]] std::vector<RolloutStatus> running() const override;
+  [[nodiscard]] Result<void> ready() const override;
+
+ private:
+  struct Running {
+    Service* service = nullptr;
+    std::unique_ptr<Driver> driver;
+    std::shared_ptr<Signal> committed;
+  };
+  // Holds a service's claims between the look at its fleet and the first record.
+  struct Reservation;
+
+  Task<> recover();
+  Task<> drive(std::string rollout);
+  Task<> start_queued();
+  Task<> start_next();
+  void launch(Service& service, Rollout rollout, Codec codec);
+  Service* find_service(const std::string& name);
+  // Who acts, or is about to act, on anything that the service claims, as a sentence; empty: nobody.
+  [[nodiscard]] std::string held_by(const Service& service) const;
+  Task<Result<Plan>> make_plan_for(Service& service, Request request);
+  std::string new_id(const Service& service);
+
+  boost::asio::any_io_executor executor_;
+  Clock& clock_;
+  Journal& journal_;
+  std::vector<std::unique_ptr<Service>> services_;
+  std::size_t keep_;
+  std::map<std::string, Running> running_;
+  std::map<std::string, RolloutBrief> ended_;
+  std::map<std::string, Live> ended_live_;  // of those that ended in this life of the daemon
+  std::vector<const Service*> reserved_;
+  TaskGroup drivers_;
+  Signal changed_;
+  DaemonStats counted_;  // of rollouts that have ended, and of all that were started
+  std::uint64_t ids_given_ = 0;
+};
+
+}  // namespace shiftd

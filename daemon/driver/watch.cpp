@@ -1,0 +1,157 @@
+// What the world shows without being asked to change: pool stores, load balancers, hosts that serve the release.
+
+#include <algorithm>
+
+#include "daemon/driver/driver.hpp"
+#include "daemon/io/backoff.hpp"
+#include "daemon/io/within.hpp"
+
+namespace shiftd {
+namespace {
+
+// How many served hosts are checked at once.
+constexpr std::size_t checks_at_once = 32;
+
+}  // namespace
+
+// Tells the engine only what it does not know yet.
+void Driver::source_answer(const std::string& source, const std::string& trouble) {
+  bool lost = committed_.lost.contains(source);
+  if (trouble.empty() && lost) post(SourceAnswers{source});
+  if (!trouble.empty() && !lost) post(SourceSilent{source, trouble});
+}
+
+Task<> Driver::watch_store(PoolIndex pool) {
+  auto& store = *pools_[pool]->store;
+  Backoff backoff(Duration(100), std::chrono::seconds(2), pool);
+  PoolReading last;
+  while (true) {
+    auto limit = service_.pace.idle_view + service_.pace.call_limit;
+    auto reading = co_await within(clock_, limit, store.watch(last, service_.pace.idle_view));
+    source_answer(store.name(), reading ? std::string() : reading.error().what);
+    if (!reading) {
+      co_await clock_.sleep_for(backoff.next());
+      continue;
+    }
+    backoff.reset();
+    tell_changes(pool, *reading);
+    last = std::move(*reading);
+  }
+}
+
+void Driver::tell_changes(PoolIndex pool, const PoolReading& reading) {
+  StoreForgot forgot{pool, {}};
+  for (const auto& read : reading.members) {
+    auto found = member_of_[pool].find(read.name);
+    if (found == member_of_[pool].end() || !read.malformed.empty()) continue;
+    auto index = found->second;
+    const auto& member = committed_.members[index];
+    if (read.observed == member.known || member.effect != 0) continue;
+    bool restarted = !member.known.revision.starts_with(reading.epoch);
+    if (!restarted) {
+      post(MemberChanged{index, 0, read.observed});
+    } else if (member.holder != Holder::untouched || read.observed.setting != member.known.setting) {
+      forgot.members.emplace_back(index, read.observed);
+    }
+  }
+  if (!forgot.members.empty()) post(std::move(forgot));
+}
+
+Task<> Driver::watch_views(PoolIndex pool) {
+  while (true) {
+    auto serial = look_serial_;
+    co_await look(pool);
+    tell_seen(pool);
+    if (look_serial_ != serial) continue;  // something was written meanwhile: what was seen is the past
+    bool waited_for = !committed_.moving.empty() || committed_.unconfirmed > 0;
+    co_await look_now_[pool]->wait_for(clock_, waited_for ? service_.pace.view : service_.pace.idle_view);
+  }
+}
+
+Task<> Driver::look(PoolIndex pool) {
+  if (pools_[pool]->views.size() == 1) co_return co_await look_at(pool, 0);
+  TaskGroup looks(executor_);
+  for (std::size_t view = 0; view < pools_[pool]->views.size(); ++view) looks.start("look", look_at(pool, view));
+  co_await looks.join();
+}
+
+Task<> Driver::look_at(PoolIndex pool, std::size_t view) {
+  auto& asked = *pools_[pool]->views[view];
+  auto serial = look_serial_;
+  auto reading = co_await within(clock_, service_.pace.call_limit, asked.read());
+  auto& state = views_[pool][view];
+  state.asked = serial;
+  state.trouble = reading ? std::string() : reading.error().what;
+  if (reading) state.reading = std::move(*reading);
+  source_answer("view " + asked.name(), state.trouble);
+}
+
+std::vector<Shown> Driver::shown(HostIndex host) const {
+  std::vector<Shown> all;
+  const auto& planned = committed_.plan.hosts[host];
+  for (auto index = planned.first_member; index < planned.first_member + planned.members; ++index) {
+    const auto& member = committed_.plan.members[index];
+    std::vector<MemberView> views;
+    for (const auto& state : views_[member.pool]) {
+      MemberView view;
+      if (!state.trouble.empty()) {
+        view.why = state.trouble;
+      } else if (state.asked < written_[index]) {
+        view.why = "not asked since the last write";
+      } else {
+        view = state.reading.of(member.name);
+      }
+      views.push_back(std::move(view));
+    }
+    all.push_back(shown_by(views));
+  }
+  return all;
+}
+
+void Driver::tell_seen(PoolIndex pool) {
+  if (!committed_.active()) return;
+  auto tell = [this](HostIndex host) { post(HostSeen{host, shown(host)}); };
+  for (auto host : committed_.moving) {
+    if (committed_.hosts[host].phase != HostPhase::preparing) tell(host);
+  }
+  const auto& hosts = committed_.hosts;
+  if (committed_.unconfirmed > 0) {
+    for (HostIndex host = 0; host < hosts.size(); ++host) {
+      if (hosts[host].unconfirmed > 0 && !is_moving(hosts[host].phase)) tell(host);
+    }
+  }
+  // Of the others only a change of health is news.
+  for (const auto& state : views_[pool]) {
+    if (!state.trouble.empty()) continue;
+    for (const auto& [name, view] : state.reading.members) {
+      auto found = member_of_[pool].find(name);
+      if (found == member_of_[pool].end()) continue;
+      auto host = committed_.plan.members[found->second].host;
+      if (is_moving(hosts[host].phase) || hosts[host].phase == HostPhase::out || hosts[host].phase == HostPhase::left) continue;
+      if ((view.health == Health::down) != hosts[host].down) tell(host);
+    }
+  }
+}
+
+Task<> Driver::watch_served_hosts() {
+  while (true) {
+    co_await clock_.sleep_for(service_.pace.bake_check);
+    if (!committed_.rolling() || service_.checks.empty()) continue;
+    std::vector<HostIndex> served(committed_.upgraded.begin(), committed_.upgraded.end());
+    for (std::size_t from = 0; from < served.size(); from += checks_at_once) {
+      TaskGroup checking(executor_);
+      for (auto at = from; at < std::min(served.size(), from + checks_at_once); ++at)
+        checking.start("check", check_served_host(served[at]));
+      co_await checking.join();
+    }
+  }
+}
+
+Task<> Driver::check_served_host(HostIndex host) {
+  const auto& place = place_of(host);
+  CheckTarget target{place.place.name, place.place.address, place.executor};
+  auto checked = co_await run_checks(clock_, service_.checks, std::move(target), service_.check_policy);
+  if (!checked) post(CheckFailed{host, checked.error().what});
+}
+
+}  // namespace shiftd

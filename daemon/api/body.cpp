@@ -1,0 +1,139 @@
+#include "daemon/api/body.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <initializer_list>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+namespace shiftd {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t name_most = 256;
+constexpr std::size_t path_most = 4096;
+constexpr std::size_t reason_most = 1000;
+constexpr std::size_t limit_most = 10'000;
+
+Failure bad(const std::string& what) { return {Errc::bad_input, what}; }
+
+std::string in_quotes(std::string_view text) { return "'" + std::string(text.substr(0, 80)) + "'"; }
+
+// Reads the fields of one object and remembers the first thing that is wrong.
+class Fields {
+ public:
+  Fields(const json& given, std::string path, std::initializer_list<std::string_view> known) : object_(given), path_(std::move(path)) {
+    if (!object_.is_object()) fail((path_.empty() ? "the body" : in_quotes(path_)) + " must be a JSON object");
+    for (const auto& [name, value] : object().items()) {
+      if (std::find(known.begin(), known.end(), name) == known.end()) fail("unknown field " + in_quotes(path_ + name));
+    }
+  }
+
+  std::string text(const char* name, bool required, std::size_t most) {
+    auto found = object().find(name);
+    if (found == object().end() || found->is_null()) {
+      if (required) fail(in_quotes(path_ + name) + " is missing");
+      return {};
+    }
+    return checked(*found, path_ + name, required, most);
+  }
+
+  std::vector<std::string> names(const char* name) {
+    std::vector<std::string> list;
+    auto found = object().find(name);
+    if (found == object().end() || found->is_null()) return list;
+    if (!found->is_array()) return fail(in_quotes(path_ + name) + " must be a list of host names"), list;
+    if (found->size() > limit_most) return fail(in_quotes(path_ + name) + " names more than " + std::to_string(limit_most) + " hosts"), list;
+    std::set<std::string> seen;
+    for (const auto& element : *found) {
+      auto host = checked(element, path_ + name, true, name_most);
+      if (!seen.insert(host).second) fail(in_quotes(path_ + name) + " names " + in_quotes(host) + " twice");
+      list.push_back(std::move(host));
+    }
+    return list;
+  }
+
+  const json& nested(const char* name) {
+    static const json nothing = json::object();
+    auto found = object().find(name);
+    if (found != object().end()) return *found;
+    fail(in_quotes(path_ + name) + " is missing");
+    return nothing;
+  }
+
+  void fail(std::string what) {
+    if (wrong_.empty()) wrong_ = std::move(what);
+  }
+  [[nodiscard]] const std::string& wrong() const { return wrong_; }
+
+ private:
+  [[nodiscard]] const json& object() const {
+    static const json nothing = json::object();
+    return object_.is_object() ? object_ : nothing;
+  }
+
+  std::string checked(const json& value, const std::string& name, bool required, std::size_t most) {
+    if (!value.is_string()) return fail(in_quotes(name) + " must be a text"), "";
+    const auto& text = value.get_ref<const std::string&>();
+    if (required && text.empty()) fail(in_quotes(name) + " must not be empty");
+    if (text.size() > most) fail(in_quotes(name) + " is longer than " + std::to_string(most) + " bytes");
+    if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
+      fail(in_quotes(name) + " has a control character in it");
+    return text;
+  }
+
+  const json& object_;
+  std::string path_;
+  std::string wrong_;
+};
+
+constexpr const char* no_json = "the body is no JSON";
+
+bool is_sha256(std::string_view text) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isxdigit(c); });
+}
+
+}  // namespace
+
+Result<StartRequest> parse_start(std::string_view body, std::string by) {
+  auto value = json::parse(body, nullptr, false);
+  if (value.is_discarded()) return bad(no_json);
+  StartRequest request;
+  request.by = std::move(by);
+  Fields fields(value, "", {"service", "release", "limit", "reason"});
+  request.service = fields.text("service", true, name_most);
+  request.limit = fields.names("limit");
+  request.reason = fields.text("reason", false, reason_most);
+  const auto& inner = fields.nested("release");
+  if (!fields.wrong().empty()) return bad(fields.wrong());
+
+  Fields release(inner, "release.", {"version", "source", "sha256"});
+  request.release.version = release.text("version", true, name_most);
+  request.release.source = release.text("source", true, path_most);
+  auto digest = release.text("sha256", true, 64);
+  if (!is_sha256(digest)) release.fail("'release.sha256' must be 64 hex digits");
+  if (!request.release.source.starts_with('/')) release.fail("'release.source' must be an absolute path on the daemon's machine");
+  if (!release.wrong().empty()) return bad(release.wrong());
+  std::transform(digest.begin(), digest.end(), digest.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  request.release.digest = std::move(digest);
+  return request;
+}
+
+Result<CommandRequest> parse_command(Verb verb, std::string_view body, std::string by) {
+  auto value = json::parse(body.empty() ? "{}" : body, nullptr, false);
+  if (value.is_discarded()) return bad(no_json);
+  CommandRequest request;
+  request.verb = verb;
+  request.by = std::move(by);
+  bool for_host = verb == Verb::release_hold || verb == Verb::take;
+  Fields fields(value, "", {"host", "reason"});
+  request.host = fields.text("host", for_host, name_most);
+  request.reason = fields.text("reason", verb == Verb::take, reason_most);
+  if (!for_host && !request.host.empty()) fields.fail("'host' is for release-hold and take only");
+  if (!fields.wrong().empty()) return bad(fields.wrong());
+  return request;
+}
+
+}  // namespace shiftd

@@ -1,0 +1,62 @@
+#include "daemon/api/plan_text.hpp"
+
+#include <fmt/format.h>
+
+namespace shiftd {
+namespace {
+
+std::string hosts_word(std::size_t count) { return fmt::format("{} host{}", count, count == 1 ? "" : "s"); }
+
+std::string pools_text(const Plan& plan) {
+  std::string text;
+  for (const auto& pool : plan.pools)
+    text += fmt::format("  pool {}: weight {} in traffic, never under {}\n", pool.name, pool.weight, pool.floor);
+  return text;
+}
+
+std::string stages_text(const Plan& plan) {
+  std::string text;
+  for (std::size_t index = 0; index < plan.stages.size(); ++index) {
+    const auto& stage = plan.stages[index];
+    text +=
+        fmt::format("  stage {} of {}: {} asked, {} achievable: {} on the release{}, bakes {}{}{}\n", index + 1, plan.stages.size(),
+                    to_string(stage.asked), percent(stage.achievable), hosts_word(stage.hosts), stage.lowered() ? " at lowered weight" : "",
+                    to_string(stage.bake), stage.judged ? "" : ", without a baseline to compare with",
+                    stage.gate == Gate::manual ? ", then waits for `promote`" : "");
+  }
+  return text;
+}
+
+std::string members_text(const Plan& plan, const PlannedHost& host) {
+  std::string text;
+  for (auto index = host.first_member; index < host.first_member + host.members; ++index) {
+    const auto& member = plan.members[index];
+    text +=
+        fmt::format("{}{}/{} {}", text.empty() ? "" : "; ", plan.pools[member.pool].name, member.name, to_string(member.original.setting));
+  }
+  return text;
+}
+
+std::string hosts_text(const Plan& plan) {
+  std::string text;
+  std::size_t number = 0;
+  for (const auto& host : plan.hosts) {
+    auto place = host.role == Role::upgrade ? fmt::format("{:>5}.", ++number) : fmt::format("{:>6}", "-");
+    auto role = host.role == Role::already_there ? " (already there)" : host.role == Role::outside ? " (outside the limit)" : "";
+    text += fmt::format("{} {}{}: {}\n", place, host.name, role, members_text(plan, host));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string plan_text(const Plan& plan) {
+  const auto& request = plan.request;
+  auto text = fmt::format("{} to {}: {} of {}, {} at a time, gives up at more than {} failed\n", request.service, request.release.version,
+                          plan.hosts_to_upgrade(), hosts_word(plan.hosts.size()), plan.batch, plan.max_failed);
+  text += pools_text(plan) + stages_text(plan);
+  for (const auto& note : plan.notes) text += fmt::format("  note: {}\n", note);
+  return text + "in this order:\n" + hosts_text(plan);
+}
+
+}  // namespace shiftd

@@ -1,0 +1,188 @@
+#include "daemon/api/render.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "daemon/api/plan_text.hpp"
+#include "daemon/engine/codec.hpp"
+
+namespace shiftd {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// Load balancers and hosts say what they like: what is no UTF-8 is replaced.
+std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::int64_t count_of(Instant instant) { return instant.time_since_epoch().count(); }
+
+json member_json(const Rollout& rollout, MemberIndex index) {
+  const auto& planned = rollout.plan.members[index];
+  const auto& state = rollout.members[index];
+  return {{"pool", rollout.plan.pools[planned.pool].name},
+          {"name", planned.name},
+          {"pooled", to_string(state.known.setting.pooled)},
+          {"weight", state.known.setting.weight},
+          {"wanted_pooled", to_string(state.wanted.pooled)},
+          {"wanted_weight", state.wanted.weight},
+          {"original_pooled", to_string(state.original.setting.pooled)},
+          {"original_weight", state.original.setting.weight},
+          {"holder", to_string(state.holder)},
+          {"confirmed", state.confirmed}};
+}
+
+json host_json(const RolloutStatus& status, HostIndex index) {
+  const auto& planned = status.rollout.plan.hosts[index];
+  const auto& state = status.rollout.hosts[index];
+  auto live = index < status.live.hosts.size() ? status.live.hosts[index] : HostLive{};
+  json members = json::array();
+  for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member)
+    members.push_back(member_json(status.rollout, member));
+  return {{"name", planned.name},
+          {"address", planned.address},
+          {"role", to_string(planned.role)},
+          {"phase", to_string(state.phase)},
+          {"since", count_of(state.since)},
+          {"why", state.why},
+          {"failed", state.failed},
+          {"down", state.down},
+          {"release", release_on(status.rollout, index)},
+          {"requests", live.requests},
+          {"failures", live.failures},
+          {"members", std::move(members)}};
+}
+
+json stage_json(const PlannedStage& stage) {
+  return {{"asked_bp", stage.asked.value},
+          {"achievable", stage.achievable},
+          {"hosts", stage.hosts},
+          {"bake_ms", stage.bake.count()},
+          {"gate", stage.gate == Gate::manual ? "manual" : "open"},
+          {"judged", stage.judged}};
+}
+
+std::int64_t bake_remaining(const Rollout& rollout, Instant now) {
+  if (rollout.phase != Phase::baking || rollout.paused) return 0;
+  return std::max<std::int64_t>(0, (rollout.bake_until - now).count());
+}
+
+json share_json(const RolloutStatus& status) {
+  const auto& rollout = status.rollout;
+  bool planned = rollout.stage < rollout.plan.stages.size();
+  return {{"asked_bp", planned ? rollout.current_stage().asked.value : 0},
+          {"achievable", planned ? rollout.current_stage().achievable : 0},
+          {"served", status.live.served_share}};
+}
+
+}  // namespace
+
+std::string_view to_string(Holder holder) {
+  switch (holder) {
+    case Holder::untouched: return "untouched";
+    case Holder::ours: return "ours";
+    case Holder::theirs: return "theirs";
+  }
+  return "?";
+}
+
+std::string_view release_on(const Rollout& rollout, HostIndex host) {
+  const auto& planned = rollout.plan.hosts[host];
+  const auto& state = rollout.hosts[host];
+  if (planned.role == Role::already_there) return "new";
+  if (!state.swapped) return planned.role == Role::outside && planned.digest == rollout.plan.request.release.digest ? "new" : "old";
+  switch (state.phase) {
+    case HostPhase::awaiting_health:
+    case HostPhase::joining:
+    case HostPhase::serving_new: return "new";
+    case HostPhase::withdrawing:
+    case HostPhase::emptying: return state.joined == Instant{} ? "unknown" : "new";
+    case HostPhase::pooled_old:
+    case HostPhase::preparing:
+    case HostPhase::ready:
+    case HostPhase::depooling:
+    case HostPhase::draining:
+    case HostPhase::upgrading:
+    case HostPhase::verifying:
+    case HostPhase::reverting:
+    case HostPhase::reverifying:
+    case HostPhase::rejoining:
+    case HostPhase::restored:
+    case HostPhase::straggler:
+    case HostPhase::out:
+    case HostPhase::left: return "unknown";
+  }
+  return "unknown";
+}
+
+std::string render(const RolloutStatus& status, Instant now) {
+  const auto& rollout = status.rollout;
+  const auto& request = rollout.request;
+  const auto& live = status.live;
+  json value = {
+      {"rollout", request.rollout},
+      {"service", request.service},
+      {"version", request.release.version},
+      {"phase", to_string(rollout.phase)},
+      {"outcome", to_string(rollout.outcome)},
+      {"reason", rollout.reason},
+      {"created", count_of(rollout.created)},
+      {"changed", count_of(rollout.now)},
+      {"request",
+       {{"by", request.by},
+        {"reason", request.reason},
+        {"limit", request.limit},
+        {"release", {{"version", request.release.version}, {"source", request.release.source}, {"sha256", request.release.digest}}}}},
+      {"paused", rollout.paused},
+      {"held", rollout.held},
+      {"condemned", rollout.condemned},
+      {"shrunk", rollout.shrunk},
+      {"stage", rollout.stage},
+      {"bake_remaining_ms", bake_remaining(rollout, now)},
+      {"share", share_json(status)},
+      {"verdict",
+       {{"canary_requests", live.canary_requests},
+        {"canary_failures", live.canary_failures},
+        {"baseline_requests", live.baseline_requests},
+        {"baseline_failures", live.baseline_failures},
+        {"e_value", live.e_value},
+        {"evidence", live.evidence}}},
+      {"lost", json::array()},
+      {"stages", json::array()},
+      {"hosts", json::array()},
+      {"notes", rollout.plan.notes},
+      {"records", rollout.records}};
+  for (const auto& [source, why] : rollout.lost) value["lost"].push_back({{"source", source}, {"why", why}});
+  for (const auto& stage : rollout.plan.stages) value["stages"].push_back(stage_json(stage));
+  auto& hosts = value["hosts"];
+  for (HostIndex host = 0; host < rollout.hosts.size(); ++host) hosts.push_back(host_json(status, host));
+  return text_of(value);
+}
+
+std::string render(const std::vector<RolloutBrief>& briefs) {
+  json list = json::array();
+  for (const auto& brief : briefs) {
+    list.push_back({{"rollout", brief.rollout},
+                    {"service", brief.service},
+                    {"version", brief.version},
+                    {"phase", brief.phase},
+                    {"outcome", brief.outcome},
+                    {"reason", brief.reason},
+                    {"created", count_of(brief.created)},
+                    {"changed", count_of(brief.changed)}});
+  }
+  return text_of({{"rollouts", std::move(list)}});
+}
+
+std::string render_services(const std::vector<std::string>& services) { return text_of({{"services", services}}); }
+
+std::string render_started(std::string_view rollout) { return text_of({{"rollout", rollout}}); }
+
+std::string render(const Plan& plan) {
+  auto text = to_json(plan);
+  // The plan of a large fleet is megabytes: the words are put into its text rather than reading it again.
+  text.back() = ',';
+  return text + "\"text\":" + json(plan_text(plan)).dump(-1, ' ', false, json::error_handler_t::replace) + "}";
+}
+
+}  // namespace shiftd

@@ -1,0 +1,28 @@
+#pragma once
+
+// What the API shows, as JSON text: pure functions over the values of control.hpp. The words are the engine's.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/driver/control.hpp"
+
+namespace shiftd {
+
+// Everything about one rollout. `now` is what the rest of the bake is counted from.
+std::string render(const RolloutStatus& status, Instant now);
+
+std::string render(const std::vector<RolloutBrief>& briefs);            // {"rollouts": [...]}
+std::string render_services(const std::vector<std::string>& services);  // {"services": [...]}
+std::string render_started(std::string_view rollout);                   // {"rollout": "web-7"}
+
+// The plan's JSON (engine/codec.hpp) with "text": the plan in words.
+std::string render(const Plan& plan);
+
+// Which release answers on a host, as far as we can know: between a swap and its proof, nobody does.
+std::string_view release_on(const Rollout& rollout, HostIndex host);  // "old", "new", "unknown"
+
+std::string_view to_string(Holder holder);
+
+}  // namespace shiftd

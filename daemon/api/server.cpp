@@ -92,27 +92,26 @@ Result<void> ApiServer::listen_on_path() {
 }
 
 Result<void> ApiServer::listen_on_port() {
-  if (options_.listen.empty()) return {};
-  if (options_.token_file.empty())
-    return Failure{Errc::bad_input, options_.listen + " needs a token_file: there, anybody on this machine could ask"};
+  if (!options_.listen) return {};
+  const auto& address = *options_.listen;
+  auto where = to_string(address);
+  if (options_.token_file.empty()) return Failure{Errc::bad_input, where + " needs a token_file: there, anybody on this machine could ask"};
   auto token = Token::read(options_.token_file);
   if (!token) return std::move(token).error();
   token_ = std::make_shared<const Token>(std::move(*token));
 
-  auto address = parse_address(options_.listen);
-  if (!address) return std::move(address).error();
   error_code error;
-  auto ip = asio::ip::make_address(address->host == "localhost" ? "127.0.0.1" : address->host, error);
+  auto ip = asio::ip::make_address(address.host == "localhost" ? "127.0.0.1" : address.host, error);
   if (error || !ip.is_loopback())
-    return Failure{Errc::bad_input, options_.listen +
+    return Failure{Errc::bad_input, where +
                                         " is no loopback address, and the token would cross the network in the clear: "
                                         "listen on 127.0.0.1 or [::1], and put a TLS proxy in front of it"};
-  asio::ip::tcp::endpoint endpoint(ip, address->port);
+  asio::ip::tcp::endpoint endpoint(ip, address.port);
   on_port_.open(endpoint.protocol(), error);
   if (!error) on_port_.set_option(asio::socket_base::reuse_address(true), error);
   if (!error) on_port_.bind(endpoint, error);
   if (!error) on_port_.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return failed(error == asio::error::address_in_use ? Errc::conflict : Errc::unavailable, options_.listen, error);
+  if (error) return failed(error == asio::error::address_in_use ? Errc::conflict : Errc::unavailable, where, error);
   return {};
 }
 

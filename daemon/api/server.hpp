@@ -4,6 +4,7 @@
 // for those who know the token.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,9 @@
 namespace shiftd {
 
 struct ApiOptions {
-  std::string socket;      // path; mode 0660
-  std::string listen;      // "127.0.0.1:9180", port 0 for any free one; empty: no TCP
-  std::string token_file;  // needed for TCP
+  std::string socket;             // path; mode 0660
+  std::optional<Address> listen;  // a loopback address; port 0: any free one
+  std::string token_file;         // needed for TCP
   ApiLimits limits;
 };
 

@@ -55,7 +55,7 @@ Task<> Driver::count_loop() {
     auto counted = co_await count_once();
     auto now = clock_.steady();
     source_answer("front end", counted ? std::string() : counted.error().what);
-    if (counted) {
+    if (counted && now > last) {
       judge(now - last);
       last = now;
     }

@@ -1,0 +1,80 @@
+#include "daemon/wiring.hpp"
+
+#include <map>
+
+#include "daemon/release/tarball.hpp"
+#include "daemon/ssh/ssh.hpp"
+#include "lb-adapters/haproxy/haproxy.hpp"
+
+namespace shiftd {
+namespace {
+
+// One connection for each host, for as long as the service lives.
+class Connections final : public Hosts {
+ public:
+  Connections(Clock& clock, const ServiceConfig& config) : connector_(make_ssh_connector(clock, config.ssh)) {
+    for (const auto& host : config.hosts) executors_.emplace(host.name, connector_->to(host.ssh));
+  }
+
+  Executor& executor(const std::string& host) override { return *executors_.at(host); }
+
+ private:
+  std::unique_ptr<SshConnector> connector_;
+  std::map<std::string, std::unique_ptr<Executor>> executors_;
+};
+
+Result<void> add_haproxy(Clock& clock, const ServiceConfig& config, const HaproxyPool& pool, Service& service) {
+  auto options = pool.options;
+  if (!pool.master_socket.empty()) options.master_socket = pool.master_socket;
+  ServicePool made;
+  made.store = make_haproxy_pool_store(clock, options);
+  made.views.push_back(make_haproxy_view(clock, options));
+  if (const auto* log = std::get_if<HaproxyLogFrontEnd>(&config.front_end)) {
+    auto log_options = log->options;
+    log_options.name = options.name;
+    log_options.backend = options.backend;
+    log_options.runtime_socket = options.socket;
+    auto front_end = make_haproxy_log_front_end(clock, log_options);
+    if (!front_end) return front_end.error();
+    made.front_end = std::move(*front_end);
+  } else {
+    made.front_end = make_haproxy_front_end(clock, options);
+  }
+  service.claims.push_back("pool " + options.socket + " " + options.backend);
+  service.pools.push_back(std::move(made));
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config) {
+  auto service = std::make_unique<Service>();
+  service->name = config.name;
+  service->strategy = config.strategy;
+  service->verdict = config.verdict;
+  service->verdict.min_requests = static_cast<std::uint64_t>(config.strategy.min_requests);
+  service->check_policy = config.check_policy;
+  for (const auto& spec : config.checks) {
+    auto check = make_check(clock, spec);
+    if (!check) return std::move(check).error().during(config.name);
+    service->checks.push_back(std::move(*check));
+  }
+  for (const auto& pool : config.pools) {
+    auto add = [&](const HaproxyPool& haproxy) { return add_haproxy(clock, config, haproxy, *service); };
+    if (auto added = std::visit(add, pool); !added) return std::move(added).error().during(config.name);
+  }
+  auto connections = std::make_shared<Connections>(clock, config);
+  for (const auto& host : config.hosts) {
+    ServiceHost made;
+    made.place = {host.name, host.address};
+    made.executor = &connections->executor(host.name);
+    for (std::size_t pool = 0; pool < host.members.size(); ++pool) made.members.emplace_back(pool, host.members[pool]);
+    service->claims.push_back("host " + host.ssh.address + ":" + std::to_string(host.ssh.port));
+    service->hosts.push_back(std::move(made));
+  }
+  service->releaser = make_tarball_releaser(clock, config.release, *connections);
+  service->owned = std::move(connections);
+  return service;
+}
+
+}  // namespace shiftd

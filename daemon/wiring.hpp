@@ -1,0 +1,17 @@
+#pragma once
+
+// From the configuration to the parts that do the work.
+
+#include <memory>
+
+#include "daemon/config/config.hpp"
+#include "daemon/driver/service.hpp"
+#include "daemon/io/clock.hpp"
+
+namespace shiftd {
+
+// Opens no connection. `clock` outlives the service.
+// Fails with: bad_input (a check that cannot be made), unavailable (a log socket that cannot be created).
+Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config);
+
+}  // namespace shiftd

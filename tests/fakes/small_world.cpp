@@ -1,0 +1,262 @@
+#include "tests/fakes/small_world.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace shiftd {
+namespace {
+
+std::string bytes_of(const Setting& setting) { return to_string(setting); }
+
+std::string epoch_of(const SmallWorld& world) { return "epoch" + std::to_string(world.epoch); }
+
+Observed observed(const SmallWorld& world, const SmallWorld::Host& host) {
+  return {host.setting, bytes_of(host.setting), epoch_of(world) + ":" + bytes_of(host.setting)};
+}
+
+Failure silent() { return {Errc::unreachable, "nobody answers"}; }
+
+class Store final : public PoolStore {
+ public:
+  explicit Store(SmallWorld& world) : world_(world) {}
+  const std::string& name() const override { return name_; }
+  const Capabilities& capabilities() const override { return capabilities_; }
+
+  Task<Result<PoolReading>> read() override {
+    if (!world_.store_answers) co_return silent();
+    PoolReading reading;
+    reading.epoch = epoch_of(world_);
+    for (const auto& [host, state] : world_.hosts) reading.members.push_back({host, observed(world_, state), {}});
+    co_return reading;
+  }
+
+  Task<Result<WriteOutcome>> write(MemberWrite wanted) override {
+    if (!world_.store_answers) co_return silent();
+    world_.pass_time();
+    auto& host = world_.hosts.at(wanted.member);
+    auto now = observed(world_, host);
+    bool restarted = !wanted.based_on.starts_with(epoch_of(world_));
+    if (!restarted && now.revision != wanted.based_on && now.setting != wanted.setting) co_return WriteOutcome(ForeignChange{now});
+    if (host.setting.pooled == Pooled::yes && wanted.setting.pooled != Pooled::yes)
+      host.drains_at = world_.clock.steady() + world_.drain_time;
+    host.setting = wanted.setting;
+    co_return WriteOutcome(Written{observed(world_, host)});
+  }
+
+  Task<Result<PoolReading>> watch(PoolReading last, Duration at_most) override {
+    auto until = world_.clock.steady() + at_most;
+    while (true) {
+      auto reading = co_await read();
+      if (!reading || reading->members != last.members || reading->epoch != last.epoch || world_.clock.steady() >= until) co_return reading;
+      co_await world_.clock.sleep_for(Duration(200));
+    }
+  }
+
+  std::string restore_command(std::string_view member, const Observed& original) const override {
+    return "restore " + std::string(member) + " " + original.bytes;
+  }
+
+ private:
+  SmallWorld& world_;
+  std::string name_ = "lb1/app";
+  Capabilities capabilities_;
+};
+
+class View final : public TrafficView {
+ public:
+  explicit View(SmallWorld& world) : world_(world) {}
+  const std::string& name() const override { return name_; }
+
+  Task<Result<ViewReading>> read() override {
+    if (!world_.view_answers) co_return silent();
+    ViewReading reading;
+    reading.epoch = epoch_of(world_);
+    for (const auto& [name, host] : world_.hosts) {
+      MemberView view;
+      view.traffic = host.setting.pooled == Pooled::yes       ? Traffic::flowing
+                     : world_.clock.steady() < host.drains_at ? Traffic::draining
+                                                              : Traffic::none;
+      view.health = host.health_up && !host.running.empty() ? Health::up : Health::down;
+      view.weight = host.setting.pooled == Pooled::yes ? host.setting.weight : 0;
+      reading.members.emplace_back(name, view);
+    }
+    co_return reading;
+  }
+
+ private:
+  SmallWorld& world_;
+  std::string name_ = "lb1/app";
+};
+
+class Counts final : public FrontEnd {
+ public:
+  explicit Counts(SmallWorld& world) : world_(world) {}
+  const std::string& name() const override { return name_; }
+
+  Task<Result<CountsReading>> poll() override {
+    if (!world_.front_end_answers) co_return silent();
+    world_.pass_time();
+    CountsReading reading;
+    reading.first = std::exchange(first_, false);
+    for (auto& [name, host] : world_.hosts) {
+      HostCounts counts;
+      counts.member = name;
+      auto requests = std::floor(host.requests);
+      auto failures = std::floor(host.failures);
+      counts.requests = static_cast<std::uint64_t>(requests - host.counted_requests);
+      counts.failures = static_cast<std::uint64_t>(failures - host.counted_failures);
+      host.counted_requests = requests;
+      host.counted_failures = failures;
+      reading.hosts.push_back(std::move(counts));
+    }
+    co_return reading;
+  }
+  std::string checkpoint() const override { return "counts"; }
+  Result<void> restore(const std::string&) override {
+    first_ = false;
+    return {};
+  }
+
+ private:
+  SmallWorld& world_;
+  std::string name_ = "lb1/app";
+  bool first_ = true;
+};
+
+class Upgrades final : public Releaser {
+ public:
+  explicit Upgrades(SmallWorld& world) : world_(world) {}
+
+  Task<Result<std::string>> inspect(HostPlace place) override {
+    auto& host = world_.hosts.at(place.name);
+    if (!host.reachable) co_return silent();
+    co_return host.current;
+  }
+  Task<Result<std::string>> prepare(HostPlace place, Release) override {
+    co_await world_.clock.sleep_for(Duration(50));
+    auto& host = world_.hosts.at(place.name);
+    if (!host.reachable) co_return silent();
+    co_return host.current;
+  }
+  Task<Result<void>> upgrade(HostPlace place, Release release, std::string job) override {
+    return swap(std::move(place), std::move(release.digest), std::move(job));
+  }
+  Task<Result<void>> revert(HostPlace place, std::string digest, std::string job) override {
+    return swap(std::move(place), std::move(digest), std::move(job));
+  }
+
+  Task<Result<void>> prove_running(HostPlace place, std::string digest) override {
+    auto& host = world_.hosts.at(place.name);
+    if (host.running == digest) co_return Result<void>{};
+    co_return Failure{Errc::refused, "answers as " + (host.running.empty() ? "nobody" : host.running)};
+  }
+
+ private:
+  // As a detached job does: what runs goes on when nobody waits for it, and asking again never runs it twice.
+  Task<Result<void>> swap(HostPlace place, std::string digest, std::string job) {
+    auto& host = world_.hosts.at(place.name);
+    if (!host.reachable) co_return silent();
+    if (host.jobs[job]++ == 0) {
+      world_.pass_time();
+      host.current = digest;
+      host.running.clear();
+      ends_[job] = world_.clock.steady() + world_.upgrade_time;
+      works_[job] = !world_.fails_to_start.contains(digest);
+    } else {
+      --host.jobs[job];
+    }
+    co_await world_.clock.sleep_until(ends_[job]);
+    if (!host.reachable) co_return silent();
+    world_.pass_time();
+    if (!works_[job]) co_return Failure{Errc::refused, "the restart failed: exit status 1"};
+    host.running = digest;
+    co_return Result<void>{};
+  }
+
+  SmallWorld& world_;
+  std::map<std::string, Steady> ends_;
+  std::map<std::string, bool> works_;
+};
+
+class Answers final : public Check {
+ public:
+  explicit Answers(SmallWorld& world) : world_(world) {}
+  const std::string& name() const override { return name_; }
+  Task<CheckResult> ask(CheckTarget target) override {
+    auto& host = world_.hosts.at(target.host);
+    CheckResult result;
+    bool good = host.checks_pass && !host.running.empty() && !world_.fails_checks.contains(host.running);
+    result.status = good ? CheckStatus::ok : CheckStatus::critical;
+    result.text = good ? "answers" : "does not answer";
+    co_return result;
+  }
+
+ private:
+  SmallWorld& world_;
+  std::string name_ = "answers";
+};
+
+}  // namespace
+
+SmallWorld::SmallWorld(Clock& its_clock, int count, int weight) : clock(its_clock), passed_until(its_clock.steady()) {
+  for (int number = 1; number <= count; ++number) {
+    std::array<char, 32> name{};
+    std::snprintf(name.data(), name.size(), "web%02d", number);
+    auto& host = hosts[name.data()];
+    host.current = host.running = "one";
+    host.setting.weight = weight;
+  }
+}
+
+std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
+  auto made = std::make_unique<Service>();
+  made->name = "web";
+  made->strategy = std::move(strategy);
+  made->verdict.warm_up = Duration(2000);
+  made->check_policy = {2, Duration(100), Duration(5000), true};
+  for (const auto& [name, host] : hosts) {
+    ServiceHost place;
+    place.place = {name, name + ":80"};
+    place.members.emplace_back(0, name);
+    made->hosts.push_back(std::move(place));
+  }
+  ServicePool pool;
+  pool.store = std::make_unique<Store>(*this);
+  pool.views.push_back(std::make_unique<View>(*this));
+  pool.front_end = std::make_unique<Counts>(*this);
+  made->pools.push_back(std::move(pool));
+  made->releaser = std::make_unique<Upgrades>(*this);
+  made->checks.push_back(std::make_shared<Answers>(*this));
+  made->claims = {"pool lb1/app"};
+  return made;
+}
+
+void SmallWorld::pass_time() {
+  auto now = clock.steady();
+  auto seconds = static_cast<double>((now - passed_until).count()) / 1000;
+  passed_until = now;
+  if (seconds <= 0) return;
+  double weights = 0;
+  for (const auto& [name, host] : hosts) {
+    if (host.setting.pooled == Pooled::yes) weights += host.setting.weight;
+  }
+  all_requests += rate * seconds;
+  if (weights == 0) failed_requests += rate * seconds;
+  for (auto& [name, host] : hosts) {
+    if (host.setting.pooled != Pooled::yes || weights == 0) continue;
+    auto requests = rate * seconds * host.setting.weight / weights;
+    auto failing = host.running.empty() ? 1.0 : failure_rate[host.running];
+    host.requests += requests;
+    host.failures += requests * failing;
+    failed_requests += requests * failing;
+  }
+}
+
+void SmallWorld::restart_balancer() {
+  pass_time();
+  ++epoch;
+  for (auto& [name, host] : hosts) host.setting = {Pooled::yes, 100};
+}
+
+}  // namespace shiftd

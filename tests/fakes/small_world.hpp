@@ -1,0 +1,62 @@
+#pragma once
+
+// A stand-in for everything around a driver: a fleet with one pool, its load balancer, its front end and its hosts, in
+// memory. It behaves as documented of HAProxy: a change is shown at once, connections drain over time, a restart forgets.
+// Time is the clock's; traffic is a steady rate shared by weight, with failures at each release's own rate.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/driver/service.hpp"
+#include "daemon/io/clock.hpp"
+
+namespace shiftd {
+
+struct SmallWorld {
+  struct Host {
+    std::string current;  // the digest that `current` names
+    std::string running;  // the digest that answers
+    Setting setting{Pooled::yes, 100};
+    Steady drains_at{};  // when its last request will have ended
+    bool reachable = true;
+    bool checks_pass = true;
+    bool health_up = true;
+    std::map<std::string, int> jobs;  // how often a job of this id really ran
+    double requests = 0;              // served since the last count, fractions kept
+    double failures = 0;
+    double counted_requests = 0;
+    double counted_failures = 0;
+  };
+
+  SmallWorld(Clock& clock, int hosts, int weight = 100);
+
+  std::unique_ptr<Service> service(Strategy strategy);
+
+  // What users have met since the beginning: requests by digest and failures, and requests to a host with no service.
+  void pass_time();
+
+  Clock& clock;
+  std::map<std::string, Host> hosts;           // web01, web02, ...
+  double rate = 200;                           // requests a second, in all
+  std::map<std::string, double> failure_rate;  // by digest
+  std::set<std::string> fails_to_start;        // digests whose restart fails
+  std::set<std::string> fails_checks;          // digests whose checks fail
+  Duration drain_time{200};
+  Duration upgrade_time{300};
+  bool store_answers = true;
+  bool view_answers = true;
+  bool front_end_answers = true;
+  int epoch = 1;
+  double failed_requests = 0;
+  double all_requests = 0;
+  Steady passed_until;
+
+  // HAProxy is restarted: members are as its configuration says.
+  void restart_balancer();
+};
+
+}  // namespace shiftd

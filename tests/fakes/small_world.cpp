@@ -157,26 +157,24 @@ class Upgrades final : public Releaser {
   Task<Result<void>> swap(HostPlace place, std::string digest, std::string job) {
     auto& host = world_.hosts.at(place.name);
     if (!host.reachable) co_return silent();
-    if (host.jobs[job]++ == 0) {
+    auto [started, is_new] = host.jobs.try_emplace(job);
+    auto& running_job = started->second;
+    if (is_new) {
       world_.pass_time();
+      ++host.swaps[digest];
       host.current = digest;
       host.running.clear();
-      ends_[job] = world_.clock.steady() + world_.upgrade_time;
-      works_[job] = !world_.fails_to_start.contains(digest);
-    } else {
-      --host.jobs[job];
+      running_job = {world_.clock.steady() + world_.upgrade_time, !world_.fails_to_start.contains(digest)};
     }
-    co_await world_.clock.sleep_until(ends_[job]);
+    co_await world_.clock.sleep_until(running_job.ends);
     if (!host.reachable) co_return silent();
     world_.pass_time();
-    if (!works_[job]) co_return Failure{Errc::refused, "the restart failed: exit status 1"};
+    if (!running_job.works) co_return Failure{Errc::refused, "the restart failed: exit status 1"};
     host.running = digest;
     co_return Result<void>{};
   }
 
   SmallWorld& world_;
-  std::map<std::string, Steady> ends_;
-  std::map<std::string, bool> works_;
 };
 
 class Answers final : public Check {

@@ -25,7 +25,12 @@ struct SmallWorld {
     bool reachable = true;
     bool checks_pass = true;
     bool health_up = true;
-    std::map<std::string, int> jobs;  // how often a job of this id really ran
+    struct Job {
+      Steady ends{};
+      bool works = true;
+    };
+    std::map<std::string, Job> jobs;   // by id; each ran once
+    std::map<std::string, int> swaps;  // by digest: how often it was swapped in
     double requests = 0;              // served since the last count, fractions kept
     double failures = 0;
     double counted_requests = 0;

@@ -55,9 +55,10 @@ class SupervisorTest : public testing::Test {
     loop_.reset();
   }
 
-  void restart() {
+  void restart(const std::string& id) {
     halt();
     boot();
+    clock_.run(*loop_, [&] { return running(id) != nullptr; });
   }
 
   template <class T>
@@ -120,7 +121,7 @@ class SupervisorTest : public testing::Test {
       EXPECT_EQ(host.current, digest) << name;
       EXPECT_EQ(host.running, digest) << name;
       EXPECT_EQ(host.setting, (Setting{Pooled::yes, 100})) << name;
-      for (const auto& [job, ran] : host.jobs) EXPECT_EQ(ran, 1) << name << " " << job;
+      for (const auto& [release, times] : host.swaps) EXPECT_EQ(times, 1) << name << " " << release;
     }
   }
 
@@ -183,7 +184,7 @@ TEST_F(SupervisorTest, ARestartInAnyHostPhaseCarriesOn) {
     auto id = start("two");
     pass_until_phase(id, phase);
     ASSERT_NE(running(id), nullptr);
-    restart();
+    restart(id);
     auto rollout = finish(id);
     EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
     expect_all("two");

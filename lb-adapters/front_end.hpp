@@ -23,11 +23,11 @@ struct HostCounts {
 };
 
 struct CountsReading {
-  std::vector<HostCounts> hosts;     // ordered by member; absent: this front end does not know the member
-  std::uint64_t unattributed = 0;    // failures that no host answered for
-  bool first = false;                // no earlier reading to compare with: every count is 0 and means nothing
-  bool reset = false;                // counters were reset since the last poll
-  std::uint64_t lost = 0;            // requests known to be missing here (dropped log lines)
+  std::vector<HostCounts> hosts;   // ordered by member; absent: this front end does not know the member
+  std::uint64_t unattributed = 0;  // failures that no host answered for
+  bool first = false;              // no earlier reading to compare with: every count is 0 and means nothing
+  bool reset = false;              // counters were reset since the last poll
+  std::uint64_t lost = 0;          // requests known to be missing here (dropped log lines)
 };
 
 class FrontEnd {
@@ -39,6 +39,10 @@ class FrontEnd {
   // Calls never overlap. After a failure the next success covers the time since the last success.
   // Fails with: unreachable, timed_out, unexpected_reply, not_found.
   virtual Task<Result<CountsReading>> poll() = 0;
+
+  // What has to go on between polls, for a front end that is told instead of asking. The owner runs it in a TaskGroup
+  // for as long as it polls. Ends at once where there is nothing to do, else only by being cancelled.
+  virtual Task<> serve() { co_return; }
 
   // The last readings, to be given to restore() of the same front end after a restart of the daemon: the next poll then
   // counts from there. restore() fails with bad_input on what it cannot use, and changes nothing.

@@ -50,7 +50,7 @@ Result<MemberValue> parse_member_value(std::string_view text) {
     auto weight = parse_weight(text.substr(at + between.size()));
     if (state && weight) return MemberValue{*state, *weight};
   }
-  return Failure{Errc::bad_input, quoted(text) + " is not the state of a HAProxy server, which reads like 'ready weight 100'"};
+  return Failure{Errc::bad_input, in_quotes(text) + " is not the state of a HAProxy server, which reads like 'ready weight 100'"};
 }
 
 Setting setting_of(const MemberValue& value) {
@@ -83,7 +83,7 @@ Result<Revision> parse_revision(std::string_view text) {
     auto weight = parse_weight(text.substr(weight_at + 1));
     if (state && weight) return Revision{std::string(text.substr(0, state_at)), {*state, *weight}};
   }
-  return Failure{Errc::bad_input, quoted(text) + " is not a revision of a HAProxy server"};
+  return Failure{Errc::bad_input, in_quotes(text) + " is not a revision of a HAProxy server"};
 }
 
 Observed observed(const std::string& epoch, const MemberValue& value) {

@@ -22,7 +22,7 @@ Result<std::vector<std::string>> split_replies(std::string_view text, std::size_
     line_start = line_end + 1;
   }
   if (reply_start != text.size())
-    return Failure{Errc::unexpected_reply, "HAProxy's answer is cut off: " + quoted(text.substr(reply_start))};
+    return Failure{Errc::unexpected_reply, "HAProxy's answer is cut off: " + in_quotes(text.substr(reply_start))};
   if (replies.size() != commands) {
     return Failure{Errc::unexpected_reply,
                    "HAProxy answered " + std::to_string(replies.size()) + " of " + std::to_string(commands) + " commands"};
@@ -52,8 +52,8 @@ Failure failure_of(std::string_view text) {
       Meaning{"Absolute weight can only be", Errc::refused, ""},
   };
   auto found = std::find_if(meanings.begin(), meanings.end(), [&](const Meaning& meaning) { return text.starts_with(meaning.begins); });
-  if (found == meanings.end()) return {Errc::unexpected_reply, "HAProxy said " + quoted(text)};
-  auto what = "HAProxy said " + quoted(text);
+  if (found == meanings.end()) return {Errc::unexpected_reply, "HAProxy said " + in_quotes(text)};
+  auto what = "HAProxy said " + in_quotes(text);
   if (!found->hint.empty()) what.append(": ").append(found->hint);
   return {found->code, what};
 }
@@ -65,7 +65,7 @@ bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= 256 && std::all_of(text.begin(), text.end(), allowed);
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t most = 200;
   while (text.ends_with('\n')) text.remove_suffix(1);
   std::string out = "'";

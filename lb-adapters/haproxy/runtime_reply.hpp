@@ -28,6 +28,6 @@ Failure failure_of(std::string_view error_text);
 bool is_name(std::string_view text);
 
 // At most 200 characters, on one line, nothing unprintable.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace shiftd::haproxy

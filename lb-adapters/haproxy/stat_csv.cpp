@@ -98,7 +98,7 @@ class Columns {
     auto field = text(column);
     if (field.empty()) return 0;
     auto value = number<std::uint64_t>(field);
-    if (!value && fault_.empty()) fault_ = std::string(column) + " is " + quoted(field);
+    if (!value && fault_.empty()) fault_ = std::string(column) + " is " + in_quotes(field);
     return value.value_or(0);
   }
 

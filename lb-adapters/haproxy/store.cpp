@@ -22,7 +22,7 @@ struct Snapshot {
     for (const auto& known : servers) {
       if (known.server == server) return value_of(known);
     }
-    return Failure{Errc::not_found, "HAProxy has no server " + quoted(server)};
+    return Failure{Errc::not_found, "HAProxy has no server " + in_quotes(server)};
   }
 };
 
@@ -70,7 +70,7 @@ class HaproxyPoolStore final : public PoolStore {
   std::string restore_command(std::string_view member, const Observed& original) const override {
     auto value = parse_member_value(original.bytes);
     auto fallback = value_for(original.setting);
-    if (!is_name(member) || (!value && !fallback)) return "# " + name_ + ": nothing is known to restore for " + quoted(member);
+    if (!is_name(member) || (!value && !fallback)) return "# " + name_ + ": nothing is known to restore for " + in_quotes(member);
     auto server = options_.backend + "/" + std::string(member);
     const auto& to = value ? *value : *fallback;
     auto weight = "set weight " + server + " " + std::to_string(to.weight);
@@ -82,8 +82,8 @@ class HaproxyPoolStore final : public PoolStore {
 
  private:
   Result<void> check_names(std::string_view member) const {
-    if (!is_name(options_.backend)) return Failure{Errc::bad_input, quoted(options_.backend) + " cannot be the name of a backend"};
-    if (!is_name(member)) return Failure{Errc::bad_input, quoted(member) + " cannot be the name of a server"};
+    if (!is_name(options_.backend)) return Failure{Errc::bad_input, in_quotes(options_.backend) + " cannot be the name of a backend"};
+    if (!is_name(member)) return Failure{Errc::bad_input, in_quotes(member) + " cannot be the name of a server"};
     return {};
   }
 

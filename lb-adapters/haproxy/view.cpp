@@ -40,7 +40,7 @@ class HaproxyView final : public TrafficView {
   }
 
   Task<Result<ViewReading>> look() {
-    if (!is_name(options_.backend)) co_return Failure{Errc::bad_input, quoted(options_.backend) + " cannot be the name of a backend"};
+    if (!is_name(options_.backend)) co_return Failure{Errc::bad_input, in_quotes(options_.backend) + " cannot be the name of a backend"};
     // Asked before the workers: a reload in between is then seen as a new epoch, not missed.
     auto old = co_await old_workers();
     if (!old) co_return std::move(old).error();

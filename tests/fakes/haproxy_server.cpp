@@ -108,6 +108,8 @@ bool HaproxyServer::try_to_start() {
     int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
+    // A listening socket of the test's would stay open in there after the test has closed it.
+    close_range(STDERR_FILENO + 1, ~0U, 0);
     execlp("haproxy", "haproxy", "-W", "-S", master.c_str(), "-f", configuration.c_str(), static_cast<char*>(nullptr));
     _exit(127);
   }

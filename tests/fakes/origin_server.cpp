@@ -153,6 +153,7 @@ int http_get(std::uint16_t port) {
   asio::streambuf reply;
   asio::read(socket, reply, error);
   std::string text(asio::buffers_begin(reply.data()), asio::buffers_end(reply.data()));
+  if (text.starts_with("HTTP/1.1 1")) text.erase(0, text.find("\r\n\r\n") + 4);
   return text.starts_with("HTTP/1.1 ") && text.size() > 12 ? std::stoi(text.substr(9, 3)) : 0;
 }
 

@@ -17,25 +17,19 @@
 #include "checks/checks.hpp"
 #include "daemon/analysis/verdict.hpp"
 #include "daemon/engine/strategy.hpp"
+#include "daemon/io/connect.hpp"
 #include "daemon/release/tarball.hpp"
 #include "daemon/ssh/ssh.hpp"
 #include "lb-adapters/haproxy/haproxy.hpp"
 
 namespace shiftd {
 
-struct Endpoint {
-  std::string host;  // name or IP, without brackets
-  int port = 0;
-
-  bool operator==(const Endpoint&) const = default;
-};
-
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
 struct ApiConfig {
   std::string socket = "/run/shiftd/shiftd.sock";
-  std::optional<Endpoint> listen;  // loopback only, and never without a token
-  std::string token_file;          // read by the API, never by the configuration
+  std::optional<Address> listen;  // loopback only, and never without a token
+  std::string token_file;         // read by the API, never by the configuration
 };
 
 struct LogConfig {
@@ -60,8 +54,7 @@ struct HostConfig {
 // One backend of one HAProxy.
 struct HaproxyPool {
   HaproxyOptions options;
-  std::string server = "{{host}}";  // how a host's server is named
-  std::string master_socket;        // of `haproxy -W -S`; empty: processes left over by a reload are not asked
+  std::string server = "{{host}}";  // what the backend calls a host
 };
 
 using PoolConfig = std::variant<HaproxyPool>;

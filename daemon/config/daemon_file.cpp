@@ -6,14 +6,14 @@
 namespace shiftd {
 namespace {
 
-bool is_loopback(const Endpoint& endpoint) {
+bool is_loopback(const Address& address) {
   in_addr v4{};
-  if (endpoint.host == "localhost" || endpoint.host == "::1") return true;
-  return inet_pton(AF_INET, endpoint.host.c_str(), &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+  if (address.host == "localhost" || address.host == "::1") return true;
+  return inet_pton(AF_INET, address.host.c_str(), &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
 }
 
-std::optional<Endpoint> loopback_endpoint(const yaml::Value& value) {
-  auto given = endpoint(value);
+std::optional<Address> loopback_address(const yaml::Value& value) {
+  auto given = address(value);
   if (!given) return std::nullopt;
   if (!is_loopback(*given)) {
     return value.refuse(
@@ -25,7 +25,7 @@ std::optional<Endpoint> loopback_endpoint(const yaml::Value& value) {
 
 void read_api(yaml::Section& at, ApiConfig& api) {
   at.optional("socket", api.socket, socket_path);
-  at.optional("listen", api.listen, loopback_endpoint);
+  at.optional("listen", api.listen, loopback_address);
   at.optional("token_file", api.token_file, secret_file);
   if (at.has("listen") && !at.has("token_file"))
     at.refuse("'listen' needs 'token_file': whoever can connect to the port must show the token");

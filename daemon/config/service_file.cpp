@@ -23,18 +23,26 @@ std::optional<std::string> agent_socket(const yaml::Value& value) {
   return std::string(from_environment);
 }
 
+// A private key; or a public one, which says which of the agent's keys is meant.
+std::optional<std::string> key_file(const yaml::Value& value) {
+  auto given = text(value);
+  if (!given) return std::nullopt;
+  return given->ends_with(".pub") ? readable_file(value) : secret_file(value);
+}
+
 void read_ssh(yaml::Section& at, SshOptions& ssh) {
   at.required("user", ssh.user, name, "user: deploy");
-  at.optional("key_file", ssh.key_file, secret_file);
+  at.optional("key_file", ssh.key_file, key_file);
   at.optional("agent", ssh.agent_socket, agent_socket);
   at.required("known_hosts", ssh.known_hosts, readable_file, "known_hosts: /etc/shiftd/known_hosts");
   at.optional("connect_timeout", ssh.connect_timeout, duration(100ms, 10min));
   at.optional("command_timeout", ssh.command_timeout, duration(100ms, 24h));
   if (!at.has("key_file") && !at.has("agent")) at.refuse("names nothing to log in with: write 'key_file', 'agent' or both");
+  if (ssh.key_file.ends_with(".pub") && !at.has("agent")) at.refuse("'key_file' is a public key, which needs 'agent' to log in with");
 }
 
 std::optional<std::string> service_address(const yaml::Value& value) {
-  auto given = endpoint(value);
+  auto given = address(value);
   if (!given) return std::nullopt;
   return to_string(*given);
 }
@@ -43,7 +51,7 @@ std::optional<SshTarget> ssh_target(const yaml::Value& value) {
   constexpr int ssh_port = 22;
   auto given = value.scalar("an address such as \"10.1.2.3:22\"");
   if (!given) return std::nullopt;
-  auto parsed = parse_endpoint(*given, ssh_port);
+  auto parsed = parse_host_port(*given, ssh_port);
   if (!parsed) return value.refuse(parsed.error().what);
   return SshTarget{"", parsed->host, parsed->port};
 }

@@ -14,15 +14,6 @@ std::string element(std::string_view list, std::size_t index, std::string_view k
   return std::string(list) + "[" + std::to_string(index) + "]" + (key.empty() ? "" : "." + std::string(key));
 }
 
-std::string member_name(const HaproxyPool& pool, const std::string& host) {
-  constexpr std::string_view placeholder = "{{host}}";
-  auto result = pool.server;
-  for (auto at = result.find(placeholder); at != std::string::npos; at = result.find(placeholder, at + host.size())) {
-    result.replace(at, placeholder.size(), host);
-  }
-  return result;
-}
-
 // Reports every value that was there before, at its own key, saying who has it. Empty ones could not be read.
 class NoTwice {
  public:
@@ -130,14 +121,24 @@ std::vector<StageSpec> usual_stages() {
 
 }  // namespace
 
+std::string with_host(std::string text, const std::string& host) {
+  constexpr std::string_view placeholder = "{{host}}";
+  for (auto at = text.find(placeholder); at != std::string::npos; at = text.find(placeholder, at + host.size())) {
+    text.replace(at, placeholder.size(), host);
+  }
+  return text;
+}
+
 void complete(ServiceConfig& service) {
   for (auto& host : service.hosts) {
-    for (const auto& pool : service.pools) host.members.push_back(member_name(std::get<HaproxyPool>(pool), host.name));
+    for (const auto& pool : service.pools) host.members.push_back(with_host(std::get<HaproxyPool>(pool).server, host.name));
   }
   name_checks(service.checks);
   if (service.strategy.stages.empty()) service.strategy.stages = usual_stages();
   if (auto* log = std::get_if<HaproxyLogFrontEnd>(&service.front_end); log && !service.pools.empty()) {
     const auto& pool = std::get<HaproxyPool>(service.pools.front());
+    log->options.name = pool.options.name;
+    log->options.timeout = pool.options.timeout;
     log->options.backend = pool.options.backend;
     log->options.runtime_socket = pool.options.socket;
   }

@@ -131,44 +131,39 @@ Result<double> parse_factor(std::string_view text) {
   return *value;
 }
 
-Result<Endpoint> parse_endpoint(std::string_view text, std::optional<int> default_port) {
+Result<Address> parse_host_port(std::string_view text, std::optional<int> default_port) {
   auto right = default_port ? "write host, host:port or [ipv6]:port" : "write host:port or [ipv6]:port";
   auto refuse = [&] { return wrong(text, std::string("is not an address: ") + right); };
 
-  Endpoint endpoint;
+  Address address;
   std::string_view port;
   if (!text.empty() && text.front() == '[') {
     auto end = text.find(']');
     if (end == std::string_view::npos) return refuse();
-    endpoint.host = text.substr(1, end - 1);
+    address.host = text.substr(1, end - 1);
     port = text.substr(end + 1);
-    if (!is_ipv6(endpoint.host)) return refuse();
+    if (!is_ipv6(address.host)) return refuse();
   } else {
     auto colon = text.find(':');
     if (colon != std::string_view::npos && text.find(':', colon + 1) != std::string_view::npos) {
       return wrong(text, "is not an address: an IPv6 address stands in brackets, [::1]:80");
     }
-    endpoint.host = text.substr(0, colon);
+    address.host = text.substr(0, colon);
     port = colon == std::string_view::npos ? std::string_view() : text.substr(colon);
-    if (!is_host_name(endpoint.host)) return refuse();
+    if (!is_host_name(address.host)) return refuse();
   }
 
   if (port.empty()) {
     if (!default_port) return wrong(text, std::string("names no port: ") + right);
-    endpoint.port = *default_port;
-    return endpoint;
+    address.port = *default_port;
+    return address;
   }
   if (port.front() != ':') return refuse();
   auto number = parse_whole(port.substr(1));
   if (!number) return refuse();
   if (*number < 1 || *number > 65'535) return wrong(text, "names no port that exists: ports are 1 to 65535");
-  endpoint.port = *number;
-  return endpoint;
-}
-
-std::string to_string(const Endpoint& endpoint) {
-  auto host = endpoint.host.find(':') == std::string::npos ? endpoint.host : "[" + endpoint.host + "]";
-  return host + ":" + std::to_string(endpoint.port);
+  address.port = *number;
+  return address;
 }
 
 }  // namespace shiftd

@@ -34,9 +34,6 @@ Result<double> parse_percent(std::string_view text);
 Result<double> parse_factor(std::string_view text);
 
 // "10.0.0.5:80", "web1:80", "[::1]:80"; the port may be left out when there is a default.
-Result<Endpoint> parse_endpoint(std::string_view text, std::optional<int> default_port);
-
-// "127.0.0.1:80", "[::1]:80"
-std::string to_string(const Endpoint& endpoint);
+Result<Address> parse_host_port(std::string_view text, std::optional<int> default_port);
 
 }  // namespace shiftd

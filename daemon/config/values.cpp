@@ -8,14 +8,15 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <regex>
+
+#include "checks/pattern.hpp"
 
 namespace shiftd {
 namespace {
 
 constexpr std::size_t longest_text = 4'096;
 constexpr std::size_t longest_name = 64;
-constexpr std::size_t longest_pattern = 1'000;  // std::regex recurses over its pattern
+constexpr std::size_t longest_pattern = 1'000;  // std::regex recurses over a pattern when it compiles it
 constexpr std::size_t most_headers = 50;
 constexpr std::size_t longest_socket_path = sizeof(sockaddr_un::sun_path) - 1;
 
@@ -97,11 +98,8 @@ std::optional<std::string> pattern(const yaml::Value& value) {
   if (given->size() > longest_pattern) {
     return value.refuse("is too long for a regular expression: at most " + std::to_string(longest_pattern) + " characters are possible");
   }
-  try {
-    std::regex compiled(*given, std::regex::ECMAScript);
-  } catch (const std::regex_error&) {
-    return value.refuse(in_quotes(*given) + " is no regular expression (ECMAScript): a character that means itself is written \\( or \\[");
-  }
+  auto parsed = Pattern::parse(*given);
+  if (!parsed) return value.refuse(parsed.error().what + "; a character that means itself is written \\( or \\[");
   return given;
 }
 
@@ -117,10 +115,10 @@ std::optional<BasisPoints> share(const yaml::Value& value) {
   return checked(value, parse_share(*given));
 }
 
-std::optional<Endpoint> endpoint(const yaml::Value& value) {
+std::optional<Address> address(const yaml::Value& value) {
   auto given = value.scalar("an address such as \"10.1.2.3:8080\"");
   if (!given) return std::nullopt;
-  return checked(value, parse_endpoint(*given, std::nullopt));
+  return checked(value, parse_host_port(*given, std::nullopt));
 }
 
 std::optional<int> port(const yaml::Value& value) {
@@ -181,7 +179,7 @@ std::optional<std::string> socket_or_address(const yaml::Value& value) {
   auto given = one_line(value, "a unix socket such as /run/haproxy/admin.sock, or host:port");
   if (!given) return std::nullopt;
   if (given->find('/') != std::string::npos || given->find(':') == std::string::npos) return socket_path(value);
-  auto address = checked(value, parse_endpoint(*given, std::nullopt));
+  auto address = checked(value, parse_host_port(*given, std::nullopt));
   if (!address) return std::nullopt;
   return to_string(*address);
 }
@@ -207,19 +205,14 @@ std::optional<std::string> secret_file(const yaml::Value& value) {
 }
 
 bool placeholders_are_known(const yaml::Value& value, std::string_view text, const std::vector<std::string>& known) {
-  // Only {{words}}: other programs have braces of their own (`docker inspect -f '{{.State.Status}}'`).
-  auto is_word = [](std::string_view inside) {
-    return !inside.empty() && std::all_of(inside.begin(), inside.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
-  };
   auto all_known = true;
   for (auto open = text.find("{{"); open != std::string_view::npos; open = text.find("{{", open + 2)) {
-    auto close = text.find("}}", open);
-    if (close == std::string_view::npos) break;
+    auto close = std::min(text.find("}}", open), text.size());
     auto inside = text.substr(open + 2, close - open - 2);
-    if (!is_word(inside) || std::find(known.begin(), known.end(), inside) != known.end()) continue;
+    if (std::find(known.begin(), known.end(), inside) != known.end()) continue;
     std::string right;
     for (const auto& placeholder : known) right += (right.empty() ? "{{" : ", {{") + placeholder + "}}";
-    value.refuse("nothing replaces " + in_quotes("{{" + std::string(inside) + "}}") + " here: known are " + right);
+    value.refuse("nothing replaces " + in_quotes(text.substr(open, close + 2 - open)) + " here: known are " + right);
     all_known = false;
   }
   return all_known;

@@ -24,7 +24,7 @@ std::optional<std::string> command(const yaml::Value& value);
 std::optional<std::string> pattern(const yaml::Value& value);
 std::optional<HostQuota> quota(const yaml::Value& value);
 std::optional<BasisPoints> share(const yaml::Value& value);
-std::optional<Endpoint> endpoint(const yaml::Value& value);
+std::optional<Address> address(const yaml::Value& value);
 std::optional<int> port(const yaml::Value& value);
 
 // Names and texts, such as HTTP headers. The texts may be secrets: no error shows them.
@@ -42,7 +42,7 @@ std::optional<std::string> readable_file(const yaml::Value& value);
 // The same, and closed to the other users of this machine. No error shows the value: it may be the secret itself.
 std::optional<std::string> secret_file(const yaml::Value& value);
 
-// Refuses {{placeholders}} that nobody will replace.
+// Refuses what stands in double braces and will be replaced by nobody.
 bool placeholders_are_known(const yaml::Value& value, std::string_view text, const std::vector<std::string>& known);
 // As `read`, with placeholders in the text.
 template <class Reader>

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <numeric>
+#include <sstream>
 #include <tuple>
+
+#include <yaml-cpp/eventhandler.h>
 
 #include "daemon/config/units.hpp"
 
@@ -56,19 +59,41 @@ std::string kind_of(const YAML::Node& node) {
   return in_quotes(node.Scalar());
 }
 
+class DocumentStart : public YAML::EventHandler {
+ public:
+  Place place;
+
+  void OnDocumentStart(const YAML::Mark& mark) override { place = place_of(mark, {}); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// YAML::Load leaves unread what follows the first document, and YAML::LoadAll of 0.7 never ends on ",- a". So the
+// documents are counted here, as far as the second.
+std::optional<Place> place_of_second_document(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStart start;
+  parser.HandleNextDocument(start);
+  if (!parser.HandleNextDocument(start)) return std::nullopt;
+  return start.place;
+}
+
 }  // namespace
 
 Document::Document(std::filesystem::path file, const std::string& text) : file_(std::move(file)) {
   try {
-    auto documents = YAML::LoadAll(text);
-    if (documents.empty() || documents.front().IsNull()) {
-      refuse({}, "the file is empty: docs/configuration.md says what belongs in it");
-    } else if (documents.size() > 1) {
-      refuse(place_of(documents[1].Mark(), {}), "a second YAML document begins here: write one per file, without a '---' line");
-    } else {
-      root_.reset(documents.front());
-      readable_ = true;
-    }
+    auto second = place_of_second_document(text);
+    root_.reset(YAML::Load(text));
+    readable_ = !root_.IsNull() && !second;
+    if (root_.IsNull()) refuse({}, "there is nothing in this file: docs/configuration.md says what belongs in it");
+    if (second) refuse(*second, "a second YAML document begins here: write one per file, without a '---' line");
   } catch (const YAML::Exception& problem) {
     refuse(place_of(problem.mark, {}), "this is not YAML: " + problem.msg);
   }
@@ -79,7 +104,9 @@ std::optional<Value> Document::root() {
   return Value(*this, root_, "", "", Place{});
 }
 
-std::string Document::resolve(const std::string& path) const { return (file_.parent_path() / path).lexically_normal().string(); }
+std::string Document::resolve(const std::string& path) const {
+  return (std::filesystem::absolute(file_).parent_path() / path).lexically_normal().string();
+}
 
 void Document::refuse(Place place, std::string text) {
   if (errors_.size() == errors_kept) {

@@ -44,7 +44,7 @@ class Document {
 
   [[nodiscard]] std::optional<Value> root();
   [[nodiscard]] const std::filesystem::path& file() const { return file_; }
-  // A path that stands in the file, as seen from the file's folder.
+  // The absolute path that a path in this file means: relative ones start at the file's folder.
   [[nodiscard]] std::string resolve(const std::string& path) const;
 
   void refuse(Place place, std::string text);

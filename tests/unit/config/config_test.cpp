@@ -32,7 +32,7 @@ TEST(Config, GivesTheDaemonWhatWasWritten) {
   auto daemon = load(folder, content_of(data / "smallest.good.yaml")).value().daemon;
   EXPECT_EQ(daemon.journal, "/var/lib/shiftd/journal.db");
   EXPECT_EQ(daemon.api.socket, folder.path() / "api.sock") << "relative to the folder of its file";
-  EXPECT_EQ(daemon.api.listen, (Endpoint{"127.0.0.1", 7070}));
+  EXPECT_EQ(daemon.api.listen, (Address{"127.0.0.1", 7070, ""}));
   EXPECT_EQ(daemon.api.token_file, folder.path() / "token");
   EXPECT_EQ(daemon.log.level, LogLevel::warning);
   EXPECT_EQ(daemon.keep_rollouts, 20);
@@ -61,7 +61,7 @@ TEST(Config, GivesAServiceWhatWasWritten) {
   const auto& lb1 = std::get<HaproxyPool>(web.pools[0]);
   EXPECT_EQ(lb1.options.socket, "/run/haproxy/admin.sock");
   EXPECT_EQ(lb1.options.timeout, 500ms);
-  EXPECT_EQ(lb1.master_socket, "127.0.0.1:9998");
+  EXPECT_EQ(lb1.options.master_socket, "127.0.0.1:9998");
   EXPECT_EQ(name_of(web.pools[1]), "lb2/app");
   EXPECT_TRUE(std::holds_alternative<HaproxyStatFrontEnd>(web.front_end));
 
@@ -150,6 +150,28 @@ TEST(Config, RefusesSecretsThatEverybodyCanRead) {
     EXPECT_NE(config.error().all[0].text.find("open to every user of this machine: chmod 600"), std::string::npos)
         << config.error().all[0].text;
   }
+}
+
+TEST(Config, TakesAPublicKeyThatEverybodyCanReadWhenAnAgentHasTheOther) {
+  ConfigFolder folder;
+  folder.write("id.pub", "ssh-ed25519 AAAA somebody\n");
+  folder.open("id.pub");
+  auto service = content_of(data / "smallest.good.yaml");
+  auto with_agent = load(folder, replaced(service, "key_file: id_ed25519", "key_file: id.pub, agent: agent.sock"));
+  EXPECT_TRUE(with_agent) << to_string(with_agent.error());
+  auto alone = load(folder, replaced(service, "key_file: id_ed25519", "key_file: id.pub"));
+  ASSERT_FALSE(alone);
+  EXPECT_EQ(alone.error().all.at(0).text, "ssh: 'key_file' is a public key, which needs 'agent' to log in with");
+}
+
+TEST(Config, MakesPathsAbsoluteWhereverItIsStartedFrom) {
+  ConfigFolder folder;
+  auto service = content_of(data / "smallest.good.yaml");
+  ASSERT_TRUE(load(folder, service));
+  auto config = load_config(std::filesystem::relative(folder.path() / "shiftd.yaml"));
+  ASSERT_TRUE(config) << to_string(config.error());
+  EXPECT_EQ(config->daemon.journal, folder.path() / "journal.db");
+  EXPECT_EQ(std::get<HaproxyPool>(config->services.at(0).pools.at(0)).options.socket, folder.path() / "admin.sock");
 }
 
 TEST(Config, NeverShowsASecret) {

@@ -78,31 +78,31 @@ TEST(ParseFactor, ReadsPlainNumbersAndTimes) {
   for (auto text : {"", "x", "-1", "1,1", "1.1.1", "nan", "inf", "0x1", "1xx", "110%"}) EXPECT_FALSE(parse_factor(text)) << text;
 }
 
-TEST(ParseEndpoint, ReadsHostsAndPorts) {
+TEST(ParseHostPort, ReadsHostsAndPorts) {
   struct {
     std::string_view text;
-    Endpoint endpoint;
+    Address address;
     std::string_view written;
-  } const cases[] = {{"10.1.2.3:8080", {"10.1.2.3", 8080}, "10.1.2.3:8080"},
-                     {"web1.example.net:1", {"web1.example.net", 1}, "web1.example.net:1"},
-                     {"[2001:db8::1]:65535", {"2001:db8::1", 65535}, "[2001:db8::1]:65535"},
-                     {"web_1", {"web_1", 22}, "web_1:22"},
-                     {"[::1]", {"::1", 22}, "[::1]:22"}};
-  for (const auto& [text, endpoint, written] : cases) {
+  } const cases[] = {{"10.1.2.3:8080", {"10.1.2.3", 8080, ""}, "10.1.2.3:8080"},
+                     {"web1.example.net:1", {"web1.example.net", 1, ""}, "web1.example.net:1"},
+                     {"[2001:db8::1]:65535", {"2001:db8::1", 65535, ""}, "[2001:db8::1]:65535"},
+                     {"web_1", {"web_1", 22, ""}, "web_1:22"},
+                     {"[::1]", {"::1", 22, ""}, "[::1]:22"}};
+  for (const auto& [text, address, written] : cases) {
     SCOPED_TRACE(text);
-    auto parsed = parse_endpoint(text, 22);
+    auto parsed = parse_host_port(text, 22);
     ASSERT_TRUE(parsed) << parsed.error();
-    EXPECT_EQ(*parsed, endpoint);
+    EXPECT_EQ(*parsed, address);
     EXPECT_EQ(to_string(*parsed), written);
   }
 }
 
-TEST(ParseEndpoint, RefusesWhatIsNoAddress) {
+TEST(ParseHostPort, RefusesWhatIsNoAddress) {
   for (auto text : {"", ":80", "web1:", "web1:0", "web1:65536", "web1:-1", "web1:http", "10.1.2.300:80", "1.2.3:80", "::1:80", "[::1",
                     "[::1]80", "[web1]:80", "[]:80", "we b1:80", "web1;id:80", "-web1:80", "web1:80/x", "user@web1:80"}) {
-    EXPECT_FALSE(parse_endpoint(text, 22)) << text;
+    EXPECT_FALSE(parse_host_port(text, 22)) << text;
   }
-  EXPECT_FALSE(parse_endpoint("web1", std::nullopt));
+  EXPECT_FALSE(parse_host_port("web1", std::nullopt));
 }
 
 TEST(InQuotes, KeepsAnErrorOnOneLineAndShort) {

@@ -20,6 +20,16 @@ constexpr Duration journal_pause{1000};
 // A plan is long; its first words tell which it is.
 constexpr std::size_t logged_most = 600;
 
+// The analysis has this many fresh starts to spread over a rollout (docs/verdict.md); they should last until its end.
+constexpr int restarts_most = 64;
+
+// A generous guess: what its bakes take, gates and waiting included, and a minute for each batch.
+Duration planned_duration(const Plan& plan) {
+  Duration bakes{0};
+  for (const auto& stage : plan.stages) bakes += stage.bake;
+  return 2 * bakes + std::chrono::minutes(1) * static_cast<int>(plan.hosts_to_upgrade() / plan.batch + 1);
+}
+
 // What recurs by itself need not be kept while the journal refuses.
 bool recurs(const Event& event) {
   return std::holds_alternative<Tick>(event) || std::holds_alternative<HostSeen>(event) || std::holds_alternative<Judged>(event) ||
@@ -200,6 +210,9 @@ void Driver::commit(const Decision& decision, const std::vector<std::string>& te
 
 void Driver::bind_plan() {
   const auto& plan = committed_.plan;
+  auto options = service_.verdict;
+  options.restart_every = std::max(options.restart_every, planned_duration(plan) / restarts_most);
+  test_ = CanaryTest(options);
   for (const auto& planned : plan.hosts) {
     auto found = std::find_if(service_.hosts.begin(), service_.hosts.end(),
                               [&](const ServiceHost& host) { return host.place.name == planned.name; });

@@ -80,17 +80,20 @@ void Deciding::operator()(const Command& event) {
                    untouched ? reason : reason + "; quarantined: " + rollout_.reason + (named.empty() ? "" : "; " + named));
       }
       say(Aborting{event.by, reason});
-      for (auto host : rollout_.moving) {
-        auto phase = state(host).phase;
-        if (phase == HostPhase::preparing) move(host, HostPhase::pooled_old);
-        if (phase == HostPhase::depooling || phase == HostPhase::draining) give_back(host);
-      }
-      for (auto host : rollout_.upgraded) {
+      // Everybody ends at full weight, also who is just entering.
+      auto to_full_weight = [&](HostIndex host) {
         each_member(rollout_, host, [&](MemberIndex member) {
           const auto& held = rollout_.members[member];
           if (held.holder == Holder::ours && !held.verbatim && held.wanted.pooled == Pooled::yes) want_original(member);
         });
+      };
+      for (auto host : rollout_.moving) {
+        auto phase = state(host).phase;
+        if (phase == HostPhase::preparing) move(host, HostPhase::pooled_old);
+        if (phase == HostPhase::depooling || phase == HostPhase::draining) give_back(host);
+        if (phase == HostPhase::joining) to_full_weight(host);
       }
+      for (auto host : rollout_.upgraded) to_full_weight(host);
       return;
     }
     case Verb::release_hold:

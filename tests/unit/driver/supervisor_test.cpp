@@ -121,6 +121,11 @@ class SupervisorTest : public testing::Test {
       EXPECT_EQ(host.current, digest) << name;
       EXPECT_EQ(host.running, digest) << name;
       EXPECT_EQ(host.setting, (Setting{Pooled::yes, 100})) << name;
+    }
+  }
+
+  void expect_no_swap_twice() {
+    for (const auto& [name, host] : world_->hosts) {
       for (const auto& [release, times] : host.swaps) EXPECT_EQ(times, 1) << name << " " << release;
     }
   }
@@ -188,8 +193,188 @@ TEST_F(SupervisorTest, ARestartInAnyHostPhaseCarriesOn) {
     auto rollout = finish(id);
     EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
     expect_all("two");
+    expect_no_swap_twice();
     EXPECT_LT(world_->failed_requests, 0.5);
   }
+}
+
+TEST_F(SupervisorTest, APersonsChangeWinsAndTheHostIsNamed) {
+  begin(10, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->hosts.at("web03").setting = {Pooled::no, 100};
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded);
+  EXPECT_NE(rollout.reason.find("web03 was changed by someone else"), std::string::npos) << rollout.reason;
+  EXPECT_EQ(world_->hosts.at("web03").setting, (Setting{Pooled::no, 100}));
+  EXPECT_EQ(world_->hosts.at("web03").current, "one");
+  EXPECT_EQ(world_->hosts.at("web04").current, "two");
+}
+
+TEST_F(SupervisorTest, APersonsChangeOfAHostInItsUpgradeWinsToo) {
+  begin(10, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::upgrading);
+  world_->hosts.at("web01").setting = {Pooled::yes, 7};
+  auto rollout = finish(id);
+  EXPECT_NE(rollout.reason.find("web01 was changed by someone else"), std::string::npos) << rollout.reason;
+  EXPECT_EQ(world_->hosts.at("web01").setting, (Setting{Pooled::yes, 7}));
+}
+
+TEST_F(SupervisorTest, AHeldHostThatIsReleasedIsUpgradedAfterAll) {
+  begin(10, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->hosts.at("web04").setting = {Pooled::yes, 50};
+  pass_until_phase(id, HostPhase::left);
+  auto answered = ask(supervisor_->command(id, {Verb::release_hold, "web04", "test", ""}));
+  ASSERT_TRUE(answered) << answered.error();
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  EXPECT_EQ(world_->hosts.at("web04").current, "two");
+  EXPECT_EQ(world_->hosts.at("web04").setting, (Setting{Pooled::yes, 50}));
+}
+
+TEST_F(SupervisorTest, ARestartedLoadBalancerIsToldAgainWhatWeHold) {
+  for (auto phase : {HostPhase::draining, HostPhase::upgrading, HostPhase::verifying, HostPhase::serving_new}) {
+    SCOPED_TRACE(to_string(phase));
+    begin(4, five_stages());
+    auto id = start("two");
+    pass_until_phase(id, phase);
+    world_->restart_balancer();
+    auto rollout = finish(id);
+    EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+    expect_all("two");
+    expect_no_swap_twice();
+  }
+}
+
+TEST_F(SupervisorTest, HoldsWhileALoadBalancerCannotTellAndGoesOnAfterwards) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->view_answers = false;
+  auto until = clock_.steady() + 10min;
+  clock_.run(*loop_, [&] { return clock_.steady() >= until; });
+  const auto* held = running(id);
+  ASSERT_NE(held, nullptr);
+  EXPECT_EQ(held->serving_new(), 1u);
+  EXPECT_NE(held->held.find("cannot tell"), std::string::npos) << held->held;
+  world_->view_answers = true;
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
+TEST_F(SupervisorTest, NeverPromotesWithoutCounters) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->front_end_answers = false;
+  auto until = clock_.steady() + 10min;
+  clock_.run(*loop_, [&] { return clock_.steady() >= until; });
+  const auto* held = running(id);
+  ASSERT_NE(held, nullptr);
+  EXPECT_EQ(held->stage, 0u);
+  EXPECT_TRUE(held->shrunk);
+  EXPECT_EQ(world_->hosts.at("web01").setting.weight, 1);
+  world_->front_end_answers = true;
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
+TEST_F(SupervisorTest, AnUnreachableHostIsLeftBehindAndNamed) {
+  auto strategy = five_stages();
+  begin(4, strategy);
+  world_->hosts.at("web02").reachable = false;
+  auto rollout = finish(start("two"));
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  EXPECT_NE(rollout.reason.find("web02"), std::string::npos) << rollout.reason;
+  // It may not serve the former release beside a fleet that has left it.
+  EXPECT_EQ(world_->hosts.at("web02").setting.pooled, Pooled::no);
+  EXPECT_EQ(world_->hosts.at("web04").current, "two");
+}
+
+TEST_F(SupervisorTest, ASecondRolloutOnTheSamePoolIsRefused) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  StartRequest request;
+  request.service = "web";
+  request.release = {"v3", "three", "/nowhere"};
+  auto second = ask(supervisor_->start(request));
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::conflict);
+  EXPECT_NE(second.error().what.find(id), std::string::npos) << second.error();
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
+TEST_F(SupervisorTest, ASecondRolloutWaitsWhenTheServiceSaysSo) {
+  auto strategy = five_stages();
+  strategy.when_busy = WhenBusy::queue;
+  begin(4, strategy);
+  auto first = start("two");
+  pass_until_phase(first, HostPhase::serving_new);
+  auto second = start("three");
+  ASSERT_NE(running(second), nullptr);
+  EXPECT_EQ(running(second)->phase, Phase::queued);
+  EXPECT_EQ(finish(first).outcome, Outcome::succeeded);
+  EXPECT_EQ(finish(second).outcome, Outcome::succeeded);
+  expect_all("three");
+}
+
+TEST_F(SupervisorTest, AManualGateWaitsForAPerson) {
+  auto strategy = five_stages();
+  strategy.stages[1].gate = Gate::manual;
+  begin(10, strategy);
+  auto id = start("two");
+  auto until = clock_.steady() + 10min;
+  clock_.run(*loop_, [&] { return clock_.steady() >= until; });
+  ASSERT_NE(running(id), nullptr);
+  EXPECT_EQ(running(id)->phase, Phase::gated);
+  auto promoted = ask(supervisor_->command(id, {Verb::promote, "", "test", ""}));
+  EXPECT_TRUE(promoted) << promoted.error();
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
+TEST_F(SupervisorTest, PeopleCanRollBackOrAbortAtAnyTime) {
+  for (auto verb : {Verb::roll_back, Verb::abort}) {
+    for (auto phase : {HostPhase::preparing, HostPhase::draining, HostPhase::upgrading, HostPhase::verifying, HostPhase::joining,
+                       HostPhase::serving_new}) {
+      SCOPED_TRACE(std::string(to_string(verb)) + " in " + std::string(to_string(phase)));
+      begin(4, five_stages());
+      auto id = start("two");
+      pass_until_phase(id, phase);
+      auto answered = ask(supervisor_->command(id, {verb, "", "test", ""}));
+      ASSERT_TRUE(answered) << answered.error();
+      auto rollout = finish(id);
+      EXPECT_EQ(rollout.outcome, verb == Verb::abort ? Outcome::aborted : Outcome::rolled_back) << rollout.reason;
+      if (verb == Verb::roll_back) expect_all("one");
+      for (const auto& [name, host] : world_->hosts) EXPECT_EQ(host.setting, (Setting{Pooled::yes, 100})) << name;
+      EXPECT_LT(world_->failed_requests, 0.5);
+    }
+  }
+}
+
+TEST_F(SupervisorTest, TheFeedTellsEveryRecordAndItsEnd) {
+  begin(2, five_stages());
+  auto id = start("two");
+  auto rollout = finish(id);
+  std::vector<std::string> records;
+  bool ended = false;
+  while (!ended) {
+    auto part = ask(supervisor_->follow(id, records.size(), 1s));
+    ASSERT_TRUE(part) << part.error();
+    ASSERT_FALSE(part->records.empty());
+    records.insert(records.end(), part->records.begin(), part->records.end());
+    ended = part->ended;
+  }
+  EXPECT_EQ(records.size(), rollout.records);
+  Codec codec;
+  auto folded = fold(records, codec);
+  ASSERT_TRUE(folded) << folded.error();
+  EXPECT_EQ(folded->outcome, Outcome::succeeded);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ struct ReleaseOptions {
   std::string version_command;  // command on the host that prints it
   Duration restart_limit{std::chrono::minutes(2)};
   Duration prove_limit{std::chrono::seconds(30)};
-  int keep = 5;                 // complete releases left on the host, besides the running one and the previous
+  int keep = 5;  // complete releases left on the host, besides the running one and the previous
 
   bool operator==(const ReleaseOptions&) const = default;
 };

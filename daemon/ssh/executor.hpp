@@ -18,8 +18,8 @@
 namespace shiftd {
 
 struct CommandResult {
-  int exit_status = 0;      // 128 + signal when a signal ended it
-  std::string out;          // bounded: at most `output_most` bytes of each, the rest is dropped and `truncated` is set
+  int exit_status = 0;  // 128 + signal when a signal ended it
+  std::string out;      // bounded: at most `output_most` bytes of each, the rest is dropped and `truncated` is set
   std::string err;
   bool truncated = false;
 };
@@ -29,11 +29,11 @@ inline constexpr std::size_t output_most = 256 * 1024;
 // A detached job on the host, named by the id of the effect that asked for it. It survives our connection and our
 // process; asking for the same id again re-attaches to it or returns its result, and never runs it twice.
 struct RemoteJob {
-  std::string id;       // [a-z0-9-]+, unique for all time: "<rollout>-<effect>"
-  std::string script;   // POSIX sh
-  std::string lock;     // jobs with the same lock never overlap on one host; a path on the host
-  std::string dir;      // where jobs keep their output and result files; a path on the host
-  Duration limit;       // the job's own process group is ended after this
+  std::string id;      // [a-z0-9-]+, unique for all time: "<rollout>-<effect>"
+  std::string script;  // POSIX sh
+  std::string lock;    // jobs with the same lock never overlap on one host; a path on the host
+  std::string dir;     // where jobs keep their output and result files; a path on the host
+  Duration limit;      // the job's own process group is ended after this
 };
 
 class Executor {

@@ -38,8 +38,8 @@ printf "%-20s\n" "$how" 1<>result.new && mv result.new result
 // Keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk nor stops.
 constexpr std::string_view drainer = R"sh(
 head -c "$1" >out
-cat >/dev/null
 true >drained
+cat >/dev/null
 )sh";
 
 // dir, id, lock, limit, script, runner, drainer and most are set in front of it. (`true` and not `:` before a redirection
@@ -51,7 +51,7 @@ prepare() {
     true >started
 }
 need flock util-linux && need setsid util-linux && need timeout coreutils || return 0
-[ -d "$dir/$id" ] || mkdir -p "$dir/$id" || { say "error cannot make $dir/$id"; return 0; }
+[ -d "$dir/$id" ] || LC_ALL=C mkdir -p -m 700 "$dir/$id" || { say "error cannot make $dir/$id"; return 0; }
 cd "$dir/$id" || { say "error cannot enter $dir/$id"; return 0; }
 while true; do
   if [ -e result ]; then answer; return 0; fi
@@ -84,10 +84,10 @@ if ! flock -n -s 9; then say running; return 0; fi
 if [ -e result ]; then answer; else say vanished; fi
 )sh";
 
-// Complaints of the shell go to the answer: they say why something could not be done.
+// Complaints of the shell go to the answer: they say why something could not be done. The environment is left as the host's
+// login made it, because the script and what it starts inherit it.
 std::string program_of(std::string_view variables, std::string_view body) {
-  return fmt::format("shiftd_main() {{\nexec </dev/null 2>&1\nLC_ALL=C\nexport LC_ALL\numask 077\n{}{}{}\n}}\nshiftd_main; exit 0\n",
-                     variables, answer_function, body);
+  return fmt::format("shiftd_main() {{\nexec </dev/null 2>&1\n{}{}{}\n}}\nshiftd_main; exit 0\n", variables, answer_function, body);
 }
 
 Result<void> check_id(const std::string& id) {
@@ -113,7 +113,7 @@ Errc code_of_complaint(std::string_view complaint) {
   for (auto closed : {"Permission denied", "Read-only file system", "Operation not permitted"}) {
     if (complaint.find(closed) != complaint.npos) return Errc::refused;
   }
-  return Errc::unavailable;
+  return Errc::refused;
 }
 
 Failure could_not(std::string_view said, std::string_view before) {

@@ -1,0 +1,285 @@
+#include "daemon/release/tarball.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <random>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "daemon/io/http_client.hpp"
+#include "daemon/io/within.hpp"
+#include "daemon/release/local_digest.hpp"
+#include "daemon/release/placeholders.hpp"
+#include "daemon/release/release_scripts.hpp"
+
+namespace shiftd {
+namespace {
+
+// A tarball, what it unpacks to (about twice that) and no more must fit.
+constexpr std::int64_t space_factor = 3;
+constexpr Duration unpack_limit = std::chrono::minutes(10);
+constexpr Duration one_answer = std::chrono::seconds(3);
+// Between two questions to a service that is starting.
+constexpr Duration prove_pause_first = std::chrono::milliseconds(20);
+constexpr Duration prove_pause_most = std::chrono::milliseconds(320);
+
+std::string_view last_words(std::string_view output) {
+  while (output.ends_with('\n')) output.remove_suffix(1);
+  constexpr std::size_t most = 2000;
+  return output.substr(output.size() - std::min(output.size(), most));
+}
+
+class TarballReleaser final : public Releaser {
+ public:
+  TarballReleaser(Clock& clock, ReleaseOptions options, Hosts& hosts) : clock_(clock), options_(std::move(options)), hosts_(hosts) {}
+
+  Task<Result<std::string>> inspect(HostPlace host) override;
+  Task<Result<std::string>> prepare(HostPlace host, Release release) override;
+  Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
+  Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override;
+  Task<Result<void>> prove_running(HostPlace host, std::string digest) override;
+
+ private:
+  struct LocalFile {
+    std::string digest;
+    std::int64_t size = 0;
+    std::filesystem::file_time_type changed;
+  };
+
+  Result<std::string> base_of(const HostPlace& host) const;
+  Result<Placeholders> placeholders(const HostPlace& host, const std::string& digest) const;
+  Task<Result<std::int64_t>> check_local(const Release& release);
+  Task<Result<void>> bring(const HostPlace& host, const std::string& base, const Release& release);
+  Task<Result<void>> swap(const HostPlace& host, const std::string& digest, std::string job_id);
+  Task<Result<std::string>> ask_version(const HostPlace& host, const std::string& digest);
+  RemoteJob job_in(const std::string& base, std::string id, std::string script, std::string_view lock, Duration limit) const;
+
+  Clock& clock_;
+  ReleaseOptions options_;
+  Hosts& hosts_;
+  std::map<std::string, LocalFile> checked_;          // by path: the fleet's hosts share one reading of the tarball
+  std::map<std::string, std::string> version_names_;  // by digest, as releases came by
+};
+
+Result<std::string> TarballReleaser::base_of(const HostPlace& host) const {
+  auto base = fill_placeholders(options_.path, {{"host", host.name}, {"address", host.address}});
+  if (!base) return std::move(base).error().during("release path");
+  if (!base->starts_with('/')) return Failure{Errc::bad_input, "release path '" + *base + "' must begin with /"};
+  while (base->size() > 1 && base->ends_with('/')) base->pop_back();
+  return base;
+}
+
+Result<Placeholders> TarballReleaser::placeholders(const HostPlace& host, const std::string& digest) const {
+  auto base = base_of(host);
+  if (!base) return base.error();
+  auto version = version_names_.find(digest);
+  return Placeholders{{"host", host.name},
+                      {"address", host.address},
+                      {"path", *base},
+                      {"release", digest},
+                      {"version", version == version_names_.end() ? digest : version->second}};
+}
+
+RemoteJob TarballReleaser::job_in(const std::string& base, std::string id, std::string script, std::string_view lock,
+                                  Duration limit) const {
+  return {std::move(id), std::move(script), fmt::format("{}/.shiftd/{}", base, lock), base + "/.shiftd/jobs", limit};
+}
+
+Task<Result<std::string>> TarballReleaser::inspect(HostPlace host) {
+  auto base = base_of(host);
+  if (!base) co_return base.error();
+  auto result = co_await hosts_.executor(host.name).run(current_script(*base));
+  if (!result) co_return std::move(result).error().during("inspect " + host.name);
+  auto current = read_current(result->out);
+  if (!current) co_return std::move(current).error().during("inspect " + host.name);
+  co_return current;
+}
+
+// The tarball's size, once its digest is known to be right.
+Task<Result<std::int64_t>> TarballReleaser::check_local(const Release& release) {
+  std::error_code error;
+  auto size = static_cast<std::int64_t>(std::filesystem::file_size(release.source, error));
+  if (error) co_return Failure{Errc::bad_input, "cannot read " + release.source + ": " + error.message()};
+  auto changed = std::filesystem::last_write_time(release.source, error);
+  if (error) co_return Failure{Errc::bad_input, "cannot read " + release.source + ": " + error.message()};
+  auto known = checked_.find(release.source);
+  if (known == checked_.end() || known->second.size != size || known->second.changed != changed) {
+    auto digest = co_await sha256_of_file(release.source);
+    if (!digest) co_return digest.error();
+    known = checked_.insert_or_assign(release.source, LocalFile{std::move(*digest), size, changed}).first;
+  }
+  if (known->second.digest != release.digest) {
+    co_return Failure{Errc::bad_input,
+                      fmt::format("{} has the digest {}, and the release says {}", release.source, known->second.digest, release.digest)};
+  }
+  co_return size;
+}
+
+Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release release) {
+  if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
+  auto activity = fmt::format("prepare {} for {}", host.name, release.version);
+  auto base = base_of(host);
+  if (!base) co_return std::move(base).error().during(activity);
+  version_names_[release.digest] = release.version;
+
+  auto looked = co_await hosts_.executor(host.name).run(look_script(*base, release.digest));
+  if (!looked) co_return std::move(looked).error().during(activity);
+  if (looked->exit_status != 0) co_return Failure{Errc::refused, std::string(last_words(looked->err))}.during(activity);
+  auto found = read_look(looked->out);
+  if (!found) co_return std::move(found).error().during(activity);
+  if (found->complete) co_return found->current;
+
+  auto size = co_await check_local(release);
+  if (!size) co_return std::move(size).error().during(activity);
+  if (found->free_bytes < *size * space_factor) {
+    co_return Failure{Errc::exhausted, fmt::format("{}: {} has {} MB free and needs {} MB ({} times the tarball)", activity, *base,
+                                                   found->free_bytes >> 20, (*size * space_factor >> 20) + 1, space_factor)};
+  }
+  auto brought = co_await bring(host, *base, release);
+  if (!brought) co_return std::move(brought).error().during(activity);
+  co_return found->current;
+}
+
+Task<Result<void>> TarballReleaser::bring(const HostPlace& host, const std::string& base, const Release& release) {
+  auto& executor = hosts_.executor(host.name);
+  auto uploaded = co_await executor.upload(release.source, fmt::format("{}/.shiftd/uploads/{}.tar.gz", base, release.digest));
+  if (!uploaded) co_return uploaded;
+  // Unpacking may be repeated, so each attempt is a job of its own; the lock keeps two of them apart.
+  auto id = fmt::format("unpack-{}-{:08x}{:08x}", release.digest.substr(0, 12), std::random_device{}(), std::random_device{}());
+  auto job = job_in(base, std::move(id), unpack_script(base, release.digest, options_.keep), "unpack.lock", unpack_limit);
+  auto result = co_await executor.job(std::move(job));
+  if (!result) co_return std::move(result).error().during("unpack");
+  if (result->exit_status == wrong_digest_status) {
+    co_return Failure{Errc::bad_input, fmt::format("the tarball arrived with the digest {}, and the release says {}",
+                                                   last_words(result->out), release.digest)};
+  }
+  if (result->exit_status != 0) {
+    auto full = result->out.find("No space left") != std::string::npos || result->out.find("quota exceeded") != std::string::npos;
+    co_return Failure{full ? Errc::exhausted : Errc::refused,
+                      fmt::format("unpack ended with {}: {}", result->exit_status, last_words(result->out))};
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> TarballReleaser::upgrade(HostPlace host, Release release, std::string job_id) {
+  if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
+  version_names_[release.digest] = release.version;
+  auto done = co_await swap(host, release.digest, std::move(job_id));
+  if (!done) co_return std::move(done).error().during(fmt::format("upgrade {} to {}", host.name, release.version));
+  co_return done;
+}
+
+Task<Result<void>> TarballReleaser::revert(HostPlace host, std::string digest, std::string job_id) {
+  // What the plan froze may have been made by hand and be named otherwise; it must be a name of a directory all the same.
+  auto name = read_current("current releases/" + digest + "\n");
+  if (!name || *name != digest) co_return Failure{Errc::bad_input, "revert " + host.name + ": '" + digest + "' is no release"};
+  auto done = co_await swap(host, digest, std::move(job_id));
+  if (!done) co_return std::move(done).error().during(fmt::format("revert {} to {}", host.name, digest.substr(0, 12)));
+  co_return done;
+}
+
+Task<Result<void>> TarballReleaser::swap(const HostPlace& host, const std::string& digest, std::string job_id) {
+  auto values = placeholders(host, digest);
+  if (!values) co_return values.error();
+  auto restart = fill_placeholders_for_shell(options_.restart, *values);
+  if (!restart) co_return std::move(restart).error().during("restart command");
+  const auto& base = values->at("path");
+  auto job = job_in(base, std::move(job_id), swap_script(base, digest, *restart), "lock", options_.restart_limit);
+  auto result = co_await hosts_.executor(host.name).job(std::move(job));
+  if (!result) {
+    auto failure = std::move(result).error();
+    // In a releaser's words: a job that was not let in has done nothing; one that vanished may have done all; one that
+    // was ended at its limit is a restart that failed.
+    if (failure.code == Errc::refused)
+      failure.code = Errc::unavailable;
+    else if (failure.code == Errc::unavailable)
+      failure.code = Errc::timed_out;
+    else if (failure.code == Errc::exhausted)
+      failure.code = Errc::refused;
+    co_return failure;
+  }
+  if (result->exit_status == 0) co_return Result<void>{};
+  auto what = result->exit_status == not_swapped_status ? "not swapped" : "restart";
+  co_return Failure{Errc::refused, fmt::format("{} ended with {}: {}", what, result->exit_status, last_words(result->out))};
+}
+
+// "http://web1:8080/version" -> the place to connect to, and what to ask there.
+Result<HttpRequest> request_of(std::string_view url) {
+  constexpr std::string_view scheme = "http://";
+  if (!url.starts_with(scheme)) return Failure{Errc::bad_input, "version_url '" + std::string(url) + "' must begin with http://"};
+  url.remove_prefix(scheme.size());
+  auto slash = std::min(url.find('/'), url.size());
+  HttpRequest request;
+  request.address = url.substr(0, slash);
+  request.target = slash == url.size() ? "/" : std::string(url.substr(slash));
+  auto bracket = request.address.rfind(']');
+  if (request.address.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) request.address += ":80";
+  request.reply_body_most = 4096;
+  return request;
+}
+
+Task<Result<std::string>> TarballReleaser::ask_version(const HostPlace& host, const std::string& digest) {
+  auto values = placeholders(host, digest);
+  if (!values) co_return values.error();
+  if (!options_.version_url.empty()) {
+    auto url = fill_placeholders(options_.version_url, *values);
+    if (!url) co_return std::move(url).error().during("version_url");
+    auto request = request_of(*url);
+    if (!request) co_return request.error();
+    auto reply = co_await http_exchange(clock_, std::move(*request), one_answer);
+    if (!reply) co_return std::move(reply).error().during(*url);
+    if (reply->status != 200) co_return Failure{Errc::unavailable, fmt::format("{}: status {}", *url, reply->status)};
+    co_return std::move(reply->body);
+  }
+  auto command = fill_placeholders_for_shell(options_.version_command, *values);
+  if (!command) co_return std::move(command).error().during("version_command");
+  if (command->empty()) co_return Failure{Errc::bad_input, "neither version_url nor version_command is given"};
+  auto result = co_await hosts_.executor(host.name).run(*command);
+  if (!result) co_return std::move(result).error().during("version_command");
+  if (result->exit_status != 0) {
+    co_return Failure{Errc::unavailable, fmt::format("version_command ended with {}: {}", result->exit_status, last_words(result->err))};
+  }
+  co_return std::move(result->out);
+}
+
+// What an answer that does not name the release leaves to say, should no better one come before the limit.
+Failure no_proof_yet(const Result<std::string>& answer) {
+  // The old process may still be the one that answers.
+  if (answer) return {Errc::refused, fmt::format("another release answers: '{}'", last_words(*answer).substr(0, 100))};
+  auto failure = answer.error();
+  if (failure.code != Errc::unreachable) failure.code = Errc::timed_out;
+  return failure;
+}
+
+bool asking_again_is_useless(const Result<std::string>& answer) {
+  return !answer && (answer.error().code == Errc::bad_input || answer.error().code == Errc::unauthenticated);
+}
+
+Task<Result<void>> TarballReleaser::prove_running(HostPlace host, std::string digest) {
+  auto activity = fmt::format("prove that {} runs {}", host.name, digest.substr(0, 12));
+  auto deadline = clock_.steady() + options_.prove_limit;
+  auto pause = prove_pause_first;
+  auto last = Failure{Errc::timed_out, "no answer within " + to_string(options_.prove_limit)};
+  for (auto now = clock_.steady(); now < deadline; now = clock_.steady()) {
+    auto asking = ask_version(host, digest);
+    auto answer = co_await within(clock_, deadline - now, std::move(asking));
+    if (answer && answer_names(*answer, digest)) co_return Result<void>{};
+    if (asking_again_is_useless(answer)) co_return answer.error().during(activity);
+    // An answer cut off by the limit says less than the one before it.
+    if (clock_.steady() < deadline) last = no_proof_yet(answer);
+    co_await clock_.sleep_until(std::min(clock_.steady() + pause, deadline));
+    pause = std::min(pause * 2, prove_pause_most);
+  }
+  co_return std::move(last).during(activity);
+}
+
+}  // namespace
+
+std::unique_ptr<Releaser> make_tarball_releaser(Clock& clock, ReleaseOptions options, Hosts& hosts) {
+  return std::make_unique<TarballReleaser>(clock, std::move(options), hosts);
+}
+
+}  // namespace shiftd

@@ -35,16 +35,26 @@ int signal_number(std::string_view name) {
 class Conversation {
  public:
   Conversation(Session::Channel& channel, Input input, Patience patience, std::size_t kept)
-      : session_(channel.session()), channel_(channel.raw()), input_(std::move(input)), patience_(patience), kept_(kept) {
+      : open_(channel), session_(channel.session()), channel_(channel.raw()), input_(std::move(input)), patience_(patience), kept_(kept) {
     deadline_ = session_.clock().steady() + patience_.limit;
   }
 
+  ~Conversation() {
+    // The answer to a start that nobody waits for would be taken by the next one for its own.
+    if (starting_) session_.end({Errc::unreachable, "closed: a command was given up as it began"});
+  }
+
   Task<Result<void>> start(std::string command) {
+    starting_ = true;
     while (true) {
       auto seen = session_.moves();
       auto rc = libssh2_channel_process_startup(channel_, "exec", 4, command.data(), static_cast<unsigned>(command.size()));
-      if (rc == 0) co_return Result<void>{};
-      if (rc != LIBSSH2_ERROR_EAGAIN) co_return lost(rc);
+      if (rc != LIBSSH2_ERROR_EAGAIN) {
+        starting_ = false;
+        open_.begun();
+        if (rc == 0) co_return Result<void>{};
+        co_return lost(rc);
+      }
       auto moved = co_await session_.moved_since(seen, deadline_);
       if (!moved) co_return late();
     }
@@ -141,8 +151,10 @@ class Conversation {
     return 128 + number;
   }
 
+  Session::Channel& open_;
   Session& session_;
   LIBSSH2_CHANNEL* channel_;
+  bool starting_ = false;
   Input input_;
   Patience patience_;
   std::size_t kept_;

@@ -18,8 +18,10 @@ answer() { read -r how status <result; say "$how $status"; [ ! -e out ] || cat o
 
 // Runs detached, holding the locks 8 and 9. The script gets neither, so that a service which it leaves behind does not
 // hold them. Its output goes through a pipe; a service left behind may keep that open, so it is waited for briefly only.
+// The shell around the script outlives the limit's TERM, so that `timeout` stays until the script has ended or been
+// killed; its own status is 0 then, and any other status of `timeout` means the limit.
 constexpr std::string_view runner = R"sh(
-timeout -k 5 "$1" sh -c 'sh ./script; printf "%-4s\n" $? 1<>code' </dev/null 8>&- 9>&-
+timeout -k 5 "$1" sh -c 'trap : TERM; (. ./script); printf "%-4s\n" $? 1<>code' </dev/null 8>&- 9>&-
 ended=$?
 exec >/dev/null 2>&1
 n=0
@@ -28,16 +30,17 @@ while [ ! -e drained ] && [ $n -lt 100 ]; do
   sleep 0.002 || { sleep 1; n=100; }
 done
 read -r status <code
-case $status in
-  ?*) how="done $status" ;;
+case $ended in
+  0) how="done $status" ;;
   *) how="limit $ended" ;;
 esac
 printf "%-20s\n" "$how" 1<>result.new && mv result.new result
 )sh";
 
-// Keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk nor stops.
+// Keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk nor
+// stops. Unbuffered: what a service left behind holds back must not hold back what came before.
 constexpr std::string_view drainer = R"sh(
-head -c "$1" >out
+if command -v stdbuf >/dev/null; then stdbuf -o0 head -c "$1" >out; else head -c "$1" >out; fi
 true >drained
 cat >/dev/null
 )sh";

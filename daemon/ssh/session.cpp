@@ -313,7 +313,7 @@ Task<Result<Session::Channel>> Session::open_channel() {
   };
   auto rc = co_await until_done(step);
   if (rc != 0) co_return failure_of(rc).during("open a channel");
-  co_return Channel(shared_from_this(), channel, std::move(pass));
+  co_return Channel(shared_from_this(), channel, std::move(pass), std::move(turn));
 }
 
 Session::Channel::~Channel() {

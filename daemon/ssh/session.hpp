@@ -6,7 +6,8 @@
 // kept until the socket takes it), what it reads comes from a buffer that a reader task fills. So its EAGAIN means one
 // thing only, "more bytes must come", and the trap of its partial sends (a packet half sent must be resumed by the very
 // call that began it, which several tasks on one session cannot promise) does not exist here. What may not overlap is
-// opening channels, because libssh2 keeps that state in the session: a gate of one does that.
+// opening a channel and starting its command: libssh2 keeps the first in the session, and takes the answer to another
+// channel's start for a failure of its own. A gate of one keeps them apart.
 //
 // libssh2's types stay in the .cpp files; here they are names only. One thread only.
 
@@ -40,20 +41,26 @@ class Session : public std::enable_shared_from_this<Session> {
   class Channel {
    public:
     Channel() = default;  // none: what a cancelled opening gives
-    Channel(std::shared_ptr<Session> session, _LIBSSH2_CHANNEL* channel, Gate::Pass pass)
-        : session_(std::move(session)), channel_(channel), pass_(std::move(pass)) {}
+    Channel(std::shared_ptr<Session> session, _LIBSSH2_CHANNEL* channel, Gate::Pass pass, Gate::Pass turn)
+        : session_(std::move(session)), channel_(channel), pass_(std::move(pass)), turn_(std::move(turn)) {}
     Channel(Channel&& other) noexcept
-        : session_(std::move(other.session_)), channel_(std::exchange(other.channel_, nullptr)), pass_(std::move(other.pass_)) {}
+        : session_(std::move(other.session_)),
+          channel_(std::exchange(other.channel_, nullptr)),
+          pass_(std::move(other.pass_)),
+          turn_(std::move(other.turn_)) {}
     Channel& operator=(Channel&&) = delete;
     ~Channel();
 
     [[nodiscard]] Session& session() const { return *session_; }
     [[nodiscard]] _LIBSSH2_CHANNEL* raw() const { return channel_; }
+    // Its command has begun: the next channel may be opened.
+    void begun() { turn_ = Gate::Pass(); }
 
    private:
     std::shared_ptr<Session> session_;
     _LIBSSH2_CHANNEL* channel_ = nullptr;
     Gate::Pass pass_;
+    Gate::Pass turn_;
   };
 
   // Takes a connected socket and starts to read it. The session ends when the last copy of what is returned goes, or by

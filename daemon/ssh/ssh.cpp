@@ -131,7 +131,7 @@ Failure upload_failed(const CommandResult& result) {
   auto code = Errc::unavailable;
   if (has("No space left") || has("Disk quota exceeded") || has("File too large")) code = Errc::exhausted;
   if (has("Permission denied") || has("Read-only file system") || has("Operation not permitted")) code = Errc::refused;
-  if (has("No such file or directory")) code = Errc::not_found;
+  if (has("No such file or directory") || has("Directory nonexistent")) code = Errc::not_found;
   return {code, said.empty() ? fmt::format("exit status {}", result.exit_status) : std::string(said)};
 }
 

@@ -26,6 +26,7 @@ class SshdServer {
   ~SshdServer();
 
   [[nodiscard]] int port() const { return port_; }
+  [[nodiscard]] const std::string& directory() const { return dir_.path(); }
   // A file of that name in the server's own directory.
   [[nodiscard]] std::string file(const std::string& name) const { return dir_.path() + "/" + name; }
   [[nodiscard]] std::string log() const { return read_text(file("sshd.log")); }

@@ -1,0 +1,160 @@
+// What befalls detached jobs on a real host.
+
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "daemon/io/task_group.hpp"
+#include "daemon/ssh/ssh.hpp"
+#include "tests/contract/executor/on_a_loop.hpp"
+#include "tests/fakes/process.hpp"
+#include "tests/fakes/sshd_server.hpp"
+
+namespace shiftd {
+namespace {
+
+using namespace std::chrono_literals;
+
+class RemoteJobTest : public testing::Test {
+ protected:
+  RemoteJobTest() : connector_(make_ssh_connector(loop_.clock(), sshd_.client())), host_(connector_->to(sshd_.target())) {}
+
+  RemoteJob job(const std::string& id, const std::string& script, Duration limit = 20s) {
+    return {id, script, sshd_.file("lock"), sshd_.file("jobs"), limit};
+  }
+  Result<CommandResult> run(const RemoteJob& wanted) { return loop_.run(host_->job(wanted)); }
+
+  SshdServer sshd_;
+  OnALoop loop_;
+  std::unique_ptr<SshConnector> connector_;
+  std::unique_ptr<Executor> host_;
+};
+
+TEST_F(RemoteJobTest, AJobWhoseRunnerWasKilledHasVanishedAndIsNotStartedAgain) {
+  // As a host that lost its power: the directory says that it began, and nobody holds its lock.
+  auto runner_killed = run(job("r1-2", "kill -KILL $(ps -o ppid= -p $PPID | tr -d ' '); sleep 0.2"));
+  ASSERT_FALSE(runner_killed);
+  for (int i = 0; i < 2; ++i) {
+    auto again = run(job("r1-2", "echo never"));
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, Errc::unavailable);
+    EXPECT_NE(again.error().what.find("vanished"), std::string::npos) << again.error();
+  }
+  auto looked = loop_.run(host_->job_result(sshd_.file("jobs"), "r1-2"));
+  ASSERT_FALSE(looked);
+  EXPECT_EQ(looked.error().code, Errc::unavailable);
+}
+
+TEST_F(RemoteJobTest, AServiceThatTheScriptLeavesBehindHoldsNothingUp) {
+  auto pid_file = sshd_.file("service.pid");
+  auto started = run(job("r1-1", "sleep 300 & echo $! >" + pid_file + "; echo up"));
+  auto service = std::stoi(read_text(pid_file));
+  ASSERT_TRUE(started) << started.error();
+  EXPECT_EQ(started->out, "up\n");
+  EXPECT_EQ(kill(service, 0), 0);
+  auto next = run(job("r1-2", "echo next"));
+  EXPECT_TRUE(next) << next.error();
+  kill(service, SIGKILL);
+}
+
+TEST_F(RemoteJobTest, ALongOutputIsCutAndTheScriptStillEnds) {
+  auto result = run(job("r1-1", "head -c 10000000 /dev/zero; exit 9"));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->exit_status, 9);
+  EXPECT_EQ(result->out.size(), output_most);
+  EXPECT_TRUE(result->truncated);
+  struct stat about;
+  ASSERT_EQ(stat(sshd_.file("jobs/r1-1/out").c_str(), &about), 0);
+  EXPECT_LE(about.st_size, static_cast<off_t>(output_most + 1));
+}
+
+TEST_F(RemoteJobTest, BothOutputsAreKeptInTheirOrder) {
+  auto result = run(job("r1-1", "echo one; echo two >&2; echo three"));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->out, "one\ntwo\nthree\n");
+}
+
+TEST_F(RemoteJobTest, AScriptMayHoldAnythingThatAShellKnows) {
+  auto result = run(job("r1-1", "x='a  \"b\" $c `d`'\ncat <<EOF\n$x \\ %s {} '\nEOF\nprintf '%s|' \"$0\" $#\nset -e; false; echo no"));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->exit_status, 1);
+  EXPECT_TRUE(result->out.starts_with("a  \"b\" $c `d` \\ %s {} '\n")) << result->out;
+}
+
+TEST_F(RemoteJobTest, AScriptThatIsNoShellFails) {
+  auto result = run(job("r1-1", "if then ((("));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->exit_status, 2);
+}
+
+TEST_F(RemoteJobTest, TheScriptsChildrenSeeNeitherOurLocksNorOurSettings) {
+  auto result = run(job("r1-1", "ls /proc/self/fd | tr '\\n' ' '; umask; echo ${LC_ALL-unset}; trap"));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->out, "0 1 2 3 0022\nunset\n");
+}
+
+TEST_F(RemoteJobTest, AJobThatIgnoresItsEndIsKilled) {
+  auto start = loop_.clock().steady();
+  auto result = run(job("r1-1", "trap '' TERM; echo stubborn; echo $$ >pid; while :; do sleep 1; done", 300ms));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Errc::exhausted);
+  EXPECT_NE(result.error().what.find("stubborn"), std::string::npos) << result.error();
+  EXPECT_LT(loop_.clock().steady() - start, 15s);
+  // Not only said to be ended. (A process that nobody has buried yet has no command line either.)
+  EXPECT_EQ(read_text("/proc/" + std::to_string(std::stoi(read_text(sshd_.file("jobs/r1-1/pid")))) + "/cmdline"), "");
+}
+
+TEST_F(RemoteJobTest, WhatALoginFilePrintsIsNotTakenForTheAnswer) {
+  SshdServer noisy({.max_startups = "100", .more_config = {}, .file_size_most = 0});
+  write_text(noisy.file("home/.bashrc"), "echo Welcome; echo to this host >&2\n");
+  auto connector = make_ssh_connector(loop_.clock(), noisy.client());
+  auto host = connector->to(noisy.target());
+  auto result = loop_.run(host->job({"r1-1", "echo quiet", noisy.file("lock"), noisy.file("jobs"), 10s}));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->out, "quiet\n");
+}
+
+TEST_F(RemoteJobTest, WhatCannotBeUsedIsRefusedBeforeAnythingIsAsked) {
+  struct {
+    const char* name;
+    RemoteJob given;
+  } const cases[] = {
+      {"no id", job("", "true")},
+      {"an id that climbs", job("../x", "true")},
+      {"an id with upper case", job("R1", "true")},
+      {"no limit", job("r1", "true", 0ms)},
+      {"a relative directory", {"r1", "true", "/tmp/lock", "jobs", 10s}},
+      {"a relative lock", {"r1", "true", "lock", "/tmp/jobs", 10s}},
+      {"a NUL in the script", job("r1", std::string("a\0b", 3))},
+  };
+  for (const auto& [name, given] : cases) {
+    SCOPED_TRACE(name);
+    auto result = run(given);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, Errc::bad_input) << result.error();
+  }
+  EXPECT_TRUE(sshd_.sessions().empty());
+}
+
+TEST_F(RemoteJobTest, AJobDirectoryThatCannotBeMadeIsToldInTheHostsWords) {
+  auto result = run({"r1-1", "true", sshd_.file("lock"), "/proc/jobs", 10s});
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().what.find("/proc/jobs"), std::string::npos) << result.error();
+}
+
+TEST_F(RemoteJobTest, AJobWhoseResultCannotGrowTheDiskStillHasOne) {
+  SshdServer full({.max_startups = "100", .more_config = {}, .file_size_most = 20'000});
+  auto connector = make_ssh_connector(loop_.clock(), full.client());
+  auto host = connector->to(full.target());
+  auto result = loop_.run(host->job(
+      {"r1-1", "head -c 1000000 /dev/zero; echo x >>" + full.file("grows") + "; exit 3", full.file("lock"), full.file("jobs"), 10s}));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->exit_status, 3);
+}
+
+}  // namespace
+}  // namespace shiftd

@@ -1,12 +1,14 @@
 #include "tests/fakes/process.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -80,6 +82,14 @@ void write_text(const std::string& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << text;
   if (!file.flush()) throw std::runtime_error("write " + path);
+}
+
+bool eventually(const std::function<bool()>& happened) {
+  for (int tries = 0; tries < 500; ++tries) {
+    if (happened()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return happened();
 }
 
 int free_port() {

@@ -2,6 +2,7 @@
 
 // A process that a test started: ended by its own pid when this goes, also when the test failed.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ class Process {
 
 std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);
+
+// Waits, a few seconds at most, for something outside of this process.
+bool eventually(const std::function<bool()>& happened);
 
 // A TCP port of 127.0.0.1 that nobody uses at the moment.
 int free_port();

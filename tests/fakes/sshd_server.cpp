@@ -5,7 +5,6 @@
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
-#include <thread>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -60,7 +59,8 @@ SshdServer::SshdServer(Options options) : options_(std::move(options)), port_(fr
   std::ostringstream config;
   config << "ListenAddress 127.0.0.1\nPort " << port_ << "\nHostKey " << file("host_key") << "\nPidFile none\n"
          << "AuthorizedKeysFile " << file("authorized_keys") << "\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-         << "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups " << options_.max_startups << "\n"
+         << "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups " << options_.max_startups
+         << "\n"
          // A home without the login files of whoever runs the test.
          << "SetEnv HOME=" << file("home") << "\n"
          << options_.more_config << "\n";
@@ -76,10 +76,8 @@ void SshdServer::start() {
                                                .environment = {},
                                                .output = file("sshd.out"),
                                                .file_size_most = options_.file_size_most});
-  for (int tries = 0; !answers(port_); ++tries) {
-    if (tries == 500 || !process_->running()) throw std::runtime_error("sshd does not start: " + log() + read_text(file("sshd.out")));
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  auto settled = eventually([this] { return answers(port_) || !process_->running(); });
+  if (!settled || !process_->running()) throw std::runtime_error("sshd does not start: " + log() + read_text(file("sshd.out")));
 }
 
 SshdServer::~SshdServer() { kill_sessions(); }

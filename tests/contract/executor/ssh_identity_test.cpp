@@ -1,12 +1,12 @@
 // Who the host is, and who we are: host keys and log-in keys against the real sshd and the real ssh-agent.
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <string>
-#include <thread>
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include "daemon/ssh/ssh.hpp"
 #include "tests/contract/executor/on_a_loop.hpp"
@@ -38,8 +38,7 @@ class Agent {
  public:
   explicit Agent(const std::string& key_file) {
     process_ = std::make_unique<Process>(Process::Start{.command = {"ssh-agent", "-D", "-a", socket()}, .environment = {}, .output = {}});
-    struct stat about;
-    for (int tries = 0; stat(socket().c_str(), &about) != 0 && tries < 500; ++tries) std::this_thread::sleep_for(10ms);
+    if (!eventually([this] { return std::filesystem::exists(socket()); })) throw std::runtime_error("ssh-agent does not start");
     if (!key_file.empty()) add(key_file);
   }
   void add(const std::string& key_file) {

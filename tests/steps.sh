@@ -53,6 +53,10 @@ build_tree() {
   shift 2
   if quietly "$tree/configure.log" cmake -S "$root" -B "$tree" -G Ninja "$@"; then
     if [[ $pattern != all ]]; then mapfile -t targets < <(test_programs "$tree" "$pattern" | sed 's|.*/||'); fi
+    if [[ $pattern != all && ${#targets[@]} == 0 ]]; then
+      count 0 1 "no test program in $tree is named $pattern"
+      return 0
+    fi
     if quietly "$tree/build.log" ninja -C "$tree" "${targets[@]}"; then
       count 1 0
       return 0
@@ -61,9 +65,10 @@ build_tree() {
   count 0 1 "the build in $tree"
 }
 
-# test_programs TREE NAME-PATTERN: the programs that CMake knows now; what an earlier build left behind is not run.
+# test_programs TREE NAME-PATTERN: the programs that CMake knows now, built or not; what an earlier build left behind is not run.
 test_programs() {
-  ctest --test-dir "$1" --show-only=json-v1 | jq -r --arg pattern "$2" '.tests[].command[0] | select(sub(".*/"; "") | test($pattern))'
+  ctest --test-dir "$1" --show-only=json-v1 |
+    jq -r --arg pattern "$2" --arg folder "$1/tests" '.tests[].name + "_tests" | select(test($pattern)) | $folder + "/" + .'
 }
 
 # One test program under a deadline; its own process group ends with it. Runs in a shell of its own, two at a time.

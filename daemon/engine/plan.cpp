@@ -20,7 +20,7 @@ int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMembe
   if (factor >= 1) return original;
   // A hair is added before rounding down, so that 0.29 * 100 is 29 and not 28.
   auto lowered = static_cast<int>(std::floor(factor * original + 1e-9));
-  return std::clamp(lowered, std::min(plan.pools[member.pool].capabilities.weight_least, original), original);
+  return std::clamp(lowered, std::min(std::max(plan.pools[member.pool].capabilities.weight_least, 1), original), original);
 }
 
 int HostQuota::of(int hosts) const {

@@ -206,6 +206,7 @@ class Bookkeeper {
       const auto& setting = member.holder == Holder::theirs ? member.known.setting : member.wanted;
       if (setting.pooled != Pooled::yes) continue;
       auto& flow = rollout_.flows[rollout_.plan.members[index_of].pool];
+      if (setting.weight > 0) flow.serving += sign;
       flow.flow += sign * setting.weight;
       flow.capacity += sign * rollout_.plan.members[index_of].original.setting.weight;
     }

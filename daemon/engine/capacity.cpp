@@ -13,28 +13,32 @@ bool serves(const Rollout& rollout, HostIndex host) {
   return any;
 }
 
+Setting present(const MemberState& member) { return member.holder == Holder::theirs ? member.known.setting : member.wanted; }
+
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
   if (rollout.hosts[host].down) return {};  // carries nothing, and may always be removed
   std::string forbidden;
   each_member(rollout, host, [&](MemberIndex index) {
-    const auto& member = rollout.members[index];
-    if (!forbidden.empty() || member.wanted.pooled != Pooled::yes || member.wanted.weight == 0) return;
+    auto setting = present(rollout.members[index]);
+    if (!forbidden.empty() || setting.pooled != Pooled::yes || setting.weight == 0) return;
     auto pool_index = rollout.plan.members[index].pool;
     const auto& pool = rollout.plan.pools[pool_index];
     const auto& flow = rollout.flows[pool_index];
-    auto least_flow = rolling_back ? pool.least_flow_rollback : pool.least_flow;
-    auto flow_left = flow.flow - member.wanted.weight;
-    auto capacity_left = flow.capacity - rollout.plan.members[index].original.setting.weight;
-    auto says = [&](std::int64_t left, std::int64_t least, const char* bound) {
-      forbidden = rollout.plan.hosts[host].name + " out would leave weight " + std::to_string(left) + " of " + std::to_string(pool.weight) +
-                  " in " + pool.name + ", " + bound + " is " + std::to_string(least);
+    auto says = [&](std::int64_t left, std::int64_t of, std::int64_t least, const char* bound) {
+      forbidden = rollout.plan.hosts[host].name + " out would leave " + std::to_string(left) + " of " + std::to_string(of) + " in " +
+                  pool.name + ", " + bound + " is " + std::to_string(least);
     };
+    auto least_flow = rolling_back ? pool.least_flow_rollback : pool.least_flow;
+    auto flow_left = flow.flow - setting.weight;
     if (flow_left < least_flow)
-      return says(flow_left, least_flow, rolling_back ? "the least under max_load_rollback" : "the least under max_load");
-    // A roll back from a failing release is bounded by load and by the load balancers' own thresholds, not by the
-    // service's wish for spare capacity.
-    auto floor = rolling_back && pool.capabilities.depool_threshold == 0 ? 0 : pool.floor;
-    if (capacity_left < floor) return says(capacity_left, floor, "the floor");
+      return says(flow_left, pool.weight, least_flow,
+                  rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
+    if (flow.serving - 1 < pool.least_serving)
+      return says(flow.serving - 1, pool.serving, pool.least_serving, "the least that its load balancer needs");
+    // A roll back is bounded by load and by the load balancers' own thresholds, not by the service's wish for spare
+    // capacity.
+    auto capacity_left = flow.capacity - rollout.plan.members[index].original.setting.weight;
+    if (!rolling_back && capacity_left < pool.floor) return says(capacity_left, pool.weight, pool.floor, "the floor of weight");
   });
   return forbidden;
 }

@@ -55,16 +55,12 @@ Result<Record> Codec::decode(std::string_view text) {
     auto json = nlohmann::json::parse(text);
     if (!json.is_object()) return Failure{Errc::bad_input, "a record is a JSON object"};
     FieldReader reader(json, names_);
-    int version = 0;
-    std::string kind;
-    Record record;
-    reader.required("v", version);
-    if (version != record_version)
+    if (auto version = reader.version(); version != record_version)
       return Failure{Errc::bad_input,
                      "record version " + std::to_string(version) + "; this shiftd reads version " + std::to_string(record_version)};
-    reader.required("is", kind);
+    Record record;
     reader.field("at", record.at);
-    record.fact = read_fact(kind_of(kind), reader);
+    record.fact = read_fact(kind_of(reader.word("is")), reader);
     learn(record);
     return record;
   } catch (const nlohmann::json::exception& error) {
@@ -78,6 +74,7 @@ void Codec::learn(const Record& record) {
   const auto* planned = std::get_if<Planned>(&record.fact);
   if (planned == nullptr) return;
   names_ = {};
+  names_.stages = planned->plan.stages.size();
   for (const auto& host : planned->plan.hosts) {
     names_.host_index.emplace(host.name, static_cast<HostIndex>(names_.hosts.size()));
     names_.hosts.push_back(host.name);
@@ -103,6 +100,6 @@ Result<Rollout> fold(const std::vector<std::string>& records, Codec& codec) {
   return rollout;
 }
 
-std::string to_json(const Plan& plan) { return plan_to_json(plan).dump(); }
+std::string to_json(const Plan& plan) { return dumped(plan_to_json(plan)); }
 
 }  // namespace shiftd

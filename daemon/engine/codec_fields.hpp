@@ -5,16 +5,38 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "daemon/engine/codec.hpp"
+#include "daemon/engine/readable.hpp"
 
 namespace shiftd {
 
 struct FieldError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// An integer that fits, and nothing that merely converts to one (1.5, true, "1").
+template <class Int>
+Int integer(const nlohmann::json& value, const char* name) {
+  bool fits = false;
+  if (value.is_number_unsigned()) {
+    fits = std::in_range<Int>(value.get_ref<const nlohmann::json::number_unsigned_t&>());
+  } else if (value.is_number_integer()) {
+    fits = std::in_range<Int>(value.get_ref<const nlohmann::json::number_integer_t&>());
+  }
+  if (!fits) throw FieldError(std::string("'") + name + "' is no integer of its range");
+  return value.get<Int>();
+}
+
+// What a store holds, byte for byte: a string; or, where the bytes are no UTF-8, {"hex":"ff00"}.
+nlohmann::json bytes_to_json(const std::string& bytes);
+std::string bytes_from_json(const nlohmann::json& value, const char* name);
+
+// Text in which whatever is no UTF-8 is replaced.
+std::string dumped(const nlohmann::json& value);
 
 nlohmann::json plan_to_json(const Plan& plan);
 Plan plan_from_json(const nlohmann::json& json);
@@ -57,15 +79,23 @@ class FieldWriter {
   }
   void observed(const Observed& value) {
     setting(value.setting);
-    key("bytes"), quote(value.bytes);
-    key("revision"), quote(value.revision);
+    bytes("bytes", value.bytes);
+    bytes("revision", value.revision);
   }
-  void plan(const Plan& value) { key("plan"), text_ += plan_to_json(value).dump(); }
-  void request(const Request& value) { key("request"), text_ += request_to_json(value).dump(); }
+  void plan(const Plan& value) { key("plan"), text_ += dumped(plan_to_json(value)); }
+  void request(const Request& value) { key("request"), text_ += dumped(request_to_json(value)); }
 
  private:
   void key(const char* name) { text_.append(",\"").append(name).append("\":"); }
   void quote(std::string_view value);
+  void bytes(const char* name, const std::string& value) {
+    key(name);
+    if (is_utf8(value)) {
+      quote(value);
+    } else {
+      text_ += bytes_to_json(value).dump();
+    }
+  }
 
   const Codec::Names& names_;
   std::string text_;
@@ -75,27 +105,29 @@ class FieldReader {
  public:
   FieldReader(const nlohmann::json& json, const Codec::Names& names) : json_(json), names_(names) {}
 
-  template <class T>
-  void required(const char* name, T& value) {
+  // Optional: what says nothing is left out.
+  void field(const char* name, std::string& value) {
+    if (auto found = json_.find(name); found != json_.end()) value = text(*found, name);
+  }
+  void field(const char* name, bool& value) {
     auto found = json_.find(name);
-    if (found == json_.end()) throw FieldError(std::string("no field '") + name + "'");
-    found->get_to(value);
+    if (found == json_.end()) return;
+    if (!found->is_boolean()) throw FieldError(std::string("'") + name + "' is neither true nor false");
+    value = found->get<bool>();
   }
-  template <class T>
-  void field(const char* name, T& value) {
-    if (auto found = json_.find(name); found != json_.end()) found->get_to(value);
+  void field(const char* name, std::uint64_t& value) {
+    if (auto found = json_.find(name); found != json_.end()) value = integer<std::uint64_t>(*found, name);
   }
-  void field(const char* name, Instant& value) {
-    std::int64_t count = 0;
-    required(name, count);
-    value = Instant(Duration(count));
+  void field(const char* name, Instant& value) { value = Instant(Duration(integer<std::int64_t>(required(name), name))); }
+  void field(const char* name, Duration& value) { value = Duration(integer<std::int64_t>(required(name), name)); }
+
+  [[nodiscard]] int version() const { return integer<int>(required("v"), "v"); }
+  [[nodiscard]] const std::string& word(const char* name) const { return text(required(name), name); }
+
+  void stage(StageIndex& value) {
+    value = integer<StageIndex>(required("stage"), "stage");
+    if (value >= names_.stages) throw FieldError("stage " + std::to_string(value) + " is not in the plan");
   }
-  void field(const char* name, Duration& value) {
-    std::int64_t count = 0;
-    required(name, count);
-    value = Duration(count);
-  }
-  void stage(StageIndex& value) { required("stage", value); }
   void host(HostIndex& value) { value = find("host", names_.host_index); }
   void member(MemberIndex& value) { value = find("member", names_.member_index); }
   void phase(HostPhase& value);
@@ -103,18 +135,27 @@ class FieldReader {
   void setting(Setting& value);
   void observed(Observed& value) {
     setting(value.setting);
-    field("bytes", value.bytes);
-    field("revision", value.revision);
+    value.bytes = bytes_from_json(required("bytes"), "bytes");
+    value.revision = bytes_from_json(required("revision"), "revision");
   }
-  void plan(Plan& value) { value = plan_from_json(json_.at("plan")); }
-  void request(Request& value) { value = request_from_json(json_.at("request")); }
+  void plan(Plan& value) { value = plan_from_json(required("plan")); }
+  void request(Request& value) { value = request_from_json(required("request")); }
 
  private:
+  [[nodiscard]] const nlohmann::json& required(const char* name) const {
+    auto found = json_.find(name);
+    if (found == json_.end()) throw FieldError(std::string("no field '") + name + "'");
+    return *found;
+  }
+  [[nodiscard]] static const std::string& text(const nlohmann::json& value, const char* name) {
+    if (!value.is_string()) throw FieldError(std::string("'") + name + "' is no text");
+    return value.get_ref<const std::string&>();
+  }
   template <class Map>
-  typename Map::mapped_type find(const char* name, const Map& map) {
-    auto found = map.find(json_.at(name).get_ref<const std::string&>());
-    if (found == map.end())
-      throw FieldError(std::string(name) + " '" + json_.at(name).get<std::string>().substr(0, 80) + "' is not in the plan");
+  typename Map::mapped_type find(const char* name, const Map& map) const {
+    const auto& wanted = word(name);
+    auto found = map.find(wanted);
+    if (found == map.end()) throw FieldError(std::string(name) + " '" + wanted.substr(0, 80) + "' is not in the plan");
     return found->second;
   }
 

@@ -1,7 +1,7 @@
 // The plan and its parts in JSON, and the words of enumerations.
 
-#include <array>
-#include <cstdio>
+#include <charconv>
+#include <set>
 
 #include "daemon/engine/codec_fields.hpp"
 
@@ -18,10 +18,17 @@ Enum enum_from(const std::string& word, const char* what) {
   throw FieldError(std::string(what) + " '" + word.substr(0, 40) + "' is unknown");
 }
 
+// One of two words.
+bool chooses(const json& value, const char* name, std::string_view yes, std::string_view no) {
+  const auto& word = value.at(name).get_ref<const std::string&>();
+  if (word != yes && word != no) throw FieldError(std::string(name) + " '" + word.substr(0, 40) + "' is unknown");
+  return word == yes;
+}
+
 json setting_to_json(const Setting& setting) { return {{"pooled", to_string(setting.pooled)}, {"weight", setting.weight}}; }
 
 Setting setting_from_json(const json& json_value) {
-  return {enum_from<Pooled, 3>(json_value.at("pooled"), "pooled"), json_value.at("weight").get<int>()};
+  return {enum_from<Pooled, 3>(json_value.at("pooled"), "pooled"), integer<int>(json_value.at("weight"), "weight")};
 }
 
 json quota_to_json(const HostQuota& quota) {
@@ -30,8 +37,8 @@ json quota_to_json(const HostQuota& quota) {
 }
 
 HostQuota quota_from_json(const json& value) {
-  if (value.contains("basis_points")) return {0, BasisPoints{value.at("basis_points").get<int>()}};
-  return {value.at("count").get<int>(), {}};
+  if (value.contains("basis_points")) return {0, BasisPoints{integer<int>(value.at("basis_points"), "basis_points")}};
+  return {integer<int>(value.at("count"), "count"), {}};
 }
 
 json strategy_to_json(const Strategy& strategy) {
@@ -67,7 +74,7 @@ json strategy_to_json(const Strategy& strategy) {
 }
 
 void read_duration(const json& value, const char* name, Duration& duration) {
-  if (auto found = value.find(name); found != value.end()) duration = Duration(found->get<std::int64_t>());
+  if (auto found = value.find(name); found != value.end()) duration = Duration(integer<std::int64_t>(*found, name));
 }
 
 Strategy strategy_from_json(const json& value) {
@@ -80,19 +87,20 @@ Strategy strategy_from_json(const json& value) {
   }
   if (value.contains("stages")) {
     for (const auto& stage : value.at("stages")) {
-      strategy.stages.push_back({BasisPoints{stage.at("share_bp").get<int>()}, Duration(stage.at("bake_ms").get<std::int64_t>()),
-                                 stage.at("gate") == "manual" ? Gate::manual : Gate::open});
+      strategy.stages.push_back({BasisPoints{integer<int>(stage.at("share_bp"), "share_bp")},
+                                 Duration(integer<std::int64_t>(stage.at("bake_ms"), "bake_ms")),
+                                 chooses(stage, "gate", "manual", "open") ? Gate::manual : Gate::open});
     }
   }
   strategy.batch = quota_from_json(value.at("batch"));
   strategy.max_failed = quota_from_json(value.at("max_failed"));
-  if (value.contains("floor_bp")) strategy.floor = BasisPoints{value.at("floor_bp").get<int>()};
+  if (value.contains("floor_bp")) strategy.floor = BasisPoints{integer<int>(value.at("floor_bp"), "floor_bp")};
   if (value.contains("max_load")) strategy.max_load = value.at("max_load").get<double>();
   strategy.max_load_rollback = value.at("max_load_rollback").get<double>();
   strategy.allow_downtime = value.at("allow_downtime").get<bool>();
   strategy.scale_pool = value.at("scale_pool").get<bool>();
-  strategy.when_busy = value.at("when_busy") == "queue" ? WhenBusy::queue : WhenBusy::refuse;
-  strategy.on_drain_limit = value.at("on_drain_limit") == "go_on" ? DrainDeadline::go_on : DrainDeadline::give_back;
+  strategy.when_busy = chooses(value, "when_busy", "queue", "refuse") ? WhenBusy::queue : WhenBusy::refuse;
+  strategy.on_drain_limit = chooses(value, "on_drain_limit", "go_on", "give_back") ? DrainDeadline::go_on : DrainDeadline::give_back;
   read_duration(value, "confirm_limit_ms", strategy.confirm_limit);
   read_duration(value, "drain_limit_ms", strategy.drain_limit);
   read_duration(value, "rollback_drain_limit_ms", strategy.rollback_drain_limit);
@@ -101,7 +109,7 @@ Strategy strategy_from_json(const json& value) {
   read_duration(value, "verify_limit_ms", strategy.verify_limit);
   read_duration(value, "health_limit_ms", strategy.health_limit);
   read_duration(value, "blind_limit_ms", strategy.blind_limit);
-  strategy.min_requests = value.at("min_requests").get<int>();
+  strategy.min_requests = integer<int>(value.at("min_requests"), "min_requests");
   return strategy;
 }
 
@@ -116,12 +124,42 @@ json capabilities_to_json(const Capabilities& capabilities) {
 }
 
 Capabilities capabilities_from_json(const json& value) {
-  return {value.at("weight_least").get<int>(),       value.at("weight_most").get<int>(),         value.at("weights_steer").get<bool>(),
-          value.at("shares_requests").get<bool>(),   value.at("conditional_writes").get<bool>(), value.at("survives_restart").get<bool>(),
+  return {integer<int>(value.at("weight_least"), "weight_least"),
+          integer<int>(value.at("weight_most"), "weight_most"),
+          value.at("weights_steer").get<bool>(),
+          value.at("shares_requests").get<bool>(),
+          value.at("conditional_writes").get<bool>(),
+          value.at("survives_restart").get<bool>(),
           value.at("depool_threshold").get<double>()};
 }
 
 }  // namespace
+
+std::string dumped(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json bytes_to_json(const std::string& bytes) {
+  if (is_utf8(bytes)) return bytes;
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string hex;
+  for (unsigned char byte : bytes) {
+    hex += digits[byte >> 4U];
+    hex += digits[byte & 15U];
+  }
+  return {{"hex", std::move(hex)}};
+}
+
+std::string bytes_from_json(const json& value, const char* name) {
+  if (value.is_string()) return value.get<std::string>();
+  const auto& hex = value.at("hex").get_ref<const std::string&>();
+  std::string bytes;
+  for (std::size_t at = 0; at < hex.size(); at += 2) {
+    unsigned byte = 0;
+    auto [end, error] = std::from_chars(hex.data() + at, hex.data() + std::min(at + 2, hex.size()), byte, 16);
+    if (error != std::errc{} || end != hex.data() + at + 2) throw FieldError(std::string("'") + name + "' is no hex");
+    bytes += static_cast<char>(byte);
+  }
+  return bytes;
+}
 
 json request_to_json(const Request& request) {
   return {{"rollout", request.rollout},
@@ -148,7 +186,9 @@ json plan_to_json(const Plan& plan) {
                               {"weight", pool.weight},
                               {"floor", pool.floor},
                               {"least_flow", pool.least_flow},
-                              {"least_flow_rollback", pool.least_flow_rollback}});
+                              {"least_flow_rollback", pool.least_flow_rollback},
+                              {"serving", pool.serving},
+                              {"least_serving", pool.least_serving}});
   }
   // The hosts hold their members, so that a person reads one host in one place.
   for (const auto& host : plan.hosts) {
@@ -156,8 +196,8 @@ json plan_to_json(const Plan& plan) {
     for (auto index = host.first_member; index < host.first_member + host.members; ++index) {
       const auto& member = plan.members[index];
       auto original = setting_to_json(member.original.setting);
-      original["bytes"] = member.original.bytes;
-      original["revision"] = member.original.revision;
+      original["bytes"] = bytes_to_json(member.original.bytes);
+      original["revision"] = bytes_to_json(member.original.revision);
       members.push_back({{"pool", member.pool}, {"name", member.name}, {"original", std::move(original)}, {"restore", member.restore}});
     }
     value["hosts"].push_back({{"name", host.name},
@@ -188,58 +228,59 @@ Plan plan_from_json(const json& value) {
   plan.request = request_from_json(value.at("request"));
   plan.strategy = strategy_from_json(value.at("strategy"));
   for (const auto& pool : list("pools")) {
-    plan.pools.push_back({pool.at("name"), capabilities_from_json(pool.at("capabilities")), pool.at("weight").get<std::int64_t>(),
-                          pool.at("floor").get<std::int64_t>(), pool.at("least_flow").get<std::int64_t>(),
-                          pool.at("least_flow_rollback").get<std::int64_t>()});
+    plan.pools.push_back(
+        {pool.at("name"), capabilities_from_json(pool.at("capabilities")), integer<std::int64_t>(pool.at("weight"), "weight"),
+         integer<std::int64_t>(pool.at("floor"), "floor"), integer<std::int64_t>(pool.at("least_flow"), "least_flow"),
+         integer<std::int64_t>(pool.at("least_flow_rollback"), "least_flow_rollback"),
+         integer<std::uint32_t>(pool.at("serving"), "serving"), integer<std::uint32_t>(pool.at("least_serving"), "least_serving")});
   }
   for (const auto& host : list("hosts")) {
     auto index = static_cast<HostIndex>(plan.hosts.size());
     auto first = static_cast<MemberIndex>(plan.members.size());
     for (const auto& member : host.at("members")) {
-      auto pool = member.at("pool").get<PoolIndex>();
+      auto pool = integer<PoolIndex>(member.at("pool"), "pool");
       if (pool >= plan.pools.size())
         throw FieldError("host " + host.at("name").get<std::string>() + " names a pool that the plan does not have");
       const auto& original = member.at("original");
       plan.members.push_back({pool,
                               index,
                               member.at("name"),
-                              {setting_from_json(original), original.at("bytes"), original.at("revision")},
+                              {setting_from_json(original), bytes_from_json(original.at("bytes"), "bytes"),
+                               bytes_from_json(original.at("revision"), "revision")},
                               member.at("restore")});
     }
     auto role = enum_from<Role, 3>(host.at("role"), "role");
     plan.hosts.push_back(
         {host.at("name"), host.at("address"), host.at("digest"), role, first, static_cast<std::uint32_t>(plan.members.size()) - first});
   }
+  std::set<std::string> seen;
+  for (const auto& host : plan.hosts) {
+    if (!seen.insert("host " + host.name).second) throw FieldError("the plan names host '" + host.name.substr(0, 80) + "' twice");
+  }
+  for (const auto& member : plan.members) {
+    if (!seen.insert("member " + plan.pools[member.pool].name + "/" + member.name).second)
+      throw FieldError("the plan names member '" + member.name.substr(0, 80) + "' twice");
+  }
   for (const auto& stage : list("stages")) {
     auto factors = stage.at("factors").get<std::vector<double>>();
     if (factors.size() != plan.pools.size()) throw FieldError("a stage needs one factor for each pool");
-    plan.stages.push_back({BasisPoints{stage.at("asked_bp").get<int>()}, stage.at("achievable").get<double>(),
-                           stage.at("hosts").get<std::uint32_t>(), std::move(factors), Duration(stage.at("bake_ms").get<std::int64_t>()),
-                           stage.at("gate") == "manual" ? Gate::manual : Gate::open, stage.at("judged").get<bool>()});
+    plan.stages.push_back({BasisPoints{integer<int>(stage.at("asked_bp"), "asked_bp")}, stage.at("achievable").get<double>(),
+                           integer<std::uint32_t>(stage.at("hosts"), "hosts"), std::move(factors),
+                           Duration(integer<std::int64_t>(stage.at("bake_ms"), "bake_ms")),
+                           chooses(stage, "gate", "manual", "open") ? Gate::manual : Gate::open, stage.at("judged").get<bool>()});
   }
-  plan.batch = value.at("batch").get<std::uint32_t>();
-  plan.max_failed = value.at("max_failed").get<std::uint32_t>();
+  plan.batch = integer<std::uint32_t>(value.at("batch"), "batch");
+  plan.max_failed = integer<std::uint32_t>(value.at("max_failed"), "max_failed");
   plan.notes = value.at("notes").get<std::vector<std::string>>();
   return plan;
 }
 
-void FieldReader::phase(HostPhase& value) {
-  std::string word;
-  required("phase", word);
-  value = enum_from<HostPhase, host_phases>(word, "phase");
-}
-
-void FieldReader::outcome(Outcome& value) {
-  std::string word;
-  required("outcome", word);
-  value = enum_from<Outcome, 5>(word, "outcome");
-}
+void FieldReader::phase(HostPhase& value) { value = enum_from<HostPhase, host_phases>(word("phase"), "phase"); }
+void FieldReader::outcome(Outcome& value) { value = enum_from<Outcome, 5>(word("outcome"), "outcome"); }
 
 void FieldReader::setting(Setting& value) {
-  std::string word;
-  required("pooled", word);
-  value.pooled = enum_from<Pooled, 3>(word, "pooled");
-  required("weight", value.weight);
+  value.pooled = enum_from<Pooled, 3>(word("pooled"), "pooled");
+  value.weight = integer<int>(required("weight"), "weight");
 }
 
 // What a store or a person said may hold any bytes: control characters are escaped, and what is no UTF-8 is replaced, so
@@ -250,7 +291,7 @@ void FieldWriter::quote(std::string_view value) {
   if (plain) {
     text_.append("\"").append(value).append("\"");
   } else {
-    text_ += json(std::string(value)).dump(-1, ' ', false, json::error_handler_t::replace);
+    text_ += dumped(json(std::string(value)));
   }
 }
 

@@ -92,6 +92,8 @@ class Deciding {
 // Whether the member takes traffic by right: found in its pool, or left there by a person who returned it.
 bool serves(const MemberState& member);
 bool serves(const Rollout& rollout, HostIndex host);
+// What the member is at now, as far as we know: what a person made of it, or what we last decided.
+Setting present(const MemberState& member);
 // Whether the host may leave its pools without undercutting the floor or overloading another: empty, or the sum that
 // forbids it.
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);

@@ -73,6 +73,8 @@ struct Capabilities {
   bool conditional_writes = false;  // true: compare-and-swap on the revision
   bool survives_restart = false;    // false: a restart of the store forgets what was set
   double depool_threshold = 0;      // the load balancer's own floor as a fraction of the pool; 0: it has none
+
+  bool operator==(const Capabilities&) const = default;
 };
 
 }  // namespace shiftd

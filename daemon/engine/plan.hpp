@@ -68,6 +68,8 @@ struct PlannedPool {
   std::int64_t floor = 0;       // the least of that which must stay in traffic
   std::int64_t least_flow = 0;  // the least sum of present weights: below it some host would carry more than max_load
   std::int64_t least_flow_rollback = 0;
+  std::uint32_t serving = 0;        // serving members
+  std::uint32_t least_serving = 0;  // of those, what the load balancer must keep to be able to depool a failing one
 
   bool operator==(const PlannedPool&) const = default;
 };

@@ -56,7 +56,6 @@ class Planning {
   std::uint32_t already_ = 0;                      // serve the release already
   std::vector<std::vector<std::int64_t>> prefix_;  // by pool: weight of the first n hosts to upgrade
   std::vector<std::int64_t> already_weight_;       // by pool
-  std::vector<std::uint32_t> serving_members_;     // by pool
   std::vector<std::int64_t> heaviest_;             // by pool: weight of its heaviest serving member
 };
 

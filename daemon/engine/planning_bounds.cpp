@@ -32,7 +32,6 @@ void Planning::sum_weights() {
   auto pools = plan_.pools.size();
   prefix_.assign(pools, std::vector<std::int64_t>(to_upgrade_ + 1, 0));
   already_weight_.assign(pools, 0);
-  serving_members_.assign(pools, 0);
   heaviest_.assign(pools, 0);
   for (HostIndex index = 0; index < plan_.hosts.size(); ++index) {
     const auto& host = plan_.hosts[index];
@@ -44,7 +43,7 @@ void Planning::sum_weights() {
       if (!planned.serving()) continue;
       std::int64_t weight = planned.original.setting.weight;
       plan_.pools[planned.pool].weight += weight;
-      ++serving_members_[planned.pool];
+      ++plan_.pools[planned.pool].serving;
       heaviest_[planned.pool] = std::max(heaviest_[planned.pool], weight);
       if (index < to_upgrade_) prefix_[planned.pool][index + 1] += weight;
       if (host.role == Role::already_there) already_weight_[planned.pool] += weight;
@@ -57,9 +56,8 @@ Result<void> Planning::set_bounds() {
   const auto& strategy = plan_.strategy;
   for (PoolIndex index = 0; index < plan_.pools.size(); ++index) {
     auto& pool = plan_.pools[index];
-    auto members = serving_members_[index];
-    if (members == 0 || (members == 1 && strategy.allow_downtime)) continue;  // nothing to keep up
-    if (members == 1 && prefix_[index][to_upgrade_] > 0) {
+    if (pool.serving == 0 || (pool.serving == 1 && strategy.allow_downtime)) continue;  // nothing to keep up
+    if (pool.serving == 1 && prefix_[index][to_upgrade_] > 0) {
       return Failure{
           Errc::bad_input,
           pool.name + " has a single serving host: taking it out stops the service; say `allow_downtime: true` if that is meant"};
@@ -72,8 +70,8 @@ Result<void> Planning::set_bounds() {
     if (strategy.floor) pool.floor = at_least(weight * strategy.floor->fraction());
     if (auto threshold = pool.capabilities.depool_threshold; threshold > 0) {
       // The load balancer must be able to lose one more host than we hold out, or it cannot depool a failing one.
-      auto may_be_out = std::floor(members * (1 - threshold) + 1e-9) - 1;
-      pool.floor = std::max(pool.floor, at_least(weight - std::max(may_be_out, 0.0) * weight / members));
+      auto may_be_out = std::max(std::floor(pool.serving * (1 - threshold) + 1e-9) - 1, 0.0);
+      pool.least_serving = pool.serving - static_cast<std::uint32_t>(may_be_out);
     }
   }
   return {};
@@ -101,6 +99,13 @@ Result<void> Planning::set_batch() {
     std::sort(lightest.begin(), lightest.end());
     auto least = std::max(pool.floor, pool.least_flow);
     auto asked = std::min<std::size_t>(plan_.batch, lightest.size());
+    auto may_be_out = pool.serving - pool.least_serving;
+    if (asked > may_be_out) {
+      return Failure{Errc::bad_input, "batch " + std::to_string(plan_.batch) + " does not fit: " + pool.name + ": " + hosts_word(asked) +
+                                          " out leaves " + std::to_string(pool.serving - asked) + " of " + std::to_string(pool.serving) +
+                                          ", its load balancer needs " + std::to_string(pool.least_serving) + "; at most " +
+                                          std::to_string(may_be_out)};
+    }
     std::size_t fit = 0;
     auto left = pool.weight;
     while (fit < asked && left - lightest[fit] >= least) left -= lightest[fit++];

@@ -46,7 +46,7 @@ Result<void> Planning::check_names() const {
 Result<void> Planning::take_fleet() {
   if (fleet_.hosts.empty()) return Failure{Errc::bad_input, "the service has no hosts"};
   if (auto good = check_names(); !good) return good;
-  for (const auto& pool : fleet_.pools) plan_.pools.push_back({pool.name, pool.capabilities, 0, 0, 0, 0});
+  for (const auto& pool : fleet_.pools) plan_.pools.push_back({pool.name, pool.capabilities, 0, 0, 0, 0, 0, 0});
   std::set<std::string> limit(plan_.request.limit.begin(), plan_.request.limit.end());
   bool limited = !limit.empty();
   for (const auto& found : fleet_.hosts) {

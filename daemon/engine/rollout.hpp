@@ -97,6 +97,7 @@ struct MemberState {
 struct PoolFlow {
   std::int64_t flow = 0;      // sum of the present weights of members in traffic
   std::int64_t capacity = 0;  // sum of the original weights of members in traffic
+  std::int64_t serving = 0;   // members in traffic
 
   bool operator==(const PoolFlow&) const = default;
 };

@@ -239,7 +239,7 @@ TEST(Planner, RefusesWithTheSumThatItDid) {
             }),
        "batch 2 does not fit: app: 2 hosts out leaves weight 800 of 1000, the floor is 900; at most 1"},
       {"a load balancer that may lose none", with(ask(2, {100}, "100%"), [](Asked& a) { a.fleet.capabilities.depool_threshold = 0.5; }),
-       "batch 1 does not fit: app: 1 host out leaves weight 100 of 200, the floor is 200; at most 0"},
+       "batch 1 does not fit: app: 1 host out leaves 1 of 2, its load balancer needs 2; at most 0"},
       {"three canaries at 1%",
        with(ask(10, {100}, "1%,100%"),
             [](Asked& a) {

@@ -46,7 +46,7 @@ log::Level level_of(LogLevel level) {
 ApiOptions api_options(const ApiConfig& config) {
   ApiOptions options;
   options.socket = config.socket;
-  if (config.listen) options.listen = Address{config.listen->host, static_cast<std::uint16_t>(config.listen->port), {}};
+  options.listen = config.listen;
   options.token_file = config.token_file;
   return options;
 }

@@ -24,8 +24,7 @@ class Connections final : public Hosts {
 };
 
 Result<void> add_haproxy(Clock& clock, const ServiceConfig& config, const HaproxyPool& pool, Service& service) {
-  auto options = pool.options;
-  if (!pool.master_socket.empty()) options.master_socket = pool.master_socket;
+  const auto& options = pool.options;
   ServicePool made;
   made.store = make_haproxy_pool_store(clock, options);
   made.views.push_back(make_haproxy_view(clock, options));

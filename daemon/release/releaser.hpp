@@ -39,7 +39,8 @@ class Releaser {
 
   // Swaps `current` to `release` and restarts the service, as one detached job named by `job_id`. Repeating it with the
   // same id never runs it twice.
-  // Fails with: refused (the restart failed: its output), unreachable / timed_out (unknown whether it ran).
+  // Fails with: refused (not swapped, or the restart failed or passed its limit: its output), unavailable (the job was not
+  // let in: nothing was done), unreachable / timed_out (unknown whether it ran, or whether it finished).
   virtual Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) = 0;
 
   // The same swap back to releases/<digest>, which the plan froze for this host.

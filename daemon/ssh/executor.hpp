@@ -41,24 +41,29 @@ class Executor {
   virtual ~Executor() = default;
 
   // Connects and authenticates if that has not been done. What is kept open here makes later calls cheap.
-  // Fails with: unreachable, timed_out; unauthenticated (unknown or changed host key with the command that would accept
-  // it, or no key accepted).
+  // Fails with: unreachable, also when there is no session in time: nothing has been done there; unauthenticated (unknown
+  // or changed host key with the command that would accept it, or no key accepted); bad_input (key or known_hosts file).
   virtual Task<Result<void>> open() = 0;
 
   // Runs `command` with the host's sh and waits for its end. `input` is its standard input.
-  // Fails as open(), and with timed_out / unreachable when the connection is lost midway: it may have run.
+  // Fails as open(): it has not run; and with timed_out when it does not end in time or the connection is lost midway: it
+  // may have run.
   virtual Task<Result<CommandResult>> run(std::string command, std::string input = {}) = 0;
 
   // Copies a local file to the host. It appears under its name only when complete.
-  // Fails as run(); exhausted: the disk there is full; refused: no permission.
+  // Fails as run(); bad_input: no such local file; exhausted: the disk there is full; refused: no permission; not_found: no
+  // such directory there.
   virtual Task<Result<void>> upload(std::string local_path, std::string remote_path) = 0;
 
-  // Starts the job, or joins it if it runs already, or returns the result it left behind.
-  // Fails with: refused (the lock is held by another job: says whose), unreachable / timed_out (the connection was lost:
-  // the job may go on; ask again with the same id), exhausted (the job's limit passed and it was ended).
+  // Starts the job, or joins it if it runs already, or returns the result it left behind. Both its outputs are in `out`.
+  // Fails with: refused (it was not started: the lock is held by another job, says whose, or the host cannot run jobs),
+  // unreachable / timed_out (the connection was lost: the job may go on; ask again with the same id), exhausted (the job's
+  // limit passed and it was ended, or the disk is full), unavailable (the job vanished: it was started and is gone without
+  // a result, so that nobody knows whether it finished; asking again says the same).
   virtual Task<Result<CommandResult>> job(RemoteJob job) = 0;
 
   // Looks without starting anything: nothing, when no job of that id was ever started there.
+  // Fails as job(), and with unavailable when it runs still.
   virtual Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) = 0;
 
   // Ends the connection. A later call opens a new one.

@@ -12,9 +12,9 @@ namespace shiftd {
 
 struct SshOptions {
   std::string user;
-  std::string key_file;                                // private key without passphrase; empty: only the agent is asked
-  std::string agent_socket;                            // SSH_AUTH_SOCK; empty: no agent
-  std::string known_hosts;                             // path; a host that is not in it is refused
+  std::string key_file;      // private key without passphrase, asked first; a .pub: that key of the agent only; empty: the agent
+  std::string agent_socket;  // SSH_AUTH_SOCK; empty: no agent
+  std::string known_hosts;   // path; a host that is not in it is refused
   Duration connect_timeout{std::chrono::seconds(10)};  // to be connected and authenticated
   Duration command_timeout{std::chrono::seconds(60)};  // for one run() or the silence of a transfer
   Duration keepalive{std::chrono::seconds(15)};

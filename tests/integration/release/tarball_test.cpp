@@ -1,0 +1,347 @@
+// The releaser on a real host: sshd, tar, symbolic links, and a service that is a file with a release's digest in it.
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "daemon/io/task_group.hpp"
+#include "daemon/release/local_digest.hpp"
+#include "daemon/release/tarball.hpp"
+#include "daemon/ssh/ssh.hpp"
+#include "tests/contract/executor/on_a_loop.hpp"
+#include "tests/fakes/loopback_server.hpp"
+#include "tests/fakes/process.hpp"
+#include "tests/fakes/sshd_server.hpp"
+#include "tests/fakes/temporary_directory.hpp"
+
+namespace shiftd {
+namespace {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+class TarballReleaserTest : public testing::Test, public Hosts {
+ protected:
+  TarballReleaserTest() : connector_(make_ssh_connector(loop_.clock(), sshd_.client())), host_(connector_->to(sshd_.target())) {
+    options_.path = sshd_.file("srv/{{host}}");
+    // The "service" runs the release that was current at its last restart, and counts its restarts.
+    options_.restart = "cat {{path}}/current/version >{{path}}/running && echo {{release}} >>{{path}}/restarts";
+    options_.version_command = "cat {{path}}/running";
+    options_.prove_limit = 300ms;
+  }
+
+  Executor& executor(const std::string&) override { return *host_; }
+
+  // Its file `version` tells it apart from others.
+  Release make_release(const std::string& version) {
+    auto tree = local_.path() + "/" + version;
+    fs::create_directories(tree + "/bin");
+    write_text(tree + "/version", version + "\n");
+    write_text(tree + "/bin/serve", std::string(50'000, 'x'));
+    auto tarball = tree + ".tar.gz";
+    EXPECT_EQ(Process::run({"tar", "-czf", tarball, "-C", tree, "."}), 0);
+    auto digest = loop_.run(sha256_of_file(tarball));
+    return {version, *digest, tarball};
+  }
+
+  std::string at(const std::string& name) const { return sshd_.file("srv/web1/" + name); }
+  std::string link(const std::string& name) const {
+    std::error_code none;
+    return fs::read_symlink(at(name), none).string();
+  }
+  int restarts() const {
+    auto text = read_text(at("restarts"));
+    return static_cast<int>(std::ranges::count(text, '\n'));
+  }
+
+  Releaser& releaser() {
+    if (!releaser_) releaser_ = make_tarball_releaser(loop_.clock(), options_, *this);
+    return *releaser_;
+  }
+  Result<std::string> prepare(const Release& release) { return loop_.run(releaser().prepare(place_, release)); }
+  Result<void> upgrade(const Release& release, const std::string& job) { return loop_.run(releaser().upgrade(place_, release, job)); }
+
+  SshdServer sshd_;
+  TemporaryDirectory local_;
+  OnALoop loop_;
+  std::unique_ptr<SshConnector> connector_;
+  std::unique_ptr<Executor> host_;
+  ReleaseOptions options_;
+  HostPlace place_{"web1", "127.0.0.1:8080"};
+  std::unique_ptr<Releaser> releaser_;
+};
+
+TEST_F(TarballReleaserTest, GoesFromNothingToOneReleaseToTheNextAndBack) {
+  auto one = make_release("1.0");
+  auto two = make_release("2.0");
+  EXPECT_EQ(loop_.run(releaser().inspect(place_)), Result<std::string>(""));
+  EXPECT_FALSE(fs::exists(at("")));
+
+  EXPECT_EQ(prepare(one), Result<std::string>(""));
+  EXPECT_EQ(link("current"), "");
+  ASSERT_TRUE(upgrade(one, "r1-1"));
+  EXPECT_EQ(link("current"), "releases/" + one.digest);
+  EXPECT_EQ(link("previous"), "");
+  EXPECT_EQ(read_text(at("running")), "1.0\n");
+
+  EXPECT_EQ(prepare(two), Result<std::string>(one.digest));
+  EXPECT_EQ(link("current"), "releases/" + one.digest);
+  ASSERT_TRUE(upgrade(two, "r2-1"));
+  EXPECT_EQ(link("current"), "releases/" + two.digest);
+  EXPECT_EQ(link("previous"), "releases/" + one.digest);
+  EXPECT_EQ(read_text(at("running")), "2.0\n");
+  EXPECT_EQ(loop_.run(releaser().inspect(place_)), Result<std::string>(two.digest));
+
+  auto back = loop_.run(releaser().revert(place_, one.digest, "r2-2"));
+  ASSERT_TRUE(back) << back.error();
+  EXPECT_EQ(link("current"), "releases/" + one.digest);
+  EXPECT_EQ(link("previous"), "releases/" + two.digest);
+  EXPECT_EQ(read_text(at("running")), "1.0\n");
+  EXPECT_EQ(restarts(), 3);
+}
+
+TEST_F(TarballReleaserTest, TheSameJobAgainRestartsNothing) {
+  auto one = make_release("1.0");
+  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(upgrade(one, "r1-1"));
+  ASSERT_TRUE(upgrade(one, "r1-1"));
+  EXPECT_EQ(restarts(), 1);
+  // Another job restarts although `current` is right already: the service may run something else.
+  ASSERT_TRUE(upgrade(one, "r1-2"));
+  EXPECT_EQ(restarts(), 2);
+  EXPECT_EQ(link("previous"), "");
+}
+
+TEST_F(TarballReleaserTest, PreparingAgainUploadsNothing) {
+  auto one = make_release("1.0");
+  ASSERT_TRUE(prepare(one));
+  EXPECT_TRUE(fs::is_empty(at(".shiftd/uploads")));
+  fs::remove(one.source);
+  auto again = prepare(one);
+  EXPECT_TRUE(again) << again.error();
+}
+
+TEST_F(TarballReleaserTest, AHalfUnpackedReleaseIsUnpackedAnew) {
+  auto one = make_release("1.0");
+  fs::create_directories(at("releases/" + one.digest + ".partial/bin"));
+  fs::create_directories(at("releases/" + one.digest));
+  auto prepared = prepare(one);
+  ASSERT_TRUE(prepared) << prepared.error();
+  EXPECT_EQ(read_text(at("releases/" + one.digest + "/version")), "1.0\n");
+  EXPECT_FALSE(fs::exists(at("releases/" + one.digest + ".partial")));
+}
+
+TEST_F(TarballReleaserTest, ATarballWithAnotherDigestIsBadInputBeforeItTravels) {
+  auto one = make_release("1.0");
+  auto two = make_release("2.0");
+  auto wrong = one;
+  wrong.source = two.source;
+  auto prepared = prepare(wrong);
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, Errc::bad_input);
+  EXPECT_NE(prepared.error().what.find(one.digest), std::string::npos) << prepared.error();
+  EXPECT_NE(prepared.error().what.find(two.digest), std::string::npos) << prepared.error();
+}
+
+TEST_F(TarballReleaserTest, ATarballThatChangesOnItsWayIsBadInputAndUnpackedNowhere) {
+  auto one = make_release("1.0");
+  auto two = make_release("2.0");
+  // Between the reading of its digest here and its arrival there: the file on the host is another one.
+  class Swapped final : public Executor {
+   public:
+    Swapped(Executor& host, std::string other) : host_(host), other_(std::move(other)) {}
+    Task<Result<void>> open() override { return host_.open(); }
+    Task<Result<CommandResult>> run(std::string command, std::string input) override { return host_.run(command, input); }
+    Task<Result<void>> upload(std::string, std::string remote) override { return host_.upload(other_, remote); }
+    Task<Result<CommandResult>> job(RemoteJob job) override { return host_.job(std::move(job)); }
+    Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override { return host_.job_result(dir, id); }
+    void close() override { host_.close(); }
+
+   private:
+    Executor& host_;
+    std::string other_;
+  };
+  struct SwappedHosts final : Hosts {
+    explicit SwappedHosts(Executor& executor) : executor_(executor) {}
+    Executor& executor(const std::string&) override { return executor_; }
+    Executor& executor_;
+  };
+  Swapped swapped(*host_, two.source);
+  SwappedHosts hosts(swapped);
+  auto releaser = make_tarball_releaser(loop_.clock(), options_, hosts);
+  auto prepared = loop_.run(releaser->prepare(place_, one));
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, Errc::bad_input);
+  EXPECT_NE(prepared.error().what.find(one.digest), std::string::npos) << prepared.error();
+  EXPECT_NE(prepared.error().what.find(two.digest), std::string::npos) << prepared.error();
+  EXPECT_TRUE(fs::is_empty(at("releases")));
+  EXPECT_TRUE(fs::is_empty(at(".shiftd/uploads")));
+}
+
+TEST_F(TarballReleaserTest, KeepsTheNewestAndNeverRemovesWhatIsRunningOrWas) {
+  options_.keep = 1;
+  std::vector<Release> releases;
+  for (const auto* version : {"1", "2", "3", "4", "5"}) releases.push_back(make_release(version));
+  ASSERT_TRUE(prepare(releases[0]));
+  ASSERT_TRUE(upgrade(releases[0], "r-0"));
+  ASSERT_TRUE(prepare(releases[1]));
+  ASSERT_TRUE(upgrade(releases[1], "r-1"));
+  for (int i = 2; i < 5; ++i) {
+    ASSERT_TRUE(prepare(releases[static_cast<std::size_t>(i)]));
+    // As time would: the oldest first.
+    auto marker = at("releases/" + releases[static_cast<std::size_t>(i)].digest + "/.shiftd-complete");
+    fs::last_write_time(marker, fs::last_write_time(marker) - 1h * (5 - i));
+  }
+  EXPECT_TRUE(fs::exists(at("releases/" + releases[0].digest))) << "previous";
+  EXPECT_TRUE(fs::exists(at("releases/" + releases[1].digest))) << "current";
+  EXPECT_FALSE(fs::exists(at("releases/" + releases[2].digest))) << "too old";
+  EXPECT_TRUE(fs::exists(at("releases/" + releases[3].digest))) << "the one kept besides";
+  EXPECT_TRUE(fs::exists(at("releases/" + releases[4].digest))) << "the one just prepared";
+}
+
+TEST_F(TarballReleaserTest, ADiskWithoutRoomIsExhaustedBeforeAnythingTravels) {
+  auto one = make_release("1.0");
+  class Full final : public Executor {
+   public:
+    explicit Full(Executor& host) : host_(host) {}
+    Task<Result<void>> open() override { return host_.open(); }
+    // The host's own words, with the free space of a full disk.
+    Task<Result<CommandResult>> run(std::string command, std::string input) override {
+      return host_.run("df() { echo Filesystem; echo /dev/x 100 100 0 100% /; }; " + command, input);
+    }
+    Task<Result<void>> upload(std::string, std::string) override {
+      ADD_FAILURE() << "uploaded to a full disk";
+      co_return Failure{Errc::exhausted, ""};
+    }
+    Task<Result<CommandResult>> job(RemoteJob job) override { return host_.job(std::move(job)); }
+    Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override { return host_.job_result(dir, id); }
+    void close() override { host_.close(); }
+
+   private:
+    Executor& host_;
+  };
+  struct FullHosts final : Hosts {
+    explicit FullHosts(Executor& executor) : executor_(executor) {}
+    Executor& executor(const std::string&) override { return executor_; }
+    Executor& executor_;
+  };
+  Full full(*host_);
+  FullHosts hosts(full);
+  auto releaser = make_tarball_releaser(loop_.clock(), options_, hosts);
+  auto prepared = loop_.run(releaser->prepare(place_, one));
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, Errc::exhausted) << prepared.error();
+}
+
+TEST_F(TarballReleaserTest, AReleaseThatIsNotThereIsNotSwappedTo) {
+  auto one = make_release("1.0");
+  auto two = make_release("2.0");
+  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(upgrade(one, "r1-1"));
+  auto upgraded = upgrade(two, "r2-1");
+  ASSERT_FALSE(upgraded);
+  EXPECT_EQ(upgraded.error().code, Errc::refused);
+  EXPECT_NE(upgraded.error().what.find("not on this host"), std::string::npos) << upgraded.error();
+  EXPECT_EQ(link("current"), "releases/" + one.digest);
+  EXPECT_EQ(restarts(), 1);
+}
+
+TEST_F(TarballReleaserTest, AFailedRestartIsRefusedWithWhatItSaid) {
+  options_.restart = "echo 'unit {{host}} failed'; exit 5";
+  auto one = make_release("1.0");
+  ASSERT_TRUE(prepare(one));
+  auto upgraded = upgrade(one, "r1-1");
+  ASSERT_FALSE(upgraded);
+  EXPECT_EQ(upgraded.error().code, Errc::refused);
+  EXPECT_NE(upgraded.error().what.find("ended with 5: unit web1 failed"), std::string::npos) << upgraded.error();
+}
+
+TEST_F(TarballReleaserTest, ARestartOverItsLimitIsRefused) {
+  options_.restart = "sleep 60";
+  options_.restart_limit = 300ms;
+  auto one = make_release("1.0");
+  ASSERT_TRUE(prepare(one));
+  auto upgraded = upgrade(one, "r1-1");
+  ASSERT_FALSE(upgraded);
+  EXPECT_EQ(upgraded.error().code, Errc::refused);
+  EXPECT_NE(upgraded.error().what.find("limit of 300ms"), std::string::npos) << upgraded.error();
+}
+
+TEST_F(TarballReleaserTest, ACurrentThatIsADirectoryIsLeftAloneAndNamed) {
+  fs::create_directories(at("current"));
+  auto prepared = prepare(make_release("1.0"));
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, Errc::refused);
+  EXPECT_NE(prepared.error().what.find("no symbolic link"), std::string::npos) << prepared.error();
+}
+
+TEST_F(TarballReleaserTest, WhileTheSwapRunsCurrentIsNeverAbsent) {
+  auto one = make_release("1.0");
+  auto two = make_release("2.0");
+  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(prepare(two));
+  ASSERT_TRUE(upgrade(one, "r-0"));
+  Process reader(
+      {.command = {"sh", "-c", "while [ ! -e " + at("stop") + " ]; do [ -e " + at("current/version") + " ] || echo absent; done"},
+       .environment = {},
+       .output = sshd_.file("absent")});
+  for (int i = 1; i <= 20; ++i) ASSERT_TRUE(upgrade(i % 2 ? two : one, "r-" + std::to_string(i)));
+  write_text(at("stop"), "");
+  EXPECT_TRUE(eventually([&] { return !reader.running(); }));
+  EXPECT_EQ(read_text(sshd_.file("absent")), "");
+}
+
+TEST_F(TarballReleaserTest, TheServiceItselfProvesWhichReleaseAnswers) {
+  auto one = make_release("1.0");
+  options_.restart = "echo {{release}} >{{path}}/running";
+  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(upgrade(one, "r1-1"));
+  EXPECT_TRUE(loop_.run(releaser().prove_running(place_, one.digest)));
+  write_text(at("running"), one.digest.substr(0, 12) + "\n");
+  EXPECT_TRUE(loop_.run(releaser().prove_running(place_, one.digest)));
+
+  write_text(at("running"), std::string(64, '0') + "\n");
+  auto other = loop_.run(releaser().prove_running(place_, one.digest));
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, Errc::refused);
+  EXPECT_NE(other.error().what.find("another release answers: '0000"), std::string::npos) << other.error();
+
+  fs::remove(at("running"));
+  auto none = loop_.run(releaser().prove_running(place_, one.digest));
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Errc::timed_out) << none.error();
+}
+
+TEST_F(TarballReleaserTest, TheProofMayBeAskedOverHttp) {
+  auto digest = std::string(64, 'a');
+  options_.version_command.clear();
+  options_.version_url = "http://{{address}}/version";
+  LoopbackServer server(loop_.context(), {"HTTP/1.1 200 OK\r\nContent-Length: 65\r\n\r\n" + digest + "\n"});
+  place_.address = server.address();
+  auto beside = [](LoopbackServer& serving, Task<Result<void>> work) -> Task<Result<void>> {
+    auto executor = co_await boost::asio::this_coro::executor;
+    TaskGroup group(executor);
+    group.start("serve", serving.serve());
+    auto result = co_await std::move(work);
+    group.stop();
+    co_await group.join();
+    co_return result;
+  };
+  auto proven = loop_.run(beside(server, releaser().prove_running(place_, digest)));
+  EXPECT_TRUE(proven) << proven.error();
+  auto refuted = loop_.run(beside(server, releaser().prove_running(place_, std::string(64, 'b'))));
+  ASSERT_FALSE(refuted);
+  EXPECT_EQ(refuted.error().code, Errc::refused) << refuted.error();
+  place_.address = "127.0.0.1:" + std::to_string(free_port());
+  auto nobody = loop_.run(releaser().prove_running(place_, digest));
+  ASSERT_FALSE(nobody);
+  EXPECT_EQ(nobody.error().code, Errc::unreachable) << nobody.error();
+}
+
+}  // namespace
+}  // namespace shiftd

@@ -45,7 +45,8 @@ class Fields {
     auto found = object().find(name);
     if (found == object().end() || found->is_null()) return list;
     if (!found->is_array()) return fail(in_quotes(path_ + name) + " must be a list of host names"), list;
-    if (found->size() > limit_most) return fail(in_quotes(path_ + name) + " names more than " + std::to_string(limit_most) + " hosts"), list;
+    if (found->size() > limit_most)
+      return fail(in_quotes(path_ + name) + " names more than " + std::to_string(limit_most) + " hosts"), list;
     std::set<std::string> seen;
     for (const auto& element : *found) {
       auto host = checked(element, path_ + name, true, name_most);

@@ -6,6 +6,7 @@
 
 #include "daemon/api/plan_text.hpp"
 #include "daemon/engine/codec.hpp"
+#include "daemon/engine/release_on.hpp"
 
 namespace shiftd {
 namespace {
@@ -76,44 +77,6 @@ json share_json(const RolloutStatus& status) {
 }
 
 }  // namespace
-
-std::string_view to_string(Holder holder) {
-  switch (holder) {
-    case Holder::untouched: return "untouched";
-    case Holder::ours: return "ours";
-    case Holder::theirs: return "theirs";
-  }
-  return "?";
-}
-
-std::string_view release_on(const Rollout& rollout, HostIndex host) {
-  const auto& planned = rollout.plan.hosts[host];
-  const auto& state = rollout.hosts[host];
-  if (planned.role == Role::already_there) return "new";
-  if (!state.swapped) return planned.role == Role::outside && planned.digest == rollout.plan.request.release.digest ? "new" : "old";
-  switch (state.phase) {
-    case HostPhase::awaiting_health:
-    case HostPhase::joining:
-    case HostPhase::serving_new: return "new";
-    case HostPhase::withdrawing:
-    case HostPhase::emptying: return state.joined == Instant{} ? "unknown" : "new";
-    case HostPhase::pooled_old:
-    case HostPhase::preparing:
-    case HostPhase::ready:
-    case HostPhase::depooling:
-    case HostPhase::draining:
-    case HostPhase::upgrading:
-    case HostPhase::verifying:
-    case HostPhase::reverting:
-    case HostPhase::reverifying:
-    case HostPhase::rejoining:
-    case HostPhase::restored:
-    case HostPhase::straggler:
-    case HostPhase::out:
-    case HostPhase::left: return "unknown";
-  }
-  return "unknown";
-}
 
 std::string render(const RolloutStatus& status, Instant now) {
   const auto& rollout = status.rollout;

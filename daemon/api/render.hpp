@@ -20,9 +20,4 @@ std::string render_started(std::string_view rollout);                   // {"rol
 // The plan's JSON (engine/codec.hpp) with "text": the plan in words.
 std::string render(const Plan& plan);
 
-// Which release answers on a host, as far as we can know: between a swap and its proof, nobody does.
-std::string_view release_on(const Rollout& rollout, HostIndex host);  // "old", "new", "unknown"
-
-std::string_view to_string(Holder holder);
-
 }  // namespace shiftd

@@ -1,0 +1,247 @@
+#include "daemon/shiftctl/commands.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include <pwd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "daemon/shiftctl/digest.hpp"
+#include "daemon/shiftctl/screen.hpp"
+#include "daemon/shiftctl/watch.hpp"
+#include "daemon/shiftctl/words.hpp"
+
+namespace shiftd {
+namespace {
+
+using nlohmann::json;
+
+const std::string rollouts = "/api/v1/rollouts";
+
+// Each line at once: whoever reads it through a pipe wants to see it when it happens.
+void print(std::FILE* out, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), out);
+  if (text.empty() || text.back() != '\n') std::fputc('\n', out);
+  std::fflush(out);
+}
+
+std::string escaped(std::string_view name) {
+  std::string text;
+  for (unsigned char c : name) {
+    bool plain = c < 0x80 && (std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '~');
+    text += plain ? std::string(1, static_cast<char>(c)) : fmt::format("%{:02X}", c);
+  }
+  return text;
+}
+
+std::string path_of(const std::string& rollout) { return rollouts + "/" + escaped(rollout); }
+
+Look terminal_look() {
+  winsize size{};
+  bool terminal = ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return terminal ? Look{size.ws_col, true} : Look{1000, false};
+}
+
+Result<json> release_request(const Options& options) {
+  std::error_code error;
+  auto source = std::filesystem::absolute(options.source, error);
+  if (error) return Failure{Errc::bad_input, options.source + ": " + error.message()};
+  auto digest = options.sha256;
+  if (digest.empty()) {
+    auto computed = sha256_of_file(source.string());
+    if (!computed) return std::move(computed).error().during("--sha256 is not given");
+    digest = std::move(*computed);
+  }
+  return Result<json>(boost::system::in_place_value,
+                      json{{"service", options.service},
+                           {"release", {{"version", options.release}, {"source", source.string()}, {"sha256", digest}}},
+                           {"limit", options.limit},
+                           {"reason", options.reason}});
+}
+
+std::string field_of(const std::string& body, const char* name) {
+  auto value = json::parse(body, nullptr, false);
+  return value.is_object() && value.contains(name) && value[name].is_string() ? value[name].get<std::string>() : "";
+}
+
+Task<Result<ExitCode>> plan(DaemonClient& client, Options options) {
+  auto request = release_request(options);
+  if (!request) co_return std::move(request).error();
+  auto body = co_await client.ask("POST", "/api/v1/plan", request->dump());
+  if (!body) co_return std::move(body).error();
+  print(stdout, options.json ? *body : field_of(*body, "text"));
+  co_return ExitCode::succeeded;
+}
+
+Task<Result<ExitCode>> start(DaemonClient& client, Options options) {
+  auto request = release_request(options);
+  if (!request) co_return std::move(request).error();
+  auto body = co_await client.ask("POST", rollouts, request->dump());
+  if (!body) co_return std::move(body).error();
+  auto rollout = field_of(*body, "rollout");
+  if (rollout.empty()) co_return Failure{Errc::unexpected_reply, "shiftd answered without naming the rollout"};
+  if (!options.wait) {
+    print(stdout, options.json ? *body : rollout + " started");
+    co_return ExitCode::succeeded;
+  }
+  print(options.json ? stderr : stdout, rollout + " started");
+  Telling telling{rollout, 0, false, options.json, options.json};
+  co_return co_await tell(client, std::move(telling));
+}
+
+Task<Result<ExitCode>> list(DaemonClient& client, Options options) {
+  auto body = co_await client.ask("GET", rollouts);
+  if (!body) co_return std::move(body).error();
+  if (options.json) {
+    print(stdout, *body);
+    co_return ExitCode::succeeded;
+  }
+  auto text = draw_list(*body);
+  if (!text) co_return std::move(text).error();
+  print(stdout, text->empty() ? "no rollouts yet" : *text);
+  co_return ExitCode::succeeded;
+}
+
+Task<Result<ExitCode>> status(DaemonClient& client, Options options) {
+  auto body = co_await client.ask("GET", path_of(options.rollout));
+  if (!body) co_return std::move(body).error();
+  if (options.json) {
+    print(stdout, *body);
+    co_return ExitCode::succeeded;
+  }
+  auto text = draw_status(*body, terminal_look());
+  if (!text) co_return std::move(text).error();
+  print(stdout, *text);
+  co_return ExitCode::succeeded;
+}
+
+// The records that there are now, without waiting for more.
+Task<Result<ExitCode>> past_events(DaemonClient& client, Options options) {
+  auto body = co_await client.ask("GET", path_of(options.rollout));
+  if (!body) co_return std::move(body).error();
+  auto status = json::parse(*body, nullptr, false);
+  auto records = status.is_object() ? status.value("records", std::uint64_t{0}) : 0;
+  if (records == 0) co_return ExitCode::succeeded;
+  DaemonClient::Following following;
+  following.rollout = options.rollout;
+  following.record = [&](std::uint64_t number, std::string record) {
+    auto sentence = sentence_of(record);
+    print(stdout, options.json ? record : sentence.time + "  " + sentence.text);
+    return number + 1 < records;
+  };
+  auto done = co_await client.follow(std::move(following));
+  if (!done) co_return std::move(done).error();
+  co_return ExitCode::succeeded;
+}
+
+Task<Result<ExitCode>> events(DaemonClient& client, Options options) {
+  if (!options.follow) co_return co_await past_events(client, std::move(options));
+  Telling telling{options.rollout, 0, true, false, options.json};
+  co_return co_await tell(client, std::move(telling));
+}
+
+Task<Result<ExitCode>> command(DaemonClient& client, Options options) {
+  json request{{"reason", options.reason}};
+  if (!options.host.empty()) request["host"] = options.host;
+  auto body = co_await client.ask("POST", path_of(options.rollout) + "/" + options.command, request.dump());
+  if (!body) co_return std::move(body).error();
+  auto on = options.host.empty() ? options.rollout : options.host + " in " + options.rollout;
+  print(stdout, options.json ? *body : options.command + " " + on + ": accepted");
+  co_return ExitCode::succeeded;
+}
+
+Result<std::string> token_in(const std::string& path) {
+  std::ifstream file(path);
+  std::string token;
+  if (!std::getline(file, token) || token.empty()) return Failure{Errc::bad_input, "token file " + path + " cannot be read, or is empty"};
+  if (token.size() > 4096) return Failure{Errc::bad_input, "token file " + path + " holds no token"};
+  return token;
+}
+
+}  // namespace
+
+Result<Daemon> daemon_of(const Options& options) {
+  if (options.url.empty()) {
+    std::error_code error;
+    auto path = std::filesystem::absolute(options.socket, error);
+    if (error || options.socket.empty()) return Failure{Errc::bad_input, "--socket '" + options.socket + "' is no path"};
+    return Daemon{path.string(), "", ""};
+  }
+  constexpr std::string_view scheme = "http://";
+  auto address = std::string_view(options.url);
+  if (!address.starts_with(scheme)) return Failure{Errc::bad_input, "--url must be http://HOST:PORT, not '" + options.url + "'"};
+  address.remove_prefix(scheme.size());
+  if (address.ends_with('/')) address.remove_suffix(1);
+  auto token = token_in(options.token_file);
+  if (!token) return std::move(token).error();
+  auto* user = ::getpwuid(::getuid());
+  return Daemon{std::string(address), std::move(*token), user != nullptr ? user->pw_name : "uid-" + std::to_string(::getuid())};
+}
+
+Task<Result<std::string>> named_or_newest(DaemonClient& client, std::string rollout) {
+  if (!rollout.empty()) co_return rollout;
+  auto body = co_await client.ask("GET", rollouts + "?most=1");
+  if (!body) co_return std::move(body).error();
+  auto list = json::parse(*body, nullptr, false);
+  if (list.is_object() && list.contains("rollouts") && list["rollouts"].is_array() && !list["rollouts"].empty()) {
+    auto newest = field_of(list["rollouts"][0].dump(), "rollout");
+    if (!newest.empty()) co_return newest;
+  }
+  co_return Failure{Errc::not_found, "there is no rollout yet"};
+}
+
+Task<Result<ExitCode>> tell(DaemonClient& client, Telling telling) {
+  auto* out = telling.to_error ? stderr : stdout;
+  bool silent = false;
+  auto code = ExitCode::failed;
+  std::string outcome;
+  DaemonClient::Following following;
+  following.rollout = telling.rollout;
+  following.from = telling.from;
+  following.record = [&](std::uint64_t, std::string record) {
+    silent = false;
+    auto is = field_of(record.size() < 4096 ? record : "", "is");
+    auto sentence = sentence_of(record);
+    if (telling.all && telling.json) {
+      print(stdout, record);
+    } else if (telling.all || sentence.important) {
+      print(out, sentence.time + "  " + sentence.text);
+    }
+    if (is == "ended") outcome = field_of(record, "outcome");
+    if (is == "ended" && telling.json && !telling.all)
+      print(stdout, json{{"rollout", telling.rollout}, {"outcome", outcome}, {"reason", field_of(record, "reason")}}.dump());
+    code = exit_code_of(outcome);
+    return is != "ended" && is != "quarantined";
+  };
+  following.lost = [&](const Failure& failure) {
+    if (!silent) print(stderr, "shiftctl: " + clean(failure.what) + "; trying again for a minute");
+    silent = true;
+  };
+  auto done = co_await client.follow(std::move(following));
+  if (!done) co_return std::move(done).error();
+  co_return code;
+}
+
+Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
+  if (options.command == "plan") co_return co_await plan(client, std::move(options));
+  if (options.command == "start") co_return co_await start(client, std::move(options));
+  if (options.command == "list") co_return co_await list(client, std::move(options));
+  auto rollout = co_await named_or_newest(client, options.rollout);
+  if (!rollout) co_return std::move(rollout).error();
+  options.rollout = std::move(*rollout);
+  if (options.command == "status") co_return co_await status(client, std::move(options));
+  if (options.command == "events") co_return co_await events(client, std::move(options));
+  if (options.command == "watch") {
+    if (::isatty(STDOUT_FILENO) != 0 && !options.json) co_return co_await watch(client, options.rollout);
+    Telling telling{options.rollout, 0, false, false, options.json};
+    co_return co_await tell(client, std::move(telling));
+  }
+  co_return co_await command(client, std::move(options));
+}
+
+}  // namespace shiftd

@@ -1,0 +1,51 @@
+// shiftctl: asks shiftd, over HTTP and nothing else. (`rescue` reads a journal instead, for when there is no shiftd.)
+
+#include <iostream>
+#include <optional>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "daemon/shiftctl/commands.hpp"
+#include "daemon/shiftctl/rescue.hpp"
+#include "daemon/shiftctl/words.hpp"
+
+namespace {
+
+int fail(const shiftd::Failure& failure) {
+  std::cerr << "shiftctl: " << shiftd::clean(failure.what) << "\n";
+  return static_cast<int>(shiftd::exit_code_of(failure));
+}
+
+int rescue(const shiftd::Options& options) {
+  auto text = shiftd::rescue(options.journal, options.rollout);
+  if (!text) return fail(text.error());
+  std::cout << *text;
+  return 0;
+}
+
+int ask(shiftd::Options options) {
+  auto daemon = shiftd::daemon_of(options);
+  if (!daemon) return fail(daemon.error());
+  boost::asio::io_context loop(1);
+  auto clock = shiftd::make_system_clock();
+  shiftd::DaemonClient client(*clock, std::move(*daemon));
+  std::optional<shiftd::Result<shiftd::ExitCode>> ended;
+  auto on_end = [&](std::exception_ptr thrown, shiftd::Result<shiftd::ExitCode> result) {
+    if (thrown) std::rethrow_exception(thrown);
+    ended.emplace(std::move(result));
+  };
+  boost::asio::co_spawn(loop, shiftd::run_command(client, std::move(options)), on_end);
+  loop.run();
+  if (!ended) return static_cast<int>(shiftd::ExitCode::failed);
+  return *ended ? static_cast<int>(**ended) : fail(ended->error());
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  int ending = 0;
+  auto options = shiftd::parse_options(count, words, ending);
+  if (!options) return ending;
+  return options->command == "rescue" ? rescue(*options) : ask(std::move(*options));
+}

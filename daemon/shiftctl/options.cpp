@@ -1,0 +1,82 @@
+#include "daemon/shiftctl/options.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include "daemon/shiftctl/exit_code.hpp"
+
+namespace shiftd {
+namespace {
+
+constexpr const char* exit_codes =
+    "Exit codes: 0 succeeded, or the command was accepted; 1 failed; 2 bad usage; 3 rolled back; 4 aborted;\n"
+    "5 cannot reach the daemon; 6 refused (conflict, no such thing, not allowed).";
+
+CLI::App* on_rollout(CLI::App& app, Options& options, const char* name, const char* what, bool with_reason) {
+  auto* command = app.add_subcommand(name, what);
+  command->add_option("ROLLOUT", options.rollout, "the newest when it is not named");
+  if (with_reason) command->add_option("--reason", options.reason, "kept in the journal");
+  return command;
+}
+
+void on_release(CLI::App& command, Options& options) {
+  command.add_option("SERVICE", options.service)->required();
+  command.add_option("--release", options.release, "the version's name")->required();
+  command.add_option("--source", options.source, "the tarball, on the daemon's machine")->required();
+  command.add_option("--sha256", options.sha256, "of the tarball; read from the file when it is not given");
+  command.add_option("--limit", options.limit, "only these hosts");
+  command.add_option("--reason", options.reason, "kept in the journal");
+}
+
+void on_host(CLI::App& command, Options& options, bool reason_required) {
+  command.add_option("HOST", options.host)->required();
+  command.add_option("--rollout", options.rollout, "the newest when it is not named");
+  command.add_option("--reason", options.reason, "kept in the journal")->required(reason_required);
+}
+
+}  // namespace
+
+std::optional<Options> parse_options(int count, const char* const* words, int& ending) {
+  Options options;
+  CLI::App app{"Asks shiftd to upgrade a fleet, and shows what it does."};
+  app.footer(exit_codes);
+  app.require_subcommand(1);
+  app.fallthrough();
+  std::string output = "text";
+  app.add_option("--socket", options.socket, "shiftd's unix socket")->envname("SHIFTD_SOCKET")->default_val("/run/shiftd/shiftd.sock");
+  auto* url = app.add_option("--url", options.url, "http://127.0.0.1:PORT, instead of the socket; needs --token-file");
+  auto* token = app.add_option("--token-file", options.token_file, "a file with the token and nothing else");
+  url->needs(token);
+  app.add_option("-o,--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
+
+  on_release(*app.add_subcommand("plan", "say what a rollout would do; changes nothing"), options);
+  auto* start = app.add_subcommand("start", "begin a rollout");
+  on_release(*start, options);
+  start->add_flag("--wait", options.wait, "until it has ended; its outcome is the exit code");
+  app.add_subcommand("list", "the rollouts, the newest first");
+  on_rollout(app, options, "status", "where a rollout stands", false);
+  on_rollout(app, options, "watch", "a rollout, live; its outcome is the exit code", false);
+  on_rollout(app, options, "events", "what happened, in words", false)
+      ->add_flag("-f,--follow", options.follow, "and what will, until it has ended");
+  on_rollout(app, options, "pause", "start nothing more until `resume`", true);
+  on_rollout(app, options, "resume", "go on after `pause`", true);
+  on_rollout(app, options, "promote", "pass the gate that the rollout waits at", true);
+  on_rollout(app, options, "rollback", "put everything back", true);
+  on_rollout(app, options, "abort", "start nothing more and end", true);
+  on_host(*app.add_subcommand("release-hold", "go on with a host that somebody changed, as they left it"), options, false);
+  on_host(*app.add_subcommand("take", "take a host back from whoever changed it"), options, true);
+  auto* rescue = app.add_subcommand("rescue", "without a daemon: the commands that restore every original");
+  rescue->add_option("--journal", options.journal, "shiftd's journal, or a copy of it")->required();
+  rescue->add_option("--rollout", options.rollout, "only this one");
+
+  try {
+    app.parse(count, words);
+  } catch (const CLI::ParseError& error) {
+    ending = app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::bad_usage);
+    return std::nullopt;
+  }
+  options.command = app.get_subcommands().front()->get_name();
+  options.json = output == "json";
+  return options;
+}
+
+}  // namespace shiftd

@@ -1,0 +1,35 @@
+#pragma once
+
+// What was asked on the command line.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace shiftd {
+
+struct Options {
+  std::string command;  // "start", "release-hold" ...
+  std::string socket;
+  std::string url;  // wins over the socket
+  std::string token_file;
+  bool json = false;
+
+  std::string service;
+  std::string release;
+  std::string source;
+  std::string sha256;
+  std::vector<std::string> limit;
+  std::string reason;
+  bool wait = false;
+
+  std::string rollout;  // empty: the newest
+  std::string host;
+  bool follow = false;
+  std::string journal;
+};
+
+// The options, or what to end with at once: help and mistakes have been printed by then.
+std::optional<Options> parse_options(int count, const char* const* words, int& ending);
+
+}  // namespace shiftd

@@ -1,0 +1,249 @@
+#include "daemon/shiftctl/screen.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "daemon/base/basis_points.hpp"
+#include "daemon/base/time.hpp"
+
+namespace shiftd {
+namespace {
+
+using nlohmann::json;
+
+struct Cell {
+  std::string_view phase;
+  char letter;
+  std::string_view colour;  // SGR parameters
+};
+// Lower case on the way out, upper case while out, '#' upgraded.
+constexpr std::array cells = {
+    Cell{"pooled_old", '.', "37"},  Cell{"preparing", 'p', "36"},     Cell{"ready", ':', "36"},       Cell{"depooling", 'd', "33"},
+    Cell{"draining", 'd', "33"},    Cell{"upgrading", 'U', "1;33"},   Cell{"verifying", 'V', "1;33"}, Cell{"awaiting_health", 'V', "1;33"},
+    Cell{"joining", 'j', "32"},     Cell{"serving_new", '#', "1;32"}, Cell{"withdrawing", 'w', "35"}, Cell{"emptying", 'w', "35"},
+    Cell{"reverting", 'R', "1;35"}, Cell{"reverifying", 'R', "1;35"}, Cell{"rejoining", 'r', "35"},   Cell{"restored", 'o', "34"},
+    Cell{"straggler", 's', "31"},   Cell{"out", 'X', "1;31"},         Cell{"left", '!', "1;31"},
+};
+
+Cell cell_of(std::string_view phase) {
+  auto found = std::find_if(cells.begin(), cells.end(), [&](const auto& cell) { return cell.phase == phase; });
+  return found == cells.end() ? Cell{phase, '?', "31"} : *found;
+}
+
+// Lines that are cut to the screen's width. Columns are counted as code points.
+class Page {
+ public:
+  explicit Page(Look look) : look_(look) {}
+
+  void add(std::string_view text, std::string_view colour = "") {
+    if (look_.colour && !colour.empty()) text_ += fmt::format("\x1b[{}m", colour);
+    for (unsigned char c : text) {
+      bool begins = (c & 0xc0) != 0x80;
+      if (begins && column_ >= look_.width) break;
+      column_ += begins ? 1 : 0;
+      text_ += static_cast<char>(c);
+    }
+    if (look_.colour && !colour.empty()) text_ += "\x1b[0m";
+  }
+  void end() {
+    text_ += '\n';
+    column_ = 0;
+  }
+  void line(std::string_view text, std::string_view colour = "") {
+    add(text, colour);
+    end();
+  }
+  [[nodiscard]] std::size_t left() const { return look_.width > column_ ? look_.width - column_ : 0; }
+  [[nodiscard]] std::string take() { return std::move(text_); }
+
+ private:
+  Look look_;
+  std::string text_;
+  std::size_t column_ = 0;
+};
+
+std::string text(const json& value, const char* name) { return clean(value.value(name, std::string())); }
+
+std::string_view tone_colour(Tone tone) {
+  switch (tone) {
+    case Tone::plain: return "";
+    case Tone::good: return "32";
+    case Tone::warning: return "33";
+    case Tone::bad: return "31";
+  }
+  return "";
+}
+
+std::string state_words(const json& status) {
+  auto outcome = text(status, "outcome");
+  auto words = outcome == "none" ? text(status, "phase") : outcome;
+  if (status.value("paused", false)) words += ", paused";
+  if (auto held = text(status, "held"); !held.empty()) words += ", held: " + held;
+  if (auto reason = text(status, "reason"); !reason.empty()) words += ": " + reason;
+  return words;
+}
+
+void head(Page& page, const json& status) {
+  page.add(fmt::format("{} to {}  ", text(status, "service"), text(status, "version")), "1");
+  page.add(text(status, "rollout") + "  ");
+  auto outcome = text(status, "outcome");
+  bool bad = outcome == "rolled_back" || outcome == "failed" || outcome == "aborted" || status.value("condemned", false);
+  bool waits = status.value("paused", false) || !text(status, "held").empty() || text(status, "phase") == "gated";
+  page.line(state_words(status), bad ? "1;31" : waits ? "1;33" : "1;32");
+  const auto& request = status.at("request");
+  auto reason = text(request, "reason");
+  page.line(fmt::format("by {}{}{}", text(request, "by"), reason.empty() ? "" : ": ", reason));
+}
+
+void stages(Page& page, const json& status) {
+  page.add("stages    ");
+  auto now = status.value("stage", 0U);
+  bool over = text(status, "outcome") != "none";
+  std::size_t index = 0;
+  for (const auto& stage : status.at("stages")) {
+    auto share = to_string(BasisPoints{stage.value("asked_bp", 0)});
+    bool current = index == now && !over;
+    page.add(current ? fmt::format("[{}]", share) : fmt::format(" {} ", share), current ? "1;7" : index < now || over ? "32" : "");
+    ++index;
+  }
+  auto rest = status.value("bake_remaining_ms", std::int64_t{0});
+  if (rest > 0) page.add(fmt::format("  bakes for another {}", to_string(Duration((rest + 999) / 1000 * 1000))));
+  page.end();
+}
+
+void share(Page& page, const json& status) {
+  const auto& share = status.at("share");
+  double asked = BasisPoints{share.value("asked_bp", 0)}.fraction();
+  double served = std::clamp(share.value("served", 0.0), 0.0, 1.0);
+  auto words = fmt::format(" asked {}, achievable {}, served {}", to_string(BasisPoints{share.value("asked_bp", 0)}),
+                           percent(share.value("achievable", 0.0)), percent(served));
+  page.add("share     ");
+  auto room = page.left();
+  auto wide = room > words.size() + 12 ? std::min<std::size_t>(room - words.size() - 2, 50) : 10;
+  auto columns = [&](double part) { return static_cast<std::size_t>(std::lround(part * static_cast<double>(wide))); };
+  auto filled = std::max<std::size_t>(columns(served), served > 0 ? 1 : 0);
+  auto mark = asked > 0 ? std::max<std::size_t>(columns(asked), 1) - 1 : wide;
+  std::string bar(wide, '.');
+  std::fill_n(bar.begin(), std::min(filled, wide), '#');
+  if (mark < wide) bar[mark] = '|';
+  page.add("[" + bar + "]", "36");
+  page.line(words);
+}
+
+void hosts(Page& page, const json& status) {
+  std::map<std::string, std::size_t> count;
+  page.add("hosts     ");
+  for (const auto& host : status.at("hosts")) {
+    auto phase = text(host, "phase");
+    if (page.left() == 0) page.end(), page.add("          ");
+    auto cell = text(host, "role") == "upgrade" ? cell_of(phase) : Cell{phase, text(host, "role") == "already_there" ? '=' : '-', "2"};
+    page.add(std::string_view(&cell.letter, 1), cell.colour);
+    ++count[text(host, "role") == "upgrade" ? phase : text(host, "role")];
+  }
+  page.end();
+  page.add("          ");
+  bool first = true;
+  for (const auto& [phase, many] : count) {
+    auto letter = phase == "already_there" ? '=' : phase == "outside" ? '-' : cell_of(phase).letter;
+    page.add(fmt::format("{}{} {} {}", first ? "" : ", ", letter, many, phase));
+    first = false;
+  }
+  page.end();
+}
+
+void cohort(Page& page, const json& verdict, const std::string& name) {
+  auto requests = verdict.value(name + "_requests", std::uint64_t{0});
+  auto failures = verdict.value(name + "_failures", std::uint64_t{0});
+  auto rate = requests > 0 ? percent(static_cast<double>(failures) / static_cast<double>(requests)) : "-";
+  page.line(fmt::format("{:<9} {:>10} requests {:>8} 5xx {:>8}", name, requests, failures, rate),
+            failures > 0 && name == "canary" ? "31" : "");
+}
+
+void evidence(Page& page, const json& status) {
+  const auto& verdict = status.at("verdict");
+  cohort(page, verdict, "canary");
+  cohort(page, verdict, "baseline");
+  if (auto words = text(verdict, "evidence"); !words.empty()) page.line("verdict   " + words);
+  for (const auto& lost : status.at("lost")) page.line(fmt::format("lost      {}: {}", text(lost, "source"), text(lost, "why")), "31");
+}
+
+std::string member_words(const json& member) {
+  auto words = fmt::format("{}/{} {} {}", text(member, "pool"), text(member, "name"), text(member, "pooled"), member.value("weight", 0));
+  if (member.value("weight", 0) != member.value("original_weight", 0))
+    words += fmt::format(" (was {})", member.value("original_weight", 0));
+  if (text(member, "holder") == "theirs") words += " held by somebody else";
+  if (!member.value("confirmed", true)) words += " unconfirmed";
+  return words;
+}
+
+void host_lines(Page& page, const json& status) {
+  std::size_t widest = 4;
+  for (const auto& host : status.at("hosts")) widest = std::max(widest, text(host, "name").size());
+  for (const auto& host : status.at("hosts")) {
+    auto phase = text(host, "role") == "upgrade" ? text(host, "phase") : text(host, "role");
+    auto line = fmt::format("{:<{}}  {:<15} {:<7} {:>9} requests {:>6} 5xx ", text(host, "name"), widest, phase, text(host, "release"),
+                            host.value("requests", std::uint64_t{0}), host.value("failures", std::uint64_t{0}));
+    for (const auto& member : host.at("members")) line += " " + member_words(member);
+    if (auto why = text(host, "why"); !why.empty()) line += "  " + why;
+    page.line(line, host.value("failed", false) ? "31" : "");
+  }
+}
+
+template <class Write>
+Result<std::string> page_of(std::string_view given, Look look, Write write) {
+  auto value = json::parse(given, nullptr, false);
+  try {
+    if (!value.is_object()) return Failure{Errc::unexpected_reply, "shiftd answered something that is no status"};
+    Page page(look);
+    write(page, value);
+    return page.take();
+  } catch (const json::exception& error) {
+    return Failure{Errc::unexpected_reply, std::string("shiftd answered something that is no status: ") + error.what()};
+  }
+}
+
+}  // namespace
+
+Result<std::string> draw(std::string_view status, std::span<const Sentence> events, std::string_view notice, Look look) {
+  return page_of(status, look, [&](Page& page, const json& value) {
+    if (!notice.empty()) page.line(clean(notice), "1;31");
+    head(page, value);
+    stages(page, value);
+    share(page, value);
+    hosts(page, value);
+    evidence(page, value);
+    page.end();
+    for (const auto& event : events) page.line(event.time + "  " + event.text, tone_colour(event.tone));
+  });
+}
+
+Result<std::string> draw_status(std::string_view status, Look look) {
+  return page_of(status, look, [&](Page& page, const json& value) {
+    head(page, value);
+    stages(page, value);
+    share(page, value);
+    evidence(page, value);
+    page.end();
+    host_lines(page, value);
+  });
+}
+
+Result<std::string> draw_list(std::string_view list) {
+  return page_of(list, {1000, false}, [&](Page& page, const json& value) {
+    for (const auto& brief : value.at("rollouts")) {
+      auto outcome = text(brief, "outcome");
+      page.line(fmt::format("{}  {:<20} {:<12} {:<12} {:<12} {}",
+                            to_string(Instant(Duration(brief.value("created", std::int64_t{0})))).substr(0, 19), text(brief, "rollout"),
+                            text(brief, "service"), text(brief, "version"), outcome == "none" ? text(brief, "phase") : outcome,
+                            text(brief, "reason")));
+    }
+  });
+}
+
+}  // namespace shiftd

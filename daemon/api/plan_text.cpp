@@ -18,11 +18,11 @@ std::string stages_text(const Plan& plan) {
   std::string text;
   for (std::size_t index = 0; index < plan.stages.size(); ++index) {
     const auto& stage = plan.stages[index];
-    text +=
-        fmt::format("  stage {} of {}: {} asked, {} achievable: {} on the release{}, bakes {}{}{}\n", index + 1, plan.stages.size(),
-                    to_string(stage.asked), percent(stage.achievable), hosts_word(stage.hosts), stage.lowered() ? " at lowered weight" : "",
-                    to_string(stage.bake), stage.judged ? "" : ", without a baseline to compare with",
-                    stage.gate == Gate::manual ? ", then waits for `promote`" : "");
+    text += fmt::format(
+        "  stage {} of {}: {} asked, {} achievable: {} on the release{}, {}{}{}\n", index + 1, plan.stages.size(), to_string(stage.asked),
+        percent(stage.achievable), hosts_word(stage.hosts), stage.lowered() ? " at lowered weight" : "",
+        stage.bake > Duration(0) ? "bakes " + to_string(stage.bake) : "no bake", stage.judged ? "" : ", without a baseline to compare with",
+        stage.gate == Gate::manual ? ", then waits for `promote`" : "");
   }
   return text;
 }
@@ -52,7 +52,7 @@ std::string hosts_text(const Plan& plan) {
 
 std::string plan_text(const Plan& plan) {
   const auto& request = plan.request;
-  auto text = fmt::format("{} to {}: {} of {}, {} at a time, gives up at more than {} failed\n", request.service, request.release.version,
+  auto text = fmt::format("{} to {}: {} of {}, {} at a time, at most {} may fail\n", request.service, request.release.version,
                           plan.hosts_to_upgrade(), hosts_word(plan.hosts.size()), plan.batch, plan.max_failed);
   text += pools_text(plan) + stages_text(plan);
   for (const auto& note : plan.notes) text += fmt::format("  note: {}\n", note);

@@ -1,0 +1,130 @@
+#include "daemon/api/render.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "daemon/engine/release_on.hpp"
+#include "tests/fakes/small_fleet.hpp"
+
+namespace shiftd {
+namespace {
+
+using nlohmann::json;
+
+RolloutStatus begun() {
+  RolloutStatus status;
+  for (const auto& record : first_records(small_plan(small_request("web-1")))) apply(status.rollout, record);
+  return status;
+}
+
+void say(RolloutStatus& status, Fact fact) { apply(status.rollout, Record{at_second(10), std::move(fact)}); }
+
+TEST(StatusJson, SaysWhereTheRolloutStands) {
+  auto status = begun();
+  say(status, StageBaking{0, at_second(70)});
+  say(status, SourceLost{"lb1", "refused"});
+  status.live.served_share = 0.098;
+  status.live.canary_requests = 60;
+  status.live.evidence = "no sign of harm";
+  auto shown = json::parse(render(status, at_second(30)));
+  EXPECT_EQ(shown["rollout"], "web-1");
+  EXPECT_EQ(shown["phase"], "baking");
+  EXPECT_EQ(shown["outcome"], "none");
+  EXPECT_EQ(shown["request"]["by"], "alice");
+  EXPECT_EQ(shown["request"]["release"]["sha256"], std::string(64, 'a'));
+  EXPECT_EQ(shown["stage"], 0);
+  EXPECT_EQ(shown["stages"].size(), 3U);
+  EXPECT_EQ(shown["bake_remaining_ms"], 40'000);
+  EXPECT_EQ(shown["share"]["asked_bp"], 1'000);
+  EXPECT_NEAR(shown["share"]["achievable"].get<double>(), 0.099, 0.001);
+  EXPECT_EQ(shown["share"]["served"], 0.098);
+  EXPECT_EQ(shown["verdict"]["canary_requests"], 60);
+  EXPECT_EQ(shown["verdict"]["evidence"], "no sign of harm");
+  EXPECT_EQ(shown["lost"], json::parse(R"([{"source":"lb1","why":"refused"}])"));
+  EXPECT_EQ(shown["records"], 5);
+}
+
+TEST(StatusJson, CountsTheBakeDownToNothingAndNoFurther) {
+  auto status = begun();
+  EXPECT_EQ(json::parse(render(status, at_second(30)))["bake_remaining_ms"], 0);
+  say(status, StageBaking{0, at_second(70)});
+  EXPECT_EQ(json::parse(render(status, at_second(100)))["bake_remaining_ms"], 0);
+}
+
+TEST(StatusJson, ShowsAHostWithItsMembers) {
+  auto status = begun();
+  say(status, HostMoved{0, HostPhase::depooling, 0, false, ""});
+  say(status, MemberWanted{0, {Pooled::no, 100}, false, 1});
+  say(status, MemberSet{0, 1, {{Pooled::no, 100}, "drain 100", "2"}});
+  status.live.hosts = {{1'000, 3}};
+  auto host = json::parse(render(status, at_second(30)))["hosts"][0];
+  EXPECT_EQ(host["name"], "web1");
+  EXPECT_EQ(host["phase"], "depooling");
+  EXPECT_EQ(host["release"], "old");
+  EXPECT_EQ(host["requests"], 1'000);
+  EXPECT_EQ(host["failures"], 3);
+  auto member = host["members"][0];
+  EXPECT_EQ(member["pool"], "lb1/app");
+  EXPECT_EQ(member["pooled"], "no");
+  EXPECT_EQ(member["weight"], 100);
+  EXPECT_EQ(member["original_pooled"], "yes");
+  EXPECT_EQ(member["holder"], "ours");
+  EXPECT_EQ(member["confirmed"], false);
+}
+
+TEST(StatusJson, IsWholeForARolloutThatWaitsAndHasNoPlan) {
+  RolloutStatus status;
+  apply(status.rollout, {at_second(0), Requested{small_request("web-2")}});
+  auto shown = json::parse(render(status, at_second(1)));
+  EXPECT_EQ(shown["phase"], "queued");
+  EXPECT_EQ(shown["hosts"], json::array());
+  EXPECT_EQ(shown["share"]["asked_bp"], 0);
+}
+
+TEST(StatusJson, SurvivesWhatIsNoText) {
+  auto status = begun();
+  say(status, Held{"lb1 said \xff\xfe"});
+  auto shown = json::parse(render(status, at_second(30)));
+  EXPECT_THAT(shown["held"].get<std::string>(), testing::StartsWith("lb1 said "));
+}
+
+TEST(ReleaseOnAHost, IsUnknownBetweenASwapAndItsProof) {
+  struct {
+    HostPhase phase;
+    bool swapped;
+    bool has_served;
+    const char* release;
+  } const cases[] = {
+      {HostPhase::pooled_old, false, false, "old"},   {HostPhase::draining, false, false, "old"},
+      {HostPhase::upgrading, true, false, "unknown"}, {HostPhase::verifying, true, false, "unknown"},
+      {HostPhase::joining, true, false, "new"},       {HostPhase::serving_new, true, true, "new"},
+      {HostPhase::withdrawing, true, true, "new"},    {HostPhase::withdrawing, true, false, "unknown"},
+      {HostPhase::reverting, true, true, "unknown"},  {HostPhase::restored, false, false, "old"},
+      {HostPhase::out, true, false, "unknown"},       {HostPhase::left, false, false, "old"},
+      {HostPhase::depooling, true, true, "unknown"},
+  };
+  for (const auto& [phase, swapped, has_served, release] : cases) {
+    SCOPED_TRACE(std::string(to_string(phase)) + " -> " + release);
+    auto status = begun();
+    auto& host = status.rollout.hosts[0];
+    host.phase = phase;
+    host.swapped = swapped;
+    if (has_served) host.joined = at_second(5);
+    EXPECT_EQ(release_on(status.rollout, 0), release);
+  }
+}
+
+TEST(PlanJson, HasThePlanInWords) {
+  auto shown = json::parse(render(small_plan(small_request(""), 3, Gate::manual)));
+  EXPECT_EQ(shown["request"]["service"], "web");
+  auto text = shown["text"].get<std::string>();
+  for (const auto* words : {"web to 2.0: 3 of 3 hosts, 1 at a time",
+                            "stage 1 of 3: 10% asked, 9.9% achievable: 1 host on the release at lowered weight, bakes 1m",
+                            "then waits for `promote`", "without a baseline to compare with", "1. web1: lb1/app/web1 yes, weight 100"})
+    EXPECT_THAT(text, testing::HasSubstr(words));
+}
+
+}  // namespace
+}  // namespace shiftd

@@ -1,6 +1,6 @@
 // The front end that counts the log stream: each request by the status that its client got.
 //
-// The kernel keeps few lines for us (net.unix.max_dgram_qlen, often 512) and HAProxy throws away what does not fit, so
+// The kernel keeps few lines for us (net.unix.max_dgram_qlen: 10 to 512) and HAProxy throws away what does not fit, so
 // the socket is emptied whenever it has something (serve()). Two counters say what is missing all the same: HAProxy's
 // own DroppedLogs, and the backend row of `show stat`, which has counted requests that no line told of (lines sent while
 // nobody listened, a frontend that logs elsewhere).

@@ -142,7 +142,8 @@ Result<std::vector<StatRow>> parse_stat(std::string_view text) {
     row.redispatches = columns.count("wredis");
     row.weight = columns.count("weight");
     for (std::size_t at = 0; at < row.responses.size(); ++at) row.responses[at] = columns.count(needed[needed.size() - 6 + at]);
-    if (row.proxy.empty() || row.server.empty()) return Failure{Errc::unexpected_reply, "HAProxy's table has a row without a name"};
+    // HAProxy itself takes no other names.
+    if (!is_name(row.proxy) || !is_name(row.server)) return Failure{Errc::unexpected_reply, "HAProxy's table has a row without a name"};
     rows.push_back(std::move(row));
   }
   if (auto sound = columns.sound(); !sound) return sound.error();
@@ -166,6 +167,9 @@ Result<std::vector<ServerState>> parse_servers_state(std::string_view text) {
     ServerState server;
     server.backend = columns.text("be_name");
     server.server = columns.text("srv_name");
+    if (!is_name(server.backend) || !is_name(server.server)) {
+      return Failure{Errc::unexpected_reply, "HAProxy's list of servers has a line without a name"};
+    }
     std::array<std::uint64_t, 4> numbers{};
     for (std::size_t at = 0; at < numbers.size(); ++at) {
       if (columns.text(needed[at + 2]).empty()) return Failure{Errc::unexpected_reply, "HAProxy's list of servers has a short line"};

@@ -110,7 +110,6 @@ class HaproxyPoolStore final : public PoolStore {
     reading.epoch = now->process.epoch();
     for (const auto& server : now->servers) {
       PoolReading::Member member{server.server, observed(reading.epoch, value_of(server)), ""};
-      if (!is_name(server.server)) member.malformed = "not a name that can be written in a command";
       if (server.weight > weight_most) member.malformed = "impossible weight " + std::to_string(server.weight);
       reading.members.push_back(std::move(member));
     }

@@ -157,6 +157,16 @@ void HaproxyServer::freeze() {
   // Never pid 0: that would be ourselves.
   if (!eventually([&] { return (frozen_ = worker()) != 0; })) throw std::runtime_error("HAProxy's master knows no worker");
   kill(frozen_, SIGSTOP);
+  // The signal is on its way until every thread has stopped.
+  auto stopped = [&] {
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(frozen_) + "/task")) {
+      std::ifstream stat(thread.path() / "stat");
+      std::string text(std::istreambuf_iterator<char>(stat), {});
+      if (text.find(") T ") == std::string::npos) return false;
+    }
+    return true;
+  };
+  if (!eventually(stopped)) throw std::runtime_error("HAProxy does not stop running");
 }
 
 void HaproxyServer::thaw() {

@@ -1,7 +1,11 @@
 // Both ways to count, held against what the clients of a real HAProxy got, for every kind of failure.
 
 #include <filesystem>
+#include <fstream>
 #include <future>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
 
 #include <gtest/gtest.h>
 
@@ -164,6 +168,23 @@ TEST_F(HaproxyFrontEnds, TakeARequestInProgressForNoFailure) {
   expect_counts({"", 1, 0}, {"", 0, 0});
 }
 
+TEST_F(HaproxyFrontEnds, TakeAClientThatHungUpForNoFailure) {
+  one.behave(Manner::hang);
+  start();
+  haproxy->command("set server app/s2 state drain");
+  {
+    boost::asio::io_context loop(1);
+    boost::asio::ip::tcp::socket client(loop);
+    client.connect({boost::asio::ip::address_v4::loopback(), haproxy->port()});
+    boost::asio::write(client, boost::asio::buffer(std::string("GET / HTTP/1.1\r\nHost: app\r\n\r\n")));
+    ASSERT_TRUE(eventually([&] { return one.hanging() == 1; }));
+  }
+  // HAProxy waits for the server all the same.
+  one.behave(Manner::answer);
+  ASSERT_TRUE(eventually([&] { return haproxy->stat("BACKEND", "scur") == "0"; }));
+  expect_counts({"", 1, 0}, {"", 0, 0});
+}
+
 TEST_F(HaproxyFrontEnds, AfterAResetCountWhatHasComeSince) {
   start();
   one.behave(Manner::reset);
@@ -237,6 +258,7 @@ TEST_F(HaproxyFrontEnds, TheLogSaysWhenLinesWereDropped) {
     for (int round = 0; round < 100; ++round) get(1), ++sent;
     return haproxy->command("show info").find("DroppedLogs: 0\n") == std::string::npos;
   }));
+  ASSERT_TRUE(eventually([&] { return haproxy->stat("BACKEND", "hrsp_2xx") == std::to_string(sent); }));
   auto reading = poll(*log);
   EXPECT_GT(reading.lost, 0u);
   EXPECT_EQ(reading.hosts[0].requests + reading.hosts[1].requests + reading.lost, static_cast<std::uint64_t>(sent));
@@ -250,15 +272,19 @@ TEST_F(HaproxyFrontEnds, TheLogIsReadBetweenPollsWhileItServes) {
     tasks.start("log", log->serve());
     auto load = std::async(std::launch::async, [this] { get(2000); });
     while (load.wait_for(0s) != std::future_status::ready) co_await clock->sleep_for(1ms);
+    while (haproxy->stat("BACKEND", "hrsp_2xx") != "2000") co_await clock->sleep_for(1ms);
     auto reading = co_await log->poll();
     tasks.stop();
     co_await tasks.join();
     co_return *reading;
   };
   auto reading = run_task(loop, story());
-  EXPECT_EQ(reading.lost, 0u);
-  EXPECT_EQ(reading.hosts[0], (HostCounts{"s1", 1000, 0}));
-  EXPECT_EQ(reading.hosts[1], (HostCounts{"s2", 1000, 0}));
+  // How many get through depends on the machine and on how few the kernel keeps; every one that does not is known.
+  auto read = reading.hosts[0].requests + reading.hosts[1].requests;
+  EXPECT_EQ(read + reading.lost, 2000u);
+  int kept = 0;
+  std::ifstream("/proc/sys/net/unix/max_dgram_qlen") >> kept;
+  EXPECT_GT(read, static_cast<std::uint64_t>(kept) + 1);
 }
 
 TEST(HaproxyLogSocket, TakesThePlaceOfNothingButItsOwnStaleSocket) {

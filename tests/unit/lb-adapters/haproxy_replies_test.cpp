@@ -129,6 +129,7 @@ TEST(HaproxyTables, RefuseWhatIsNoTable) {
       {"a number is negative", stat_header + "app,s1,-1,0,0,0,UP,1,,,,,,,,\n", Errc::unexpected_reply},
       {"a number is too great", stat_header + "app,s1,99999999999999999999,0,0,0,UP,1,,,,,,,,\n", Errc::unexpected_reply},
       {"a row has no name", stat_header + "app,\n", Errc::unexpected_reply},
+      {"a name is none", stat_header + "app,s\xff,0,0,0,0,UP,1,,,,,,,,\n", Errc::unexpected_reply},
   };
   for (const auto& [name, text, code] : cases) {
     SCOPED_TRACE(name);

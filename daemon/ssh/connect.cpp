@@ -111,7 +111,7 @@ Task<Result<std::vector<AgentKey>>> keys_to_try(const SshOptions& options) {
     std::erase_if(*keys, [&](const AgentKey& key) { return key.blob != *wanted; });
     if (keys->empty()) co_return Failure{Errc::unauthenticated, "the ssh-agent does not hold " + options.key_file};
   }
-  std::ranges::stable_partition(*keys, [](const AgentKey& key) { return key_type_of(key.blob) != "ssh-rsa"; });
+  std::stable_partition(keys->begin(), keys->end(), [](const AgentKey& key) { return key_type_of(key.blob) != "ssh-rsa"; });
   co_return keys;
 }
 
@@ -145,12 +145,14 @@ Task<Result<void>> authenticate(Session& session, const SshOptions& options) {
 struct Attempt {
   std::shared_ptr<Session> session;
   bool had_banner = false;
+  std::string last_failure;  // of the attempt before this one
 };
 
 // `attempt` says how far it came.
 Task<Result<void>> attempt_once(Clock& clock, const SshOptions& options, const SshTarget& target, const KnownHosts& known,
                                 Attempt& attempt) {
-  attempt = {};
+  attempt.session.reset();
+  attempt.had_banner = false;
   auto socket = co_await connect_socket(target);
   if (!socket) {
     // Refused or no route: the answer is clear, another attempt is the caller's to decide.
@@ -173,6 +175,7 @@ Task<Result<void>> attempt_until_spoken(Clock& clock, const SshOptions& options,
   while (true) {
     auto done = co_await attempt_once(clock, options, target, known, attempt);
     if (done || attempt.had_banner) co_return done;
+    attempt.last_failure = done.error().what;
     co_await clock.sleep_for(backoff.next());
   }
 }
@@ -188,7 +191,9 @@ Task<Result<std::shared_ptr<Session>>> connect_session(Clock& clock, const SshOp
   auto done = co_await within(clock, options.connect_timeout, std::move(work));
   if (!done && done.error().code == Errc::timed_out) {
     // A connection that never came to be has done nothing on the host.
-    co_return Failure{Errc::unreachable, fmt::format("{}: no SSH session within {}", place_of(target), to_string(options.connect_timeout))};
+    auto before = attempt.last_failure.empty() ? std::string() : "; tried again after: " + attempt.last_failure;
+    co_return Failure{Errc::unreachable,
+                      fmt::format("{}: no SSH session within {}{}", place_of(target), to_string(options.connect_timeout), before)};
   }
   if (!done) co_return std::move(done).error().during(place_of(target));
   attempt.session->keep_alive(options.keepalive);

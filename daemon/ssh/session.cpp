@@ -32,6 +32,8 @@ using asio::ip::tcp;
 constexpr std::size_t channels_most = 8;
 // The reader stops here until libssh2 takes something: no host can fill our memory.
 constexpr std::size_t unread_most = 4 * 1024 * 1024;
+// A line longer than this before the banner is no SSH.
+constexpr std::size_t before_banner_most = 8 * 1024;
 // libssh2 1.10 queues every answer to a keepalive and never drops one; a session that has gathered this many is replaced.
 constexpr int keepalives_most = 1000;
 // libssh2 counts in whole seconds and silently skips a keepalive that comes earlier than two after the last.
@@ -217,17 +219,34 @@ Failure Session::failure_of(int rc) {
   return *ended_;
 }
 
+// Skips what RFC 4253, 4.2 lets a server say before its banner, among it sshd's "Exceeded MaxStartups". Not left to
+// libssh2, which leaks those lines and tells nobody what they said.
+Task<Result<void>> Session::hear_banner() {
+  std::string said;
+  while (true) {
+    auto seen = moves();
+    for (auto end = in_.find('\n'); end != in_.npos; end = in_.find('\n')) {
+      if (in_.starts_with("SSH-")) {
+        has_banner_ = true;
+        co_return Result<void>{};
+      }
+      said = in_.substr(0, std::min<std::size_t>(end, 200));
+      in_.erase(0, end + 1);
+    }
+    if (in_.size() > before_banner_most) end({Errc::unreachable, "what answers there does not speak SSH"});
+    if (ended_) co_return said.empty() ? *ended_ : ended_->during("the host said '" + said + "'");
+    co_await moved_.since(seen);
+  }
+}
+
 Task<Result<void>> Session::handshake(std::string host_key_kinds) {
+  auto heard = co_await hear_banner();
+  if (!heard) co_return heard;
   libssh2_session_method_pref(session_, LIBSSH2_METHOD_HOSTKEY, host_key_kinds.c_str());
   auto step = [this] { return libssh2_session_handshake(session_, static_cast<libssh2_socket_t>(socket_.native_handle())); };
   auto rc = co_await until_done(step);
   if (rc != 0) co_return failure_of(rc).during("SSH handshake");
   co_return Result<void>{};
-}
-
-bool Session::has_banner() const {
-  const char* banner = libssh2_session_banner_get(session_);
-  return banner != nullptr && std::string_view(banner).starts_with("SSH-");
 }
 
 std::string Session::host_key() const {

@@ -73,7 +73,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Speaks SSH up to the point where both sides have keys. `host_key_kinds` in order of preference, comma separated.
   Task<Result<void>> handshake(std::string host_key_kinds);
   // Whether the other side ever said that it speaks SSH; sshd over its MaxStartups closes before.
-  [[nodiscard]] bool has_banner() const;
+  [[nodiscard]] bool has_banner() const { return has_banner_; }
   // As it came over the wire; empty before the handshake.
   [[nodiscard]] std::string host_key() const;
 
@@ -119,6 +119,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Session(boost::asio::ip::tcp::socket socket, Clock& clock);
   static Task<> read(std::shared_ptr<Session> self);
   static Task<> keep(std::shared_ptr<Session> self, Duration interval);
+  Task<Result<void>> hear_banner();
   void flush();
   void abandon(_LIBSSH2_CHANNEL* channel, Gate::Pass pass);
   void close_abandoned();
@@ -136,6 +137,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::size_t in_taken_ = 0;
   std::string out_;      // waits behind sending_
   std::string sending_;  // is being written
+  bool has_banner_ = false;
   bool writing_ = false;
   bool reader_waits_ = false;  // until libssh2 has taken some of in_
   std::uint64_t bytes_in_ = 0;

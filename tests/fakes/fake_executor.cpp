@@ -1,6 +1,5 @@
 #include "tests/fakes/fake_executor.hpp"
 
-#include <ranges>
 #include <utility>
 
 #include <boost/asio/this_coro.hpp>
@@ -30,8 +29,8 @@ void FakeExecutor::drop_connection() {
 void FakeExecutor::close() { drop_connection(); }
 
 const FakeExecutor::Script* FakeExecutor::script_for(const std::string& command) const {
-  for (const auto& script : scripts_ | std::views::reverse) {
-    if (command.find(script.text) != command.npos) return &script;
+  for (auto script = scripts_.rbegin(); script != scripts_.rend(); ++script) {
+    if (command.find(script->text) != command.npos) return &*script;
   }
   return nullptr;
 }

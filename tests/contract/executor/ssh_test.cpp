@@ -10,12 +10,17 @@
 
 #include <gtest/gtest.h>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
 
 #include "daemon/io/task_group.hpp"
 #include "daemon/ssh/ssh.hpp"
 #include "tests/contract/executor/on_a_loop.hpp"
+#include "tests/fakes/loopback_server.hpp"
 #include "tests/fakes/process.hpp"
 #include "tests/fakes/sshd_server.hpp"
+
+// libssh2 1.10 forgets the host key, 51 bytes, at each exchange of keys after the first; what is ours must not leak.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libssh2.so\n"; }  // NOLINT(bugprone-reserved-identifier)
 
 namespace shiftd {
 namespace {
@@ -127,7 +132,10 @@ TEST(Ssh, TwentyCommandsShareOneConnection) {
     co_return right;
   };
   EXPECT_EQ(loop.run(many(*host)), 20);
-  EXPECT_EQ(sshd.sessions().size(), 1u);
+  auto log = sshd.log();
+  auto first = log.find("Accepted publickey");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(log.find("Accepted publickey", first + 1), std::string::npos) << "a second connection";
 }
 
 TEST(Ssh, ACommandThatDoesNotEndIsTimedOutAndLeavesTheConnectionToOthers) {
@@ -140,9 +148,9 @@ TEST(Ssh, ACommandThatDoesNotEndIsTimedOutAndLeavesTheConnectionToOthers) {
   auto result = loop.run(host->run("sleep 30"));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Errc::timed_out) << result.error();
-  auto served_by = sshd.sessions();
   EXPECT_TRUE(loop.run(host->run("true")));
-  EXPECT_EQ(sshd.sessions(), served_by);
+  auto log = sshd.log();
+  EXPECT_EQ(log.find("Accepted publickey"), log.rfind("Accepted publickey")) << "a second connection";
 }
 
 TEST(Ssh, AFrozenHostIsTimedOutDuringACommandAndUnreachableBefore) {
@@ -260,6 +268,40 @@ TEST(Ssh, AListenerThatHangsUpIsTriedAgainUntilTheTimeout) {
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Errc::unreachable) << opened.error();
   EXPECT_GE(connections, 3);
+}
+
+// Opens a connection to a listener that says `words` to everybody and hangs up when told.
+Result<void> open_to_one_that_says(std::string words, bool hangs_up) {
+  OnALoop loop;
+  SshdServer sshd;
+  auto options = sshd.client();
+  options.connect_timeout = 500ms;
+  boost::asio::ip::tcp::acceptor listener(loop.context(), {boost::asio::ip::address_v4::loopback(), 0});
+  auto connector = make_ssh_connector(loop.clock(), options);
+  auto host = connector->to({"other", "127.0.0.1", listener.local_endpoint().port()});
+  auto serve = [](boost::asio::ip::tcp::acceptor& on, std::string text, bool closes) -> Task<> {
+    std::vector<boost::asio::ip::tcp::socket> kept;
+    while (true) {
+      auto socket = co_await on.async_accept(boost::asio::use_awaitable);
+      co_await boost::asio::async_write(socket, boost::asio::buffer(text), boost::asio::use_awaitable);
+      if (!closes) kept.push_back(std::move(socket));
+    }
+  };
+  return loop.run(beside(serve(listener, std::move(words), hangs_up), host->open()));
+}
+
+TEST(Ssh, WhatSpeaksSomethingElseIsUnreachable) {
+  auto garbage = open_to_one_that_says(std::string(20'000, 'x'), false);
+  ASSERT_FALSE(garbage);
+  EXPECT_EQ(garbage.error().code, Errc::unreachable);
+  EXPECT_NE(garbage.error().what.find("does not speak SSH"), std::string::npos) << garbage.error();
+}
+
+TEST(Ssh, AServerThatIsFullIsToldInItsWords) {
+  auto full = open_to_one_that_says("Exceeded MaxStartups\r\n", true);
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, Errc::unreachable);
+  EXPECT_NE(full.error().what.find("Exceeded MaxStartups"), std::string::npos) << full.error();
 }
 
 TEST(Ssh, ThirtyConnectionsAtOncePassAServerThatDropsTheFifth) {

@@ -19,6 +19,10 @@ class Bookkeeper {
 
   void operator()(const Planned& fact) {
     rollout_.plan = fact.plan;
+    rollout_.count.fill(0);
+    rollout_.failed = rollout_.already_serving = rollout_.unconfirmed = 0;
+    rollout_.next_prepare = rollout_.next_start = 0;
+    for (auto* hosts : {&rollout_.moving, &rollout_.upgraded, &rollout_.failing}) hosts->clear();
     const auto& plan = rollout_.plan;
     rollout_.hosts.assign(plan.hosts.size(), HostState{});
     rollout_.members.clear();
@@ -45,8 +49,14 @@ class Bookkeeper {
     bool counted = rollout_.plan.hosts[fact.host].role == Role::upgrade;
     if (counted) --count(host.phase);
     if (is_moving(host.phase)) rollout_.moving.erase(fact.host);
-    if (host.phase == HostPhase::serving_new) rollout_.upgraded.erase(fact.host);
+    if (host.phase == HostPhase::serving_new) {
+      rollout_.upgraded.erase(fact.host);
+      rollout_.failing.erase(fact.host);
+    } else if (fact.phase == HostPhase::serving_new) {
+      host.joined = at_;
+    }
     host.phase = fact.phase;
+    host.empty = fact.empty;
     host.since = at_;
     host.effect = fact.effect;
     host.why = fact.why;
@@ -58,7 +68,10 @@ class Bookkeeper {
     note_release(host);
     if (counted) ++count(host.phase);
     if (is_moving(host.phase)) rollout_.moving.insert(fact.host);
-    if (host.phase == HostPhase::serving_new) rollout_.upgraded.insert(fact.host);
+    if (host.phase == HostPhase::serving_new) {
+      rollout_.upgraded.insert(fact.host);
+      if (fact.failed) rollout_.failing.insert(fact.host);
+    }
     if (host.phase == HostPhase::pooled_old || host.phase == HostPhase::ready) {
       rollout_.next_start = std::min(rollout_.next_start, fact.host);
       if (!host.prepared) rollout_.next_prepare = std::min(rollout_.next_prepare, fact.host);
@@ -79,6 +92,7 @@ class Bookkeeper {
     auto& member = rollout_.members.at(fact.member);
     auto host = rollout_.plan.members[fact.member].host;
     take_out(host);
+    if (member.effect != 0 && member.wanted != fact.setting) note_unsettled(member);
     member.holder = Holder::ours;
     member.wanted = fact.setting;
     member.verbatim = fact.verbatim;
@@ -91,7 +105,9 @@ class Bookkeeper {
   void operator()(const MemberSet& fact) {
     auto& member = rollout_.members.at(fact.member);
     member.known = fact.observed;
-    if (member.effect == fact.effect) member.effect = 0;
+    if (fact.effect == 0 || member.effect != fact.effect) return;
+    member.effect = 0;
+    member.unsettled.clear();
   }
 
   void operator()(const MemberConfirmed& fact) { confirm(fact.member, true); }
@@ -111,10 +127,10 @@ class Bookkeeper {
     auto host = rollout_.plan.members.at(fact.member).host;
     auto& member = rollout_.members.at(fact.member);
     take_out(host);
-    member.holder = Holder::ours;
+    member.holder = fact.adopted ? Holder::untouched : Holder::ours;
     member.wanted = member.known.setting;
     if (fact.adopted) member.original = member.known;
-    member.verbatim = member.known == member.original;
+    member.verbatim = member.known.setting == member.original.setting && member.known.bytes == member.original.bytes;
     put_back(host);
   }
 
@@ -146,6 +162,7 @@ class Bookkeeper {
   }
   void operator()(const Resumed&) {
     rollout_.paused = false;
+    rollout_.resumed = at_;
     rollout_.reason.clear();
   }
 
@@ -182,11 +199,18 @@ class Bookkeeper {
     switch (host.phase) {
       case HostPhase::ready: host.prepared = true; break;
       case HostPhase::upgrading: host.swapped = true; break;
-      case HostPhase::serving_new: host.joined = at_; break;
       // Reached from a proven revert, or without ever having been swapped.
       case HostPhase::rejoining: host.swapped = false; break;
       default: break;
     }
+  }
+
+  static void note_unsettled(MemberState& member) {
+    constexpr std::size_t remembered_most = 8;
+    auto& settings = member.unsettled;
+    if (std::find(settings.begin(), settings.end(), member.wanted) != settings.end()) return;
+    if (settings.size() == remembered_most) settings.erase(settings.begin());
+    settings.push_back(member.wanted);
   }
 
   [[nodiscard]] bool carries(HostIndex host) const {

@@ -13,6 +13,8 @@ bool serves(const Rollout& rollout, HostIndex host) {
   return any;
 }
 
+bool takes_part(const MemberState& member) { return serves(member) && member.holder != Holder::theirs; }
+
 Setting present(const MemberState& member) { return member.holder == Holder::theirs ? member.known.setting : member.wanted; }
 
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
@@ -57,6 +59,19 @@ std::string why_not_start(const Rollout& rollout, HostIndex host) {
   return why_not_out(rollout, host, false);
 }
 
+namespace {
+
+bool lowered(const Rollout& rollout, HostIndex host) {
+  bool any = false;
+  each_member(rollout, host, [&](MemberIndex index) {
+    const auto& member = rollout.members[index];
+    any = any || (takes_part(member) && member.wanted.weight < member.original.setting.weight);
+  });
+  return any;
+}
+
+}  // namespace
+
 std::string named_hosts(const Rollout& rollout) {
   constexpr std::size_t names_most = 20;
   std::string text;
@@ -69,6 +84,9 @@ std::string named_hosts(const Rollout& rollout) {
     if (state.phase == HostPhase::left) what = "was changed by someone else and left alone";
     if (state.phase == HostPhase::straggler) what = "still serves its former release";
     if (state.phase == HostPhase::restored && state.failed) what = "failed and is back on its former release";
+    if (rollout.failing.contains(host)) what = "failed and still serves the release";
+    if (is_moving(state.phase)) what = "was left unfinished";
+    if (what == nullptr && state.phase == HostPhase::serving_new && lowered(rollout, host)) what = "serves at a lowered weight";
     if (what == nullptr) continue;
     if (named++ >= names_most) {
       ++unnamed;

@@ -36,7 +36,7 @@ void Deciding::operator()(const Tick&) {
   }
   if (rollout_.phase != Phase::baking || rollout_.paused) return;
   if (now_ < rollout_.bake_until) return;
-  if (auto lost = lost_sources(rollout_); !lost.empty()) return hold(lost);
+  if (auto missing = why_not_pass(); !missing.empty()) return hold(missing);
   if (!rollout_.current_stage().judged) return pass_stage("its checks passed for " + to_string(rollout_.current_stage().bake));
   // A judged stage passes by its verdict; until one comes, people should know what is missing.
   if (now_ - rollout_.bake_until >= std::chrono::seconds(5)) hold("the bake is over, and the evidence is not enough to go on");
@@ -46,8 +46,8 @@ void Deciding::operator()(const Judged& event) {
   if (!rollout_.rolling() || event.stage != rollout_.stage) return;
   if (event.call == Judgement::roll_back) return roll_back("shiftd", event.evidence, true);
   if (event.call != Judgement::promote || rollout_.phase != Phase::baking || rollout_.paused || !rollout_.current_stage().judged) return;
-  if (now_ < rollout_.bake_until || !lost_sources(rollout_).empty() || rollout_.unconfirmed > 0) return;
-  if (!rollout_.held.empty()) say(Held{});
+  if (now_ < rollout_.bake_until || !why_not_pass().empty()) return;
+  hold("");
   pass_stage(event.evidence);
 }
 
@@ -127,6 +127,7 @@ void add_write(const Rollout& rollout, MemberIndex member, std::vector<Effect>& 
 
 std::vector<Effect> effects_of(const Rollout& after, const Record& record) {
   std::vector<Effect> effects;
+  if (!after.active()) return effects;
   if (const auto* moved = std::get_if<HostMoved>(&record.fact);
       moved != nullptr && moved->effect != 0 && after.hosts[moved->host].effect == moved->effect) {
     add_step(after, moved->host, effects);

@@ -37,6 +37,7 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       return {};
     case Verb::promote:
       if (rollout.phase != Phase::gated) return refuse("it does not wait at a gate");
+      if (rollout.paused) return refuse("it is paused; resume it first");
       return {};
     case Verb::roll_back:
       if (rollout.phase == Phase::rolling_back) return refuse("it is rolling back already");
@@ -51,6 +52,11 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       bool theirs = false;
       each_member(rollout, command.host, [&](MemberIndex member) { theirs = theirs || rollout.members[member].holder == Holder::theirs; });
       if (!theirs) return refuse(rollout.plan.hosts[command.host].name + " is not held by anybody else");
+      const auto& host = rollout.hosts[command.host];
+      if (host.phase == HostPhase::left && host.swapped && rollout.phase != Phase::rolling_back) {
+        // It has to leave its pools to be brought to a release that is known.
+        if (auto why = why_not_out(rollout, command.host, false); !why.empty()) return refuse(why);
+      }
       return {};
     }
   }
@@ -68,7 +74,7 @@ void Deciding::operator()(const Command& event) {
       return;
     case Verb::promote:
       say(GatePassed{rollout_.stage, event.by, event.reason});
-      if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1);
+      if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1, rollout_.shrunk);
       return say(Finishing{});
     case Verb::roll_back: return roll_back(event.by, event.reason.empty() ? "asked for by " + event.by : event.reason, false);
     case Verb::abort: {
@@ -81,49 +87,64 @@ void Deciding::operator()(const Command& event) {
       }
       say(Aborting{event.by, reason});
       // Everybody ends at full weight, also who is just entering.
-      auto to_full_weight = [&](HostIndex host) {
-        each_member(rollout_, host, [&](MemberIndex member) {
-          const auto& held = rollout_.members[member];
-          if (held.holder == Holder::ours && !held.verbatim && held.wanted.pooled == Pooled::yes) want_original(member);
-        });
-      };
       for (auto host : rollout_.moving) {
         auto phase = state(host).phase;
         if (phase == HostPhase::preparing) move(host, HostPhase::pooled_old);
         if (phase == HostPhase::depooling || phase == HostPhase::draining) give_back(host);
-        if (phase == HostPhase::joining) to_full_weight(host);
+        if (phase == HostPhase::joining) full_weight(host);
       }
-      for (auto host : rollout_.upgraded) to_full_weight(host);
+      for (auto host : rollout_.upgraded) full_weight(host);
       return;
     }
     case Verb::release_hold:
     case Verb::take: break;
   }
 
+  hand_back(event);
+}
+
+void Deciding::full_weight(HostIndex host) {
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    if (takes_part(member) && !member.verbatim && member.wanted.pooled == Pooled::yes) want_original(index);
+  });
+}
+
+// A person lets go of a host: with what they made of it as its original (release-hold), or as it was (take).
+void Deciding::hand_back(const Command& event) {
   auto host = event.host;
-  bool adopted = event.verb == Verb::release_hold;
+  // Of a host that is not ours to upgrade nothing is ever written.
+  bool adopted = event.verb == Verb::release_hold || planned(host).role != Role::upgrade;
   each_member(rollout_, host, [&](MemberIndex member) {
     if (rollout_.members[member].holder == Holder::theirs) say(MemberReturned{member, adopted, event.by, event.reason});
   });
   if (planned(host).role != Role::upgrade || state(host).phase != HostPhase::left) return;
   bool back = rollout_.phase == Phase::rolling_back;
+  auto why = (adopted ? "returned by " : "taken by ") + event.by;
   if (state(host).swapped) {
-    // Which release answers there is not known for sure: it goes the whole way again.
+    // Which release answers there is not known for sure: it leaves its pools and goes the whole way again; while rolling
+    // back, as the others do that serve the release, in its turn.
+    if (back) return move(host, HostPhase::serving_new, why);
     each_member(rollout_, host, [&](MemberIndex index) {
       const auto& member = rollout_.members[index];
-      if (member.known.setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(member.known.setting.weight, 1)});
+      auto setting = present(member);
+      const auto& original = adopted && member.holder == Holder::theirs ? member.known : member.original;
+      if (setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(setting.weight, 1)}, original);
     });
-    return move(host, back ? HostPhase::withdrawing : HostPhase::depooling, "returned by " + event.by);
+    if (planned(host).members == 0) return move(host, HostPhase::upgrading, why);
+    return move(host, HostPhase::depooling, why);
   }
   if (adopted) {
     auto waits = state(host).prepared ? HostPhase::ready : HostPhase::pooled_old;
-    return move(host, back || state(host).failed ? HostPhase::restored : waits, "returned by " + event.by);
+    return move(host, back || state(host).failed ? HostPhase::restored : waits, why);
   }
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
-    if (member.known.bytes != member.original.bytes) want_original(index);
+    bool theirs_differs =
+        member.holder == Holder::theirs && (member.known.setting != member.original.setting || member.known.bytes != member.original.bytes);
+    if (theirs_differs || (member.holder == Holder::ours && (!member.verbatim || !member.confirmed))) want_original(index);
   });
-  move(host, HostPhase::rejoining, "taken by " + event.by);
+  move(host, HostPhase::rejoining, why);
 }
 
 }  // namespace shiftd

@@ -19,72 +19,91 @@ bool has_step(HostPhase phase) {
   }
 }
 
-bool healthy(const std::vector<Shown>& shown) {
-  return std::all_of(shown.begin(), shown.end(),
-                     [](const Shown& member) { return member.health == Health::up || member.health == Health::unchecked; });
+// Whether a load balancer that shows `view` has taken up what we want of the member. One whose own check fails has: what
+// it keeps out then is not ours to ask for.
+bool shows(const MemberState& member, const Shown& view) {
+  if (view.traffic == Traffic::cannot_tell) return false;
+  if (member.wanted.pooled != Pooled::yes || member.wanted.weight == 0) return view.traffic != Traffic::flowing;
+  return (view.flows_everywhere || view.health == Health::down) && view.weight <= member.wanted.weight;
 }
 
 }  // namespace
 
-void Deciding::move(HostIndex host, HostPhase phase, std::string why, bool failed) {
+void Deciding::move(HostIndex host, HostPhase phase, std::string why, bool failed, bool empty) {
   HostMoved moved;
   moved.host = host;
   moved.phase = phase;
   moved.effect = has_step(phase) ? next_effect_++ : 0;
   moved.failed = failed;
   moved.why = std::move(why);
+  moved.empty = empty;
   say(std::move(moved));
 }
 
-// Out of every pool that it serves in; `phase` is depooling or withdrawing.
+// Out of every pool that it serves in; `phase` is depooling, withdrawing or out.
 void Deciding::depool(HostIndex host, HostPhase phase, std::string why, bool failed) {
+  if (planned(host).members == 0 && phase != HostPhase::out) {
+    // In no pool at all: nothing will ever be shown of it.
+    return move(host, phase == HostPhase::depooling ? HostPhase::upgrading : HostPhase::reverting, std::move(why), failed);
+  }
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
-    if (!serves(member) || member.holder == Holder::theirs) return;
-    want(index, Setting{Pooled::no, std::max(member.wanted.weight, 1)});
+    if (takes_part(member)) want(index, Setting{Pooled::no, std::max(member.wanted.weight, 1)});
   });
   move(host, phase, std::move(why), failed);
 }
 
 void Deciding::join(HostIndex host) {
   bool serving = false;
-  const auto& stage = rollout_.current_stage();
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
-    if (!serves(member) || member.holder == Holder::theirs) return;
+    // Found out of its pool, and handed back to us as something else: as it was found.
+    if (!serves(member) && member.holder == Holder::ours && !member.verbatim) want_original(index);
+    if (!takes_part(member)) return;
     serving = true;
-    auto weight = std::min(stage_weight(rollout_.plan, stage, rollout_.plan.members[index]), member.original.setting.weight);
-    // A rollout that is being aborted ends with everybody at full weight.
-    if (rollout_.phase == Phase::aborting || weight == member.original.setting.weight) {
-      want_original(index);
-    } else {
-      want(index, Setting{Pooled::yes, weight});
-    }
+    want(index, Setting{Pooled::yes, canary_weight(index, rollout_.current_stage(), rollout_.shrunk)});
   });
   move(host, serving ? HostPhase::joining : HostPhase::serving_new);
 }
 
 // Its originals are written back; it is on the release that it was found on.
 void Deciding::give_back(HostIndex host, std::string why, bool failed) {
+  auto phase = state(host).phase;
+  if (state(host).swapped && (phase == HostPhase::depooling || phase == HostPhase::draining)) {
+    // A person handed it back with the release on it: there is no way back into its pools but over its former release.
+    return move(host, phase == HostPhase::depooling ? HostPhase::withdrawing : HostPhase::emptying, std::move(why), failed);
+  }
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     if (member.holder == Holder::ours && (!member.verbatim || !member.confirmed)) want_original(index);
   });
-  move(host, HostPhase::rejoining, std::move(why), failed);
+  move(host, HostPhase::rejoining, why, failed);
+  if (planned(host).members == 0) move(host, after_return(host, failed), std::move(why));
+}
+
+// Given back, it is tried again only when it was not its own fault and the rollout still goes forward.
+HostPhase Deciding::after_return(HostIndex host, bool failed) const {
+  bool again = (rollout_.rolling() || rollout_.phase == Phase::finishing) && !failed && !state(host).failed;
+  if (!again) return HostPhase::restored;
+  return state(host).prepared ? HostPhase::ready : HostPhase::pooled_old;
+}
+
+// Back to the former release of a host that is out of its pools. When a store forgot that it is, it leaves them first.
+void Deciding::undo(HostIndex host, std::string why, bool failed) {
+  move(host, state(host).unconfirmed > 0 ? HostPhase::withdrawing : HostPhase::reverting, std::move(why), failed);
 }
 
 void Deciding::fail(HostIndex host, const std::string& why) {
   switch (state(host).phase) {
     case HostPhase::preparing: return move(host, HostPhase::straggler, why, true);
-    case HostPhase::depooling:
     case HostPhase::draining: return give_back(host, why, true);
     case HostPhase::upgrading:
     case HostPhase::verifying:
-    case HostPhase::awaiting_health: return move(host, HostPhase::reverting, why, true);
+    case HostPhase::awaiting_health: return undo(host, why, true);
     case HostPhase::joining: return depool(host, HostPhase::withdrawing, why, true);
     case HostPhase::serving_new:
       if (why_not_out(rollout_, host, false).empty()) return depool(host, HostPhase::withdrawing, why, true);
-      return move(host, HostPhase::serving_new, why, true);
+      return move(host, HostPhase::serving_new, why, true);  // it leaves as soon as the others can do without it
     case HostPhase::reverting:
     case HostPhase::reverifying: return move(host, HostPhase::out, why, true);
     default: return;
@@ -93,19 +112,15 @@ void Deciding::fail(HostIndex host, const std::string& why) {
 
 void Deciding::operator()(const StepDone& event) {
   auto host = event.host;
-  if (!current(host, event.effect)) {
-    if (host < rollout_.hosts.size()) say(LateResult{host, event.effect, "done"});
-    return;
-  }
+  if (host >= rollout_.hosts.size() || rollout_.phase == Phase::ended) return;
+  if (!current(host, event.effect) || !rollout_.active()) return say(LateResult{host, event.effect, "done"});
   switch (state(host).phase) {
     case HostPhase::preparing: return move(host, HostPhase::ready);
-    case HostPhase::upgrading: return move(host, rollout_.phase == Phase::rolling_back ? HostPhase::reverting : HostPhase::verifying);
-    case HostPhase::verifying:
-      if (healthy(event.members)) return join(host);
-      return move(host, HostPhase::awaiting_health);
-    case HostPhase::reverting: return move(host, HostPhase::reverifying);
+    case HostPhase::upgrading: return rollout_.phase == Phase::rolling_back ? undo(host) : move(host, HostPhase::verifying);
+    case HostPhase::verifying: return healthy(host, event.members) ? join(host) : move(host, HostPhase::awaiting_health);
+    case HostPhase::reverting: return move(host, HostPhase::reverifying, state(host).why);
     case HostPhase::reverifying: {
-      if (healthy(event.members)) return give_back(host, state(host).why);
+      if (healthy(host, event.members)) return give_back(host, state(host).why);
       // Its own checks have passed; the load balancers' have not yet.
       HostMoved waits;
       waits.host = host;
@@ -118,20 +133,19 @@ void Deciding::operator()(const StepDone& event) {
 }
 
 void Deciding::operator()(const StepFailed& event) {
-  if (!current(event.host, event.effect)) {
-    if (event.host < rollout_.hosts.size()) say(LateResult{event.host, event.effect, event.why});
-    return;
-  }
+  auto host = event.host;
+  if (host >= rollout_.hosts.size() || rollout_.phase == Phase::ended) return;
+  if (!current(host, event.effect) || !rollout_.active()) return say(LateResult{host, event.effect, event.why});
   // Whatever the swap has done: a roll back wants the former release.
-  if (rollout_.phase == Phase::rolling_back && state(event.host).phase == HostPhase::upgrading)
-    return move(event.host, HostPhase::reverting, event.why);
-  fail(event.host, event.why);
+  if (rollout_.phase == Phase::rolling_back && state(host).phase == HostPhase::upgrading) return undo(host, event.why);
+  fail(host, event.why);
 }
 
 void Deciding::operator()(const CheckFailed& event) {
-  if (event.host >= rollout_.hosts.size() || state(event.host).phase != HostPhase::serving_new || state(event.host).failed) return;
-  if (rollout_.phase == Phase::rolling_back) return;
-  fail(event.host, event.why);
+  auto host = event.host;
+  if (!rollout_.active() || rollout_.phase == Phase::rolling_back || host >= rollout_.hosts.size()) return;
+  if (state(host).phase != HostPhase::serving_new || rollout_.failing.contains(host)) return;
+  fail(host, event.why);
 }
 
 void Deciding::operator()(const HostSeen& event) {
@@ -145,10 +159,12 @@ void Deciding::operator()(const HostSeen& event) {
     case HostPhase::joining:
     case HostPhase::rejoining: return seen_entering(host, event.members);
     case HostPhase::awaiting_health:
-      if (healthy(event.members)) return join(host);
+      confirm_shown(host, event.members);
+      if (healthy(host, event.members)) return join(host);
       return;
     case HostPhase::reverifying:
-      if (state(host).effect == 0 && healthy(event.members)) return give_back(host, state(host).why);
+      confirm_shown(host, event.members);
+      if (state(host).effect == 0 && healthy(host, event.members)) return give_back(host, state(host).why);
       return;
     case HostPhase::upgrading:
     case HostPhase::verifying:
@@ -158,18 +174,39 @@ void Deciding::operator()(const HostSeen& event) {
     case HostPhase::pooled_old:
     case HostPhase::preparing:
     case HostPhase::ready:
-    case HostPhase::serving_new:
     case HostPhase::restored:
-    case HostPhase::straggler: break;
+    case HostPhase::straggler: confirm_shown(host, event.members); return note_health(host, event.members);
+    case HostPhase::serving_new: break;
   }
   confirm_shown(host, event.members);
-  auto down = std::any_of(event.members.begin(), event.members.end(), [](const Shown& member) { return member.health == Health::down; });
-  if (down == state(host).down) return;
-  std::string why = down ? "the load balancer's check fails" : "";
-  say(HostHealth{host, down, why});
-  if (down && state(host).phase == HostPhase::serving_new && !state(host).failed && rollout_.phase != Phase::rolling_back) {
-    depool(host, HostPhase::withdrawing, why, true);
-  }
+  note_health(host, event.members);
+  const auto* health = records_.empty() ? nullptr : std::get_if<HostHealth>(&records_.back().fact);
+  if (health != nullptr && health->down && rollout_.phase != Phase::rolling_back)
+    depool(host, HostPhase::withdrawing, health->why, !rollout_.failing.contains(host));
+}
+
+bool Deciding::healthy(HostIndex host, const std::vector<Shown>& shown) const {
+  bool all = true;
+  std::size_t at = 0;
+  each_member(rollout_, host, [&](MemberIndex index) {
+    auto health = at < shown.size() ? shown[at].health : Health::unknown;
+    ++at;
+    // Members found out of their pool may not even be checked.
+    if (takes_part(rollout_.members[index])) all = all && (health == Health::up || health == Health::unchecked);
+  });
+  return all;
+}
+
+// One load balancer that says down is enough; that a host is up again takes the word of all.
+void Deciding::note_health(HostIndex host, const std::vector<Shown>& shown) {
+  bool down = false;
+  std::size_t at = 0;
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& view = shown[at++];
+    down = down || (takes_part(rollout_.members[index]) && view.health == Health::down);
+  });
+  if (down && !state(host).down) say(HostHealth{host, true, "the load balancer's check fails"});
+  if (state(host).down && healthy(host, shown)) say(HostHealth{host, false, {}});
 }
 
 // A member is confirmed when it was written and every view shows it so.
@@ -179,16 +216,25 @@ void Deciding::confirm_shown(HostIndex host, const std::vector<Shown>& shown) {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     const auto& view = shown[at++];
-    if (member.confirmed || member.effect != 0) return;
-    bool as_wanted = member.wanted.pooled == Pooled::yes ? view.flows_everywhere && view.weight <= member.wanted.weight
-                                                         : view.traffic == Traffic::none || view.traffic == Traffic::draining;
-    if (as_wanted) say(MemberConfirmed{index});
+    if (!member.confirmed && member.effect == 0 && shows(member, view)) say(MemberConfirmed{index});
   });
+}
+
+// Traffic may come to it after all: it leaves its pools again before anything is done to it.
+void Deciding::wait_again(HostIndex host) {
+  bool forward = state(host).phase == HostPhase::draining;
+  move(host, forward ? HostPhase::depooling : HostPhase::withdrawing, state(host).why);
+}
+
+Duration Deciding::emptying_limit() const {
+  const auto& strategy = rollout_.plan.strategy;
+  return rollout_.condemned ? std::min(strategy.rollback_drain_limit, strategy.drain_limit) : strategy.drain_limit;
 }
 
 void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
   confirm_shown(host, shown);
   bool written = true;
+  bool flows = false;
   bool none_flows = true;
   bool empty = true;
   std::size_t at = 0;
@@ -196,17 +242,33 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
     const auto& view = shown[at++];
     written = written && rollout_.members[index].effect == 0;
     // Members found out of their pool say nothing, unless traffic flows there all the same.
+    flows = flows || view.traffic == Traffic::flowing;
     none_flows = none_flows && (view.traffic == Traffic::none || view.traffic == Traffic::draining);
     empty = empty && view.traffic == Traffic::none;
   });
+  const auto& host_state = state(host);
+  bool leaving = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::withdrawing;
+  bool forward = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::draining;
+  if (!leaving && (flows || !written)) return wait_again(host);
   if (!written || !none_flows) return;
-  auto phase = state(host).phase;
-  bool leaving = phase == HostPhase::depooling || phase == HostPhase::withdrawing;
-  bool forward = phase == HostPhase::depooling || phase == HostPhase::draining;
-  auto grace = rollout_.plan.strategy.drain_grace;
-  if (leaving) move(host, forward ? HostPhase::draining : HostPhase::emptying, state(host).why);
-  if (!empty || (leaving ? grace > Duration(0) : waited(host) < grace)) return;
-  move(host, forward ? HostPhase::upgrading : HostPhase::reverting, state(host).why);
+
+  const auto& strategy = rollout_.plan.strategy;
+  auto here = forward ? HostPhase::draining : HostPhase::emptying;
+  auto next = forward ? HostPhase::upgrading : HostPhase::reverting;
+  auto grace = strategy.drain_grace;
+  if (leaving) {
+    move(host, here, host_state.why, false, empty && grace > Duration(0));
+    if (empty && grace == Duration(0)) move(host, next, host_state.why);
+    return;
+  }
+  if (empty && (grace == Duration(0) || (host_state.empty && waited(host) >= grace))) return move(host, next, host_state.why);
+  if (empty != host_state.empty) return move(host, here, host_state.why, false, empty);
+  if (empty) return;
+  // What is still there is taken away under it, by order of the service or because the release does harm.
+  if (forward && strategy.on_drain_limit == DrainDeadline::go_on && waited(host) >= strategy.drain_limit)
+    return move(host, next, "not drained within " + to_string(strategy.drain_limit) + ", going on");
+  if (!forward && waited(host) >= emptying_limit())
+    return move(host, next, host_state.why.empty() ? "not drained within " + to_string(emptying_limit()) : host_state.why);
 }
 
 void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
@@ -217,20 +279,19 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     const auto& view = shown[at++];
-    if (!serves(member) || member.holder == Holder::theirs) return;
+    if (!takes_part(member)) return;
     down = down || view.health == Health::down;
-    entered = entered && member.effect == 0 && view.flows_everywhere && view.weight <= member.wanted.weight;
+    entered = entered && member.effect == 0 && shows(member, view);
   });
   bool forward = state(host).phase == HostPhase::joining;
-  if (!entered || (forward && down)) {
-    if (forward && down && waited(host) >= rollout_.plan.strategy.confirm_limit)
-      fail(host, "the load balancer's check fails as soon as it is back");
+  if (forward && down) {
+    if (waited(host) >= rollout_.plan.strategy.confirm_limit) fail(host, "the load balancer's check fails as soon as it is back");
     return;
   }
+  if (!entered) return;
+  note_health(host, shown);
   if (forward) return move(host, HostPhase::serving_new);
-  // Given back. It is tried again only when it was not its own fault and the rollout still goes forward.
-  bool again = rollout_.rolling() && !state(host).failed;
-  move(host, !again ? HostPhase::restored : state(host).prepared ? HostPhase::ready : HostPhase::pooled_old, state(host).why);
+  move(host, after_return(host, false), state(host).why);
 }
 
 void Deciding::check_deadline(HostIndex host) {
@@ -238,21 +299,20 @@ void Deciding::check_deadline(HostIndex host) {
   auto after = waited(host);
   const auto& name = planned(host).name;
   switch (state(host).phase) {
-    case HostPhase::depooling:
-      if (after < strategy.confirm_limit || rollout_.paused) return;
+    case HostPhase::depooling: {
+      auto trouble = name + " was to leave its pools, and not every load balancer showed it within " + to_string(strategy.confirm_limit);
+      if (state(host).swapped) {
+        if (waited_patiently(host) >= strategy.confirm_limit) pause_ourselves(trouble);
+        return;
+      }
+      if (after < strategy.confirm_limit) return;
       give_back(host);
-      return pause_ourselves(name + " was to leave its pools, and not every load balancer showed it within " +
-                             to_string(strategy.confirm_limit) + "; it was put back");
-    case HostPhase::draining:
-      if (after < strategy.drain_limit) return;
-      if (strategy.on_drain_limit == DrainDeadline::go_on)
-        return move(host, HostPhase::upgrading, "not drained within " + to_string(strategy.drain_limit) + ", going on");
-      return give_back(host, "not drained within " + to_string(strategy.drain_limit), true);
-    case HostPhase::emptying: {
-      auto limit = rollout_.condemned ? std::min(strategy.rollback_drain_limit, strategy.drain_limit) : strategy.drain_limit;
-      if (after < limit) return;
-      return move(host, HostPhase::reverting, state(host).why.empty() ? "not drained within " + to_string(limit) : state(host).why);
+      return pause_ourselves(trouble + "; it was put back");
     }
+    case HostPhase::draining:
+      // Going on without an empty host is decided when a load balancer last shows that nothing new comes to it.
+      if (after < strategy.drain_limit || strategy.on_drain_limit == DrainDeadline::go_on || state(host).empty) return;
+      return give_back(host, "not drained within " + to_string(strategy.drain_limit), true);
     case HostPhase::awaiting_health:
       if (after < strategy.health_limit) return;
       return fail(host, "the load balancer's checks did not pass within " + to_string(strategy.health_limit));
@@ -260,7 +320,7 @@ void Deciding::check_deadline(HostIndex host) {
       if (state(host).effect != 0 || after < strategy.health_limit) return;
       return give_back(host, state(host).why);
     case HostPhase::joining:
-      if (after < 2 * strategy.confirm_limit || rollout_.paused || !rollout_.rolling()) return;
+      if (waited_patiently(host) < 2 * strategy.confirm_limit) return;
       return pause_ourselves(name + " was put into its pools, and not every load balancer shows it");
     default: return;
   }

@@ -1,11 +1,16 @@
 // What the pool stores say of members: written, changed by somebody else, forgotten.
 
+#include <algorithm>
+#include <set>
+
 #include "daemon/engine/deciding.hpp"
 
 namespace shiftd {
 
-void Deciding::want(MemberIndex index, Setting setting) {
-  const auto& original = rollout_.members[index].original;
+void Deciding::want(MemberIndex index, Setting setting) { want(index, setting, rollout_.members[index].original); }
+
+// `original`: what the member goes back to; where that is being changed by the same decision, what it will be.
+void Deciding::want(MemberIndex index, Setting setting, const Observed& original) {
   MemberWanted wanted;
   wanted.member = index;
   wanted.setting = setting;
@@ -18,15 +23,34 @@ void Deciding::want_original(MemberIndex index) { want(index, rollout_.members[i
 
 void Deciding::reassert(MemberIndex index) { want(index, rollout_.members[index].wanted); }
 
-// The canary weights of a stage, for every host that serves the release.
+// Of a member that serves the release. `least`: as small as it can be made.
+int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool least) const {
+  auto original = rollout_.members[index].original.setting.weight;
+  if (rollout_.phase == Phase::aborting) return original;  // an aborted rollout ends with everybody at full weight
+  const auto& planned_member = rollout_.plan.members[index];
+  const auto& capabilities = rollout_.plan.pools[planned_member.pool].capabilities;
+  auto weight = stage_weight(rollout_.plan, stage, planned_member);
+  if (least && capabilities.weights_steer) weight = std::min(weight, std::max(capabilities.weight_least, 1));
+  return std::min(weight, original);
+}
+
+// The canary weights of a stage, for every host that serves the release. What is lowered goes to the others, so it is
+// lowered only as far as they can carry it.
 void Deciding::set_weights(const PlannedStage& stage, bool least) {
+  std::vector<std::int64_t> spare;
+  for (PoolIndex pool = 0; pool < rollout_.flows.size(); ++pool)
+    spare.push_back(std::max<std::int64_t>(0, rollout_.flows[pool].flow - rollout_.plan.pools[pool].least_flow));
   for (auto host : rollout_.upgraded) {
     each_member(rollout_, host, [&](MemberIndex index) {
       const auto& member = rollout_.members[index];
-      if (!serves(member) || member.holder == Holder::theirs || member.wanted.pooled != Pooled::yes) return;
-      const auto& planned_member = rollout_.plan.members[index];
-      auto least_weight = std::min(rollout_.plan.pools[planned_member.pool].capabilities.weight_least, member.original.setting.weight);
-      auto weight = least ? least_weight : std::min(stage_weight(rollout_.plan, stage, planned_member), member.original.setting.weight);
+      if (!takes_part(member) || member.wanted.pooled != Pooled::yes) return;
+      auto weight = canary_weight(index, stage, least);
+      if (weight < member.wanted.weight && !state(host).down) {
+        auto& left = spare[rollout_.plan.members[index].pool];
+        auto lower = std::min<std::int64_t>(member.wanted.weight - weight, left);
+        left -= lower;
+        weight = member.wanted.weight - static_cast<int>(lower);
+      }
       if (weight != member.wanted.weight) want(index, Setting{Pooled::yes, weight});
     });
   }
@@ -37,6 +61,11 @@ void Deciding::taken(MemberIndex index, const Observed& observed, const std::str
   const auto& member = rollout_.members[index];
   say(MemberTaken{index, observed});
   if (planned(host).role != Role::upgrade || state(host).phase == HostPhase::left) return;
+  // On its former release it may serve in its other pools as it was found.
+  each_member(rollout_, host, [&](MemberIndex other) {
+    const auto& held = rollout_.members[other];
+    if (other != index && !state(host).swapped && held.holder == Holder::ours && (!held.verbatim || !held.confirmed)) want_original(other);
+  });
   move(host, HostPhase::left,
        how + " in " + rollout_.plan.pools[rollout_.plan.members[index].pool].name + ": " + to_string(observed.setting) + ", we knew " +
            to_string(member.known.setting) + (state(host).swapped ? "; the release is on it" : ""));
@@ -44,7 +73,14 @@ void Deciding::taken(MemberIndex index, const Observed& observed, const std::str
 
 void Deciding::operator()(const MemberWritten& event) {
   if (event.member >= rollout_.members.size() || rollout_.phase == Phase::ended) return;
-  if (rollout_.members[event.member].holder == Holder::theirs) return;
+  const auto& member = rollout_.members[event.member];
+  if (member.holder == Holder::theirs) {
+    // A write of ours that came before, or landed after, the other hand's: what the store holds is kept in mind.
+    if (event.observed != member.known) say(MemberTaken{event.member, event.observed});
+    return;
+  }
+  bool as_asked = event.effect != member.effect || event.observed.setting == member.wanted;
+  if (!as_asked && rollout_.active()) return taken(event.member, event.observed, "changed by someone else as it was written");
   say(MemberSet{event.member, event.effect, event.observed});
 }
 
@@ -61,10 +97,23 @@ void Deciding::operator()(const MemberChanged& event) {
   }
   if (member.holder == Holder::ours && observed.setting == member.wanted) {
     // As we want it: an earlier attempt of ours that was thought lost, or the same by another's hand.
-    if (observed != member.known || refused) say(MemberSet{event.member, event.effect, observed});
+    bool exact = !refused || !member.verbatim || observed.bytes == member.original.bytes;
+    if (observed != member.known || refused) say(MemberSet{event.member, exact ? event.effect : 0, observed});
+    if (!exact) reassert(event.member);
     return;
   }
+  bool ours_landed_late = std::find(member.unsettled.begin(), member.unsettled.end(), observed.setting) != member.unsettled.end();
+  if (ours_landed_late) {
+    say(MemberSet{event.member, 0, observed});
+    return reassert(event.member);
+  }
   if (observed.setting == member.known.setting) {
+    if (observed == member.known && !refused) return;
+    if (member.holder == Holder::untouched) {
+      // Something else about it was changed: that is how it is now, and what is written back.
+      say(MemberTaken{event.member, observed});
+      return say(MemberReturned{event.member, true, rollout_.plan.pools[rollout_.plan.members[event.member].pool].name, "same setting"});
+    }
     // The same setting under a new revision: what we knew was stale, nothing was changed.
     say(MemberSet{event.member, 0, observed});
     if (refused) reassert(event.member);
@@ -77,6 +126,7 @@ void Deciding::operator()(const MemberChanged& event) {
 // says now is how the member is.
 void Deciding::operator()(const StoreForgot& event) {
   if (!rollout_.active()) return;
+  std::set<HostIndex> back_in_traffic;
   for (const auto& [index, observed] : event.members) {
     if (index >= rollout_.members.size()) continue;
     const auto& member = rollout_.members[index];
@@ -85,13 +135,25 @@ void Deciding::operator()(const StoreForgot& event) {
     } else if (member.holder == Holder::ours) {
       if (observed.setting != member.wanted) {
         reassert(index);
+        back_in_traffic.insert(rollout_.plan.members[index].host);
       } else if (member.effect == 0) {
         say(MemberSet{index, 0, observed});
       }
     } else if (observed.setting != member.known.setting) {
       say(MemberTaken{index, observed});
-      say(MemberReturned{index, true, rollout_.plan.pools.at(event.pool).name, "restarted with this setting"});
+      say(MemberReturned{index, true, rollout_.plan.pools[rollout_.plan.members[index].pool].name, "restarted with this setting"});
+      auto host = rollout_.plan.members[index].host;
+      auto phase = state(host).phase;
+      bool coming_back = phase == HostPhase::joining || phase == HostPhase::rejoining;
+      if (in_traffic(phase) || coming_back || observed.setting.pooled != Pooled::yes) continue;
+      // Found out of its pool, and in it now, in the middle of the host's swap.
+      want(index, Setting{Pooled::no, std::max(observed.setting.weight, 1)}, observed);
+      back_in_traffic.insert(host);
     }
+  }
+  for (auto host : back_in_traffic) {
+    auto phase = state(host).phase;
+    if (phase == HostPhase::draining || phase == HostPhase::emptying) wait_again(host);
   }
 }
 
@@ -102,12 +164,13 @@ void Deciding::operator()(const SourceSilent& event) {
 }
 
 void Deciding::operator()(const SourceAnswers& event) {
-  if (!rollout_.lost.contains(event.source)) return;
+  if (!rollout_.active() || !rollout_.lost.contains(event.source)) return;
   say(SourceBack{event.source});
+  hold("");  // what still holds it is found anew
   if (event.source == "front end" && rollout_.shrunk && rollout_.rolling()) {
     say(Shrunk{false});
     // The stage begins again with its own weights; what was watched before the loss does not count.
-    begin_stage(rollout_.stage);
+    begin_stage(rollout_.stage, false);
   }
 }
 

@@ -3,10 +3,13 @@
 // Private to the engine: what one decision is made with. Each subject of judgement has a file of its own
 // (decide_host.cpp, decide_member.cpp, decide_command.cpp, proceed.cpp); they share these few moves.
 
+#include <algorithm>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "daemon/engine/decide.hpp"
+#include "daemon/engine/readable.hpp"
 
 namespace shiftd {
 
@@ -37,31 +40,51 @@ class Deciding {
  private:
   template <class F>
   void say(F fact) {
+    // What the world said may be any bytes; what is decided must be what the journal can keep.
+    if constexpr (requires { fact.why; }) fact.why = readable(fact.why);
+    if constexpr (requires { fact.what; }) fact.what = readable(fact.what);
+    if constexpr (requires { fact.reason; }) fact.reason = readable(fact.reason, 10'000);
+    if constexpr (requires { fact.evidence; }) fact.evidence = readable(fact.evidence);
+    if constexpr (requires { fact.by; }) {
+      if constexpr (std::is_same_v<decltype(fact.by), std::string>) fact.by = readable(fact.by);
+    }
     records_.push_back(Record{now_, Fact(std::move(fact))});
   }
 
   // Moves of one host (decide_host.cpp).
-  void move(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false);
+  void move(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false, bool empty = false);
   void depool(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false);
   void join(HostIndex host);
   void give_back(HostIndex host, std::string why = {}, bool failed = false);
+  void undo(HostIndex host, std::string why = {}, bool failed = false);
   void fail(HostIndex host, const std::string& why);
+  void wait_again(HostIndex host);
+  void note_health(HostIndex host, const std::vector<Shown>& shown);
   void check_deadline(HostIndex host);
   void seen_leaving(HostIndex host, const std::vector<Shown>& shown);
   void seen_entering(HostIndex host, const std::vector<Shown>& shown);
   void confirm_shown(HostIndex host, const std::vector<Shown>& shown);
+  [[nodiscard]] bool healthy(HostIndex host, const std::vector<Shown>& shown) const;
+  [[nodiscard]] HostPhase after_return(HostIndex host, bool failed) const;
+  [[nodiscard]] Duration emptying_limit() const;
 
   // Moves of members (decide_member.cpp).
   void want(MemberIndex member, Setting setting);
+  void want(MemberIndex member, Setting setting, const Observed& original);
   void want_original(MemberIndex member);
   void taken(MemberIndex member, const Observed& observed, const std::string& how);
   void reassert(MemberIndex member);
   void set_weights(const PlannedStage& stage, bool least);
+  [[nodiscard]] int canary_weight(MemberIndex member, const PlannedStage& stage, bool least) const;
+
+  // What people say (decide_command.cpp).
+  void full_weight(HostIndex host);
+  void hand_back(const Command& event);
 
   // Moves of the rollout (proceed.cpp).
   void roll_back(std::string by, std::string reason, bool condemned);
   void pause_ourselves(std::string reason);
-  void begin_stage(StageIndex stage);
+  void begin_stage(StageIndex stage, bool least);
   void pass_stage(const std::string& evidence);
   void hold(const std::string& why);
   void proceed_shifting();
@@ -71,12 +94,16 @@ class Deciding {
   void proceed_aborting();
   void prepare_ahead();
   bool withdraw_next();
+  bool withdraw_failing();
+  [[nodiscard]] std::string why_not_pass() const;
   bool too_many_failed();
   void end(Outcome outcome, std::string reason);
 
   [[nodiscard]] const PlannedHost& planned(HostIndex host) const { return rollout_.plan.hosts[host]; }
   [[nodiscard]] const HostState& state(HostIndex host) const { return rollout_.hosts[host]; }
   [[nodiscard]] Duration waited(HostIndex host) const { return now_ - state(host).since; }
+  // Patience begins again when people resume the rollout.
+  [[nodiscard]] Duration waited_patiently(HostIndex host) const { return now_ - std::max(state(host).since, rollout_.resumed); }
   [[nodiscard]] bool current(HostIndex host, EffectId effect) const {
     return host < rollout_.hosts.size() && effect != 0 && state(host).effect == effect;
   }
@@ -85,6 +112,7 @@ class Deciding {
   Instant now_;
   EffectId next_effect_;
   std::vector<Record> records_;
+  bool pausing_ = false;
 };
 
 // Questions about the state (capacity.cpp).
@@ -92,6 +120,8 @@ class Deciding {
 // Whether the member takes traffic by right: found in its pool, or left there by a person who returned it.
 bool serves(const MemberState& member);
 bool serves(const Rollout& rollout, HostIndex host);
+// Whether we move the member: it serves, and nobody else holds it.
+bool takes_part(const MemberState& member);
 // What the member is at now, as far as we know: what a person made of it, or what we last decided.
 Setting present(const MemberState& member);
 // Whether the host may leave its pools without undercutting the floor or overloading another: empty, or the sum that

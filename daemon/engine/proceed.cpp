@@ -23,26 +23,32 @@ void Deciding::roll_back(std::string by, std::string reason, bool condemned) {
       case HostPhase::depooling:
       case HostPhase::draining: give_back(host); break;
       case HostPhase::verifying:
-      case HostPhase::awaiting_health: move(host, HostPhase::reverting); break;
+      case HostPhase::awaiting_health: undo(host); break;
       case HostPhase::joining: depool(host, HostPhase::withdrawing); break;
       default: break;  // a swap under way is awaited; what goes back already goes on
     }
   }
+  // Stragglers that were taken out at the end are on their former release: they serve again.
+  for (HostIndex host = 0; rollout_.in(HostPhase::out) > 0 && host < rollout_.hosts.size(); ++host) {
+    if (state(host).phase == HostPhase::out && !state(host).swapped) give_back(host, state(host).why);
+  }
 }
 
 void Deciding::pause_ourselves(std::string reason) {
-  if (rollout_.rolling() && !rollout_.paused) say(Paused{"shiftd", std::move(reason)});
+  if (!rollout_.rolling() || rollout_.paused || pausing_) return;
+  pausing_ = true;
+  say(Paused{"shiftd", std::move(reason)});
 }
 
-void Deciding::begin_stage(StageIndex stage) {
+void Deciding::begin_stage(StageIndex stage, bool least) {
   say(StageBegun{stage});
-  set_weights(rollout_.plan.stages[stage], false);
+  set_weights(rollout_.plan.stages[stage], least);
 }
 
 void Deciding::pass_stage(const std::string& evidence) {
   say(StagePassed{rollout_.stage, evidence});
   if (rollout_.current_stage().gate == Gate::manual) return say(GateReached{rollout_.stage});
-  if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1);
+  if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1, rollout_.shrunk);
   say(Finishing{});
 }
 
@@ -68,16 +74,29 @@ void Deciding::proceed() {
 
 // While the stage bakes or waits at its gate, a host may fail: another takes its place, and the bake begins again.
 void Deciding::proceed_watching() {
-  if (too_many_failed()) return;
-  if (rollout_.serving_new() >= rollout_.current_stage().hosts) return;
-  if (rollout_.next_start < rollout_.hosts.size() || rollout_.in(HostPhase::serving_new) == 0) begin_stage(rollout_.stage);
+  if (too_many_failed() || withdraw_failing()) return;
+  bool replaced = rollout_.serving_new() < rollout_.current_stage().hosts && rollout_.next_start < rollout_.hosts.size();
+  if (replaced || rollout_.in_flight() > 0 || rollout_.in(HostPhase::serving_new) == 0) begin_stage(rollout_.stage, rollout_.shrunk);
+}
+
+// What keeps the stage from passing, though its bake is over: empty, nothing.
+std::string Deciding::why_not_pass() const {
+  if (auto lost = lost_sources(rollout_); !lost.empty()) return lost;
+  if (!rollout_.failing.empty()) {
+    auto host = *rollout_.failing.begin();
+    return planned(host).name + " has failed (" + state(host).why + ") and cannot be taken out: " + why_not_out(rollout_, host, false);
+  }
+  if (rollout_.unconfirmed > 0) return "not every load balancer shows what was written";
+  return {};
 }
 
 bool Deciding::too_many_failed() {
   if (rollout_.failed <= rollout_.plan.max_failed) return false;
   std::string which;
-  for (auto host : rollout_.moving) {
-    if (state(host).failed && which.empty()) which = planned(host).name + ": " + state(host).why;
+  for (const auto* hosts : {&rollout_.moving, &rollout_.failing}) {
+    for (auto host : *hosts) {
+      if (state(host).failed && which.empty()) which = planned(host).name + ": " + state(host).why;
+    }
   }
   if (which.empty()) which = named_hosts(rollout_);
   roll_back("shiftd",
@@ -88,15 +107,17 @@ bool Deciding::too_many_failed() {
 }
 
 void Deciding::prepare_ahead() {
+  // Whoever is next, even when enough others are ready: they wait for it.
+  auto next = rollout_.next_start;
+  if (next < rollout_.hosts.size() && state(next).phase == HostPhase::pooled_old) return move(next, HostPhase::preparing);
   auto ahead = rollout_.in(HostPhase::preparing) + rollout_.in(HostPhase::ready);
   if (ahead >= prepare_ahead_most(rollout_) || rollout_.next_prepare >= rollout_.hosts.size()) return;
   move(rollout_.next_prepare, HostPhase::preparing);
 }
 
 void Deciding::proceed_shifting() {
-  if (too_many_failed()) return;
   if (rollout_.plan.stages.empty()) return say(Finishing{});
-  if (rollout_.paused) return;
+  if (too_many_failed() || withdraw_failing() || rollout_.paused) return;
   prepare_ahead();
   if (!records_.empty()) return;
 
@@ -107,32 +128,33 @@ void Deciding::proceed_shifting() {
     auto next = rollout_.next_start;
     if (state(next).phase != HostPhase::ready) return;  // still being prepared
     auto why_not = why_not_start(rollout_, next);
-    if (!why_not.empty()) return hold(rollout_.in_flight() > 0 ? "" : why_not);
+    if (!why_not.empty()) return hold(rollout_.in_flight() > 0 && rollout_.lost.empty() ? "" : why_not);
     if (!rollout_.held.empty()) return hold("");
-    if (serves(rollout_, next)) return depool(next, HostPhase::depooling);
-    return move(next, HostPhase::draining);
+    return depool(next, HostPhase::depooling);
   }
-  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0) return;
-  if (rollout_.in(HostPhase::serving_new) == 0 && rollout_.moving.empty()) {
+  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
+  if (rollout_.in(HostPhase::serving_new) == 0) {
+    if (!rollout_.moving.empty()) return hold(lost_sources(rollout_));
     // Nobody is left to carry the stage.
     return roll_back("shiftd", "no host could be upgraded: " + named_hosts(rollout_), false);
   }
-  if (rollout_.in(HostPhase::serving_new) == 0) return;
   if (!rollout_.held.empty()) return hold("");
-  if (stage.bake == Duration(0) && !stage.judged && lost_sources(rollout_).empty()) {
-    return pass_stage("no bake");
-  }
+  if (stage.bake == Duration(0) && !stage.judged && why_not_pass().empty()) return pass_stage("no bake");
   say(StageBaking{rollout_.stage, now_ + stage.bake});
 }
 
 void Deciding::proceed_finishing() {
+  if (withdraw_failing()) return;
+  // A host that came back at the last moment is brought along as the last stage would have.
+  if (rollout_.next_start < rollout_.hosts.size() && !rollout_.plan.stages.empty())
+    return begin_stage(static_cast<StageIndex>(rollout_.plan.stages.size() - 1), false);
   for (HostIndex host = 0; rollout_.in(HostPhase::straggler) > 0 && host < rollout_.hosts.size(); ++host) {
     if (state(host).phase != HostPhase::straggler || !serves(rollout_, host)) continue;
     if (!why_not_out(rollout_, host, false).empty()) continue;
     // It may not serve the former release beside a fleet that has left it.
     return depool(host, HostPhase::out, state(host).why);
   }
-  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return;
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
   auto named = named_hosts(rollout_);
   const auto& version = rollout_.request.release.version;
   if (rollout_.plan.stages.empty()) return end(Outcome::succeeded, "nothing to do: every host is on " + version);
@@ -153,11 +175,21 @@ bool Deciding::withdraw_next() {
   return false;
 }
 
+// Takes one out that has failed and could not leave before.
+bool Deciding::withdraw_failing() {
+  for (auto host : rollout_.failing) {
+    if (!why_not_out(rollout_, host, false).empty()) continue;
+    depool(host, HostPhase::withdrawing, state(host).why);
+    return true;
+  }
+  return false;
+}
+
 void Deciding::proceed_rolling_back() {
   if (withdraw_next()) return;
-  if (!rollout_.moving.empty()) return hold("");
+  if (!rollout_.moving.empty()) return hold(lost_sources(rollout_));
   if (!rollout_.upgraded.empty()) return hold("no host can be taken out: " + why_not_out(rollout_, *rollout_.upgraded.begin(), true));
-  if (rollout_.unconfirmed > 0) return;
+  if (rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
   auto named = named_hosts(rollout_);
   bool needs_person = rollout_.in(HostPhase::out) > 0;
   for (HostIndex host = 0; host < rollout_.hosts.size() && rollout_.in(HostPhase::left) > 0 && !needs_person; ++host) {
@@ -168,9 +200,11 @@ void Deciding::proceed_rolling_back() {
 }
 
 void Deciding::proceed_aborting() {
-  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return;
+  if (withdraw_failing()) return;
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
   auto named = named_hosts(rollout_);
-  end(Outcome::aborted, rollout_.reason + "; " + std::to_string(rollout_.serving_new()) + " hosts serve " +
+  auto serving = rollout_.serving_new();
+  end(Outcome::aborted, rollout_.reason + "; " + std::to_string(serving) + (serving == 1 ? " host serves " : " hosts serve ") +
                             rollout_.request.release.version + (named.empty() ? "" : "; " + named));
 }
 

@@ -27,6 +27,7 @@ struct HostMoved {
   EffectId effect = 0;  // the step that the phase asks for; 0: none
   bool failed = false;  // this move is the host's failure: counts against max_failed
   std::string why;
+  bool empty = false;  // its last requests have finished: it is kept so for the grace
   bool operator==(const HostMoved&) const = default;
 };
 // A load balancer's own check of a host in traffic fails, or passes again.

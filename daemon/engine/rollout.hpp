@@ -73,6 +73,7 @@ struct HostState {
   bool prepared = false;
   bool swapped = false;           // the release may be on it: from the swap's start to the end of a proven revert
   bool failed = false;            // counts against max_failed
+  bool empty = false;             // drained, and kept so for the grace
   bool down = false;              // a load balancer's check fails: no capacity
   std::uint32_t unconfirmed = 0;  // members whose wanted setting is not yet shown by every view
   std::string why;                // of the last move, when there is something to say
@@ -88,6 +89,9 @@ struct MemberState {
   Observed original;     // the plan's; or, after a `release-hold`, what the person left
   Observed known;        // what the store held when we last knew
   EffectId effect = 0;   // the write under way
+  // What writes asked for that were superseded before their results were known: such a write may still land, and is no
+  // foreign change. Settled by the next write of ours that succeeds.
+  std::vector<Setting> unsettled;
   bool confirmed = true;
 
   bool operator==(const MemberState&) const = default;
@@ -112,6 +116,7 @@ struct Rollout {
   bool paused = false;
   bool condemned = false;  // the verdict spoke against the release: what serves it is harming users
   bool shrunk = false;     // no counters for too long: the canary is at its least weight
+  Instant resumed;         // when it was last resumed: patience with the load balancers begins again
   std::string held;        // why nothing moves though nobody paused it; empty: not held
   Outcome outcome = Outcome::none;
   std::string reason;  // of the roll back, the abort, the pause or the end
@@ -134,6 +139,7 @@ struct Rollout {
   std::vector<PoolFlow> flows;    // as in plan.pools
   std::set<HostIndex> moving;     // hosts with something under way
   std::set<HostIndex> upgraded;   // hosts in serving_new
+  std::set<HostIndex> failing;    // of those, the ones that have failed and could not leave yet
   HostIndex next_prepare = 0;     // no host before it waits for its preparation
   HostIndex next_start = 0;       // no host before it waits for its turn
 

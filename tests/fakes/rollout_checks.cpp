@@ -1,0 +1,156 @@
+#include "tests/fakes/rollout_checks.hpp"
+
+#include <algorithm>
+
+#include "daemon/engine/decide.hpp"
+
+namespace shiftd {
+namespace {
+
+Setting present_setting(const MemberState& member) { return member.holder == Holder::theirs ? member.known.setting : member.wanted; }
+
+bool waits_for_its_turn(const Rollout& rollout, HostIndex host) {
+  auto phase = rollout.hosts[host].phase;
+  return rollout.plan.hosts[host].role == Role::upgrade &&
+         (phase == HostPhase::pooled_old || phase == HostPhase::preparing || phase == HostPhase::ready);
+}
+
+template <class F>
+void members_of(const Rollout& rollout, HostIndex host, F&& do_with) {
+  const auto& planned = rollout.plan.hosts[host];
+  for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) do_with(member);
+}
+
+// No decision of ours takes more traffic away from a pool than its bounds allow.
+std::string broken_bounds(const Rollout& before, const Rollout& after) {
+  bool back = after.phase == Phase::rolling_back;
+  for (PoolIndex index = 0; index < after.flows.size(); ++index) {
+    const auto& pool = after.plan.pools[index];
+    const auto& was = before.flows[index];
+    const auto& is = after.flows[index];
+    if (is.flow < was.flow && is.flow < (back ? pool.least_flow_rollback : pool.least_flow))
+      return "we lowered the flow of " + pool.name + " to " + std::to_string(is.flow);
+    if (is.serving < was.serving && is.serving < pool.least_serving)
+      return "we lowered the members of " + pool.name + " to " + std::to_string(is.serving);
+    if (!back && is.capacity < was.capacity && is.capacity < pool.floor)
+      return "we lowered the capacity of " + pool.name + " to " + std::to_string(is.capacity);
+  }
+  return {};
+}
+
+std::string broken_move(const Rollout& before, const HostMoved& moved, const Rollout& after,
+                        const std::map<HostIndex, std::vector<Shown>>& seen) {
+  const auto& host = before.hosts[moved.host];
+  const auto& name = after.plan.hosts[moved.host].name;
+  if (after.plan.hosts[moved.host].role != Role::upgrade) return name + " is not ours to move";
+  bool touches = (moved.phase == HostPhase::upgrading || moved.phase == HostPhase::reverting) && moved.effect != 0;
+  if (!touches) return {};
+  if (host.unconfirmed > 0) return name + " is touched though its members are not confirmed out";
+  if (after.plan.hosts[moved.host].members == 0) return {};
+  bool was_out = host.phase == HostPhase::upgrading || host.phase == HostPhase::verifying || host.phase == HostPhase::awaiting_health;
+  auto shown = seen.find(moved.host);
+  if (shown == seen.end()) return was_out ? "" : name + " is touched unseen since its store restarted";
+  bool may_be_busy = after.plan.strategy.on_drain_limit == DrainDeadline::go_on || moved.phase == HostPhase::reverting;
+  for (const auto& view : shown->second) {
+    bool out = view.traffic == Traffic::none || (may_be_busy && view.traffic == Traffic::draining);
+    if (!out && !was_out) return name + " is touched while a view shows it " + std::string(to_string(view.traffic));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string broken_sums(const Rollout& rollout) {
+  std::array<std::uint32_t, host_phases> count{};
+  std::vector<PoolFlow> flows(rollout.plan.pools.size());
+  std::uint32_t failed = 0;
+  std::uint32_t unconfirmed_hosts = 0;
+  auto hosts = static_cast<HostIndex>(rollout.hosts.size());
+  auto first_waiting = hosts;
+  auto first_unprepared = hosts;
+  for (HostIndex host = 0; host < hosts; ++host) {
+    const auto& state = rollout.hosts[host];
+    const auto& name = rollout.plan.hosts[host].name;
+    if (rollout.plan.hosts[host].role == Role::upgrade) ++count[static_cast<std::size_t>(state.phase)];
+    if (state.failed) ++failed;
+    std::uint32_t unconfirmed = 0;
+    members_of(rollout, host, [&](MemberIndex index) {
+      const auto& member = rollout.members[index];
+      if (!member.confirmed) ++unconfirmed;
+      auto setting = present_setting(member);
+      if (!in_traffic(state.phase) || state.down || setting.pooled != Pooled::yes) return;
+      auto& flow = flows[rollout.plan.members[index].pool];
+      flow.flow += setting.weight;
+      flow.capacity += rollout.plan.members[index].original.setting.weight;
+      flow.serving += setting.weight > 0 ? 1 : 0;
+    });
+    if (unconfirmed != state.unconfirmed) return name + " has " + std::to_string(unconfirmed) + " unconfirmed members";
+    if (unconfirmed > 0) ++unconfirmed_hosts;
+    if (rollout.moving.contains(host) != is_moving(state.phase)) return name + " moves or not";
+    if (rollout.upgraded.contains(host) != (state.phase == HostPhase::serving_new)) return name + " is upgraded or not";
+    if (rollout.failing.contains(host) && !(state.failed && state.phase == HostPhase::serving_new)) return name + " is failing or not";
+    if (waits_for_its_turn(rollout, host)) first_waiting = std::min(first_waiting, host);
+    if (waits_for_its_turn(rollout, host) && state.phase == HostPhase::pooled_old && !state.prepared)
+      first_unprepared = std::min(first_unprepared, host);
+  }
+  if (count != rollout.count) return "the hosts by phase are miscounted";
+  if (flows != rollout.flows) return "the flows are wrong";
+  if (failed != rollout.failed) return "the failed hosts are miscounted";
+  if (unconfirmed_hosts != rollout.unconfirmed) return "the unconfirmed hosts are miscounted";
+  if (rollout.phase == Phase::queued) return {};
+  if (rollout.next_start > first_waiting) return "a waiting host is passed over";
+  if (rollout.next_prepare > first_unprepared) return "an unprepared host is passed over";
+  return {};
+}
+
+std::string broken_by(const Rollout& before, const Record& record, const Rollout& after,
+                      const std::map<HostIndex, std::vector<Shown>>& seen) {
+  if (before.phase == Phase::ended) return "a record after the end";
+  if (record.at < before.now) return "time went backwards";
+  if (const auto* moved = std::get_if<HostMoved>(&record.fact)) {
+    if (auto broken = broken_move(before, *moved, after, seen); !broken.empty()) return broken;
+    if (moved->phase == HostPhase::rejoining) return {};  // what serves goes on serving; the books only wait for the views
+    return broken_bounds(before, after);
+  }
+  if (const auto* wanted = std::get_if<MemberWanted>(&record.fact)) {
+    const auto& member = before.members[wanted->member];
+    auto host = after.plan.members[wanted->member].host;
+    const auto& name = after.plan.hosts[host].name;
+    if (after.plan.hosts[host].role != Role::upgrade && member.holder == Holder::untouched)
+      return "we write " + name + ", which is not ours";
+    if (member.holder == Holder::theirs && before.hosts[host].phase != HostPhase::left) return "we overwrite another's " + name;
+    const auto& original = member.original.setting;
+    if (wanted->setting.weight > std::max(original.weight, 1) && wanted->setting.pooled == Pooled::yes)
+      return name + " gets more weight than it had";
+    if (wanted->setting.pooled == Pooled::yes && original.pooled != Pooled::yes) return "we pool " + name + ", which was found depooled";
+    if (wanted->setting.pooled == Pooled::yes && wanted->setting.weight == 0 && original.weight != 0) return name + " gets weight 0";
+    if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
+    if (before.hosts[host].phase == HostPhase::left && wanted->verbatim) return {};  // back to what was planned with
+    return broken_bounds(before, after);
+  }
+  return {};
+}
+
+std::string broken_end(const Rollout& rollout) {
+  if (rollout.phase != Phase::ended) return {};
+  if (!outstanding(rollout).empty()) return "effects outstanding after the end";
+  if (rollout.reason.empty()) return "ended without a reason";
+  for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
+    const auto& state = rollout.hosts[host];
+    const auto& name = rollout.plan.hosts[host].name;
+    bool named = rollout.reason.find(name + " ") != std::string::npos || rollout.reason.find(" more") != std::string::npos;
+    std::string broken;
+    members_of(rollout, host, [&](MemberIndex index) {
+      const auto& member = rollout.members[index];
+      bool as_found = member.known.setting == member.original.setting && member.known.bytes == member.original.bytes;
+      if (as_found || named || rollout.plan.hosts[host].role != Role::upgrade) return;
+      broken = name + " is neither as it was found nor named";
+    });
+    if (!broken.empty()) return broken;
+    bool must_be_named = is_moving(state.phase) || state.phase == HostPhase::out || state.phase == HostPhase::left;
+    if (must_be_named && !named) return name + " is " + std::string(to_string(state.phase)) + " and not named";
+  }
+  return {};
+}
+
+}  // namespace shiftd

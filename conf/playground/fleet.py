@@ -1,7 +1,8 @@
 """The playground's hosts: each is an sshd and a web service of its own on a loopback address of its own.
 
 They are real as far as shiftd can tell: own address, own SSH host key, own directory, own restart command. They share
-one machine and one user.
+one machine and one user; but each has a home directory of its own, because a login file of the person who plays (bash
+reads ~/.bashrc for every command over SSH) would slow down every command on every host.
 """
 
 import dataclasses
@@ -33,6 +34,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PrintMotd no
 Subsystem sftp internal-sftp
+SetEnv HOME={home}
 LogLevel VERBOSE
 """
 

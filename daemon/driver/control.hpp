@@ -4,6 +4,7 @@
 //
 // Called on the control thread; calls may overlap. Whatever is answered has been committed to the journal before.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -83,6 +84,7 @@ struct DaemonStats {
   std::uint64_t quarantined = 0;
   std::uint64_t records = 0;  // appended by this daemon
   std::uint64_t commits = 0;
+  std::chrono::microseconds committing{0};
   std::uint64_t effects = 0;
 };
 

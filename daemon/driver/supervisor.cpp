@@ -347,7 +347,9 @@ DaemonStats Supervisor::stats() const {
       ++stats.running;
     }
   }
-  stats.commits = journal_.stats().commits;
+  auto journal = journal_.stats();
+  stats.commits = journal.commits;
+  stats.committing = journal.committing;
   return stats;
 }
 

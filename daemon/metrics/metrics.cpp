@@ -167,6 +167,8 @@ const std::array table = {
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.records)); }},
     Metric{"shiftd_journal_commits_total", counter, "Transactions that made records durable.",
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.commits)); }},
+    Metric{"shiftd_journal_commit_seconds_total", counter, "What those transactions took, fsync included.",
+           [](const Reading& seen, Samples& out) { out.add(std::chrono::duration<double>(seen.stats.committing).count()); }},
     Metric{"shiftd_effects_total", counter, "Effects that were begun: steps of hosts and writes of members, repeated ones included.",
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.effects)); }},
 };

@@ -7,6 +7,7 @@
 // may work on threads of its own, and posts back to the caller's executor: the loop outlives the journal. Destroying a
 // journal first finishes what was asked of it.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -34,9 +35,10 @@ struct CountsPoint {
 
 // Counted since the journal was opened.
 struct JournalStats {
-  std::uint64_t commits = 0;           // transactions that made records durable
-  std::uint64_t appended_records = 0;  // by create and append
-  std::string notice;                  // what people should hear about how it was opened; empty: nothing
+  std::uint64_t commits = 0;                // transactions that made records durable
+  std::uint64_t appended_records = 0;       // by create and append
+  std::chrono::microseconds committing{0};  // what those commits took, waiting in line excluded
+  std::string notice;                       // what people should hear about how it was opened; empty: nothing
 };
 
 // The texts that a journal takes; more is refused with bad_input. The largest record is the plan of a large fleet.

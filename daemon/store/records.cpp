@@ -149,6 +149,7 @@ void Records::commit_waiting() {
 
 // A failure is everybody's: also of those that were refused, since what they were refused for may have gone with it.
 Result<void> Records::commit(std::vector<Write>& group) {
+  auto began = std::chrono::steady_clock::now();
   if (auto begun = database_->begin(); !begun) return begun;
   std::uint64_t records = 0;
   for (auto& write : group) {
@@ -165,6 +166,7 @@ Result<void> Records::commit(std::vector<Write>& group) {
   if (auto committed = database_->commit(); !committed) return committed;
   ++commits_;
   appended_ += records;
+  committing_us_ += std::chrono::floor<std::chrono::microseconds>(std::chrono::steady_clock::now() - began).count();
   return {};
 }
 

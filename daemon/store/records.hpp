@@ -7,6 +7,8 @@
 // being synced the next one gathers, and nobody waits for company.
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -41,6 +43,8 @@ class Records {
 
   [[nodiscard]] std::uint64_t commits() const { return commits_; }
   [[nodiscard]] std::uint64_t appended() const { return appended_; }
+  // What the commits took, waiting in line excluded.
+  [[nodiscard]] std::chrono::microseconds committing() const { return std::chrono::microseconds(committing_us_); }
 
  private:
   struct Write {
@@ -69,6 +73,7 @@ class Records {
   std::vector<Write> waiting_;  // guarded by mutex_
   std::atomic<std::uint64_t> commits_ = 0;
   std::atomic<std::uint64_t> appended_ = 0;
+  std::atomic<std::int64_t> committing_us_ = 0;
   WorkThread thread_;  // last: it ends before what it works on
 };
 

@@ -59,7 +59,7 @@ class SqliteJournal final : public Journal {
     co_return surplus->size();
   }
 
-  JournalStats stats() const override { return {records_->commits(), records_->appended(), notice_}; }
+  JournalStats stats() const override { return {records_->commits(), records_->appended(), records_->committing(), notice_}; }
 
  private:
   LockFile lock_;  // first: it goes last

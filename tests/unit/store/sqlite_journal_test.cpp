@@ -108,6 +108,7 @@ TEST_F(SqliteJournal, WaitingAppendsShareOneCommitAndFailAlone) {
   auto after = journal->stats();
   EXPECT_EQ(after.appended_records - before.appended_records, static_cast<std::uint64_t>(succeeded));
   EXPECT_LE(after.commits - before.commits, 2u);
+  EXPECT_GT(after.committing, before.committing);
   EXPECT_EQ(run(journal->read("r0", 0, 10))->size(), 1u);
   EXPECT_EQ(run(journal->read("r1", 0, 10))->size(), 2u);
 }

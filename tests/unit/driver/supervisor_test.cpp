@@ -7,6 +7,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 
+#include "tests/fakes/refusing_journal.hpp"
 #include "tests/fakes/simulated_clock.hpp"
 #include "tests/fakes/small_world.hpp"
 
@@ -30,7 +31,7 @@ class SupervisorTest : public testing::Test {
 
   void begin(int hosts, Strategy strategy) {
     halt();
-    journal_ = make_memory_journal();
+    journal_ = std::make_unique<RefusingJournal>();
     world_ = std::make_unique<SmallWorld>(clock_, hosts);
     strategy_ = std::move(strategy);
     boot();
@@ -131,7 +132,7 @@ class SupervisorTest : public testing::Test {
   }
 
   SimulatedClock clock_;
-  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<RefusingJournal> journal_;
   std::unique_ptr<SmallWorld> world_;
   Strategy strategy_;
   std::unique_ptr<asio::io_context> loop_;
@@ -354,6 +355,34 @@ TEST_F(SupervisorTest, PeopleCanRollBackOrAbortAtAnyTime) {
       for (const auto& [name, host] : world_->hosts) EXPECT_EQ(host.setting, (Setting{Pooled::yes, 100})) << name;
       EXPECT_LT(world_->failed_requests, 0.5);
     }
+  }
+}
+
+TEST_F(SupervisorTest, PerformsNothingThatCouldNotBeRecorded) {
+  for (auto phase : {HostPhase::preparing, HostPhase::draining, HostPhase::upgrading, HostPhase::serving_new}) {
+    SCOPED_TRACE(to_string(phase));
+    begin(4, five_stages());
+    auto id = start("two");
+    pass_until_phase(id, phase);
+    journal_->full = true;
+    auto before = world_->hosts;
+    auto until = clock_.steady() + 5min;
+    clock_.run(*loop_, [&] { return clock_.steady() >= until; });
+    for (const auto& [name, host] : world_->hosts) {
+      EXPECT_EQ(host.setting, before.at(name).setting) << name;
+      EXPECT_EQ(host.current, before.at(name).current) << name;
+    }
+    EXPECT_FALSE(supervisor_->ready());
+    auto paused = ask(supervisor_->command(id, {Verb::pause, "", "test", ""}));
+    ASSERT_FALSE(paused);
+    EXPECT_EQ(paused.error().code, Errc::unavailable);
+    EXPECT_NE(paused.error().what.find("the disk is full"), std::string::npos) << paused.error();
+    journal_->full = false;
+    auto rollout = finish(id);
+    EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+    EXPECT_TRUE(supervisor_->ready());
+    expect_all("two");
+    expect_no_swap_twice();
   }
 }
 

@@ -1,0 +1,49 @@
+#pragma once
+
+// A journal that can be told to refuse, as one on a full disk does; otherwise the one in memory.
+
+#include <memory>
+#include <utility>
+
+#include "daemon/store/journal.hpp"
+
+namespace shiftd {
+
+class RefusingJournal final : public Journal {
+ public:
+  bool full = false;
+
+  Task<Result<std::vector<RolloutSummary>>> list() override { return memory_->list(); }
+  Task<Result<void>> create(std::string rollout, std::string service, std::vector<std::string> records) override {
+    if (full) return refuse();
+    return memory_->create(std::move(rollout), std::move(service), std::move(records));
+  }
+  Task<Result<void>> append(std::string rollout, std::uint64_t expected, std::vector<std::string> records, bool ended) override {
+    if (full) return refuse();
+    return memory_->append(std::move(rollout), expected, std::move(records), ended);
+  }
+  Task<Result<std::vector<std::string>>> read(std::string rollout, std::uint64_t from, std::size_t most) override {
+    return memory_->read(std::move(rollout), from, most);
+  }
+  Task<Result<void>> save_checkpoint(std::string rollout, std::string checkpoint) override {
+    return memory_->save_checkpoint(std::move(rollout), std::move(checkpoint));
+  }
+  Task<Result<std::optional<std::string>>> load_checkpoint(std::string rollout) override {
+    return memory_->load_checkpoint(std::move(rollout));
+  }
+  Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep) override {
+    return memory_->add_counts(std::move(service), std::move(point), keep);
+  }
+  Task<Result<std::vector<CountsPoint>>> read_counts(std::string service, Instant from) override {
+    return memory_->read_counts(std::move(service), from);
+  }
+  Task<Result<std::size_t>> retain(std::size_t keep) override { return memory_->retain(keep); }
+  JournalStats stats() const override { return memory_->stats(); }
+
+ private:
+  static Task<Result<void>> refuse() { co_return Failure{Errc::exhausted, "the disk is full"}; }
+
+  std::unique_ptr<Journal> memory_ = make_memory_journal();
+};
+
+}  // namespace shiftd

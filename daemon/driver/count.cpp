@@ -16,8 +16,8 @@ constexpr int nobody = 0;
 constexpr int former = 1;
 constexpr int wanted = 2;
 
-// The served share is shown over about the last ten counts.
-constexpr double share_memory = 0.9;
+// The served share is shown over about the last three counts.
+constexpr double share_memory = 0.7;
 
 }  // namespace
 

@@ -51,6 +51,13 @@ std::string lost_sources(const Rollout& rollout) {
   return source + " cannot tell: " + why;
 }
 
+std::string lost_views(const Rollout& rollout) {
+  for (const auto& [source, why] : rollout.lost) {
+    if (source != "front end") return source + " cannot tell: " + why;
+  }
+  return {};
+}
+
 std::string why_not_start(const Rollout& rollout, HostIndex host) {
   if (auto lost = lost_sources(rollout); !lost.empty()) return lost;
   auto in_flight = rollout.in_flight();
@@ -81,7 +88,7 @@ std::string named_hosts(const Rollout& rollout) {
     const auto& state = rollout.hosts[host];
     const char* what = nullptr;
     if (state.phase == HostPhase::out) what = "is out of its pools";
-    if (state.phase == HostPhase::left) what = "was changed by someone else and left alone";
+    if (state.phase == HostPhase::left) what = "is left alone";
     if (state.phase == HostPhase::straggler) what = "still serves its former release";
     if (state.phase == HostPhase::restored && state.failed) what = "failed and is back on its former release";
     if (rollout.failing.contains(host)) what = "failed and still serves the release";

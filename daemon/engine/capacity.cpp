@@ -88,7 +88,7 @@ std::string named_hosts(const Rollout& rollout) {
     const auto& state = rollout.hosts[host];
     const char* what = nullptr;
     if (state.phase == HostPhase::out) what = "is out of its pools";
-    if (state.phase == HostPhase::left) what = "is left alone";
+    if (state.phase == HostPhase::left) what = "was changed by someone else and left alone";
     if (state.phase == HostPhase::straggler) what = "still serves its former release";
     if (state.phase == HostPhase::restored && state.failed) what = "failed and is back on its former release";
     if (rollout.failing.contains(host)) what = "failed and still serves the release";

@@ -91,7 +91,7 @@ TEST(Config, GivesAServiceWhatWasWritten) {
       (std::vector<StageSpec>{{BasisPoints{50}, 30s, Gate::manual}, {BasisPoints{500}, 0s, Gate::open}, {all_traffic, 90min, Gate::open}}));
   EXPECT_EQ(strategy.max_failed, (HostQuota{0, BasisPoints{1'000}}));
   EXPECT_EQ(strategy.max_load, 1.34);
-  EXPECT_TRUE(strategy.scale_pool);
+  EXPECT_FALSE(strategy.scale_pool);
   EXPECT_EQ(strategy.when_busy, WhenBusy::queue);
   EXPECT_EQ(strategy.drain_limit, 2h);
   EXPECT_EQ(strategy.on_drain_limit, DrainDeadline::go_on);

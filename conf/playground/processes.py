@@ -59,9 +59,9 @@ def start(command, log: pathlib.Path) -> subprocess.Popen:
         return fork(command, stdout=output, stderr=output)
 
 
-def run(command, limit: float):
+def run(command, limit: float, stdin=subprocess.DEVNULL):
     """Runs a command to its end: its exit code, standard output and standard error."""
-    process = fork(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = fork(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         output, error = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
@@ -75,7 +75,8 @@ def run(command, limit: float):
 
 def fork(command, **options) -> subprocess.Popen:
     with forking:
-        process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        options.setdefault("stdin", subprocess.DEVNULL)
+        process = subprocess.Popen([str(word) for word in command], start_new_session=True, **options)
         awaited.add(process.pid)
     return process
 

@@ -228,6 +228,7 @@ void Driver::bind_plan() {
     pools_.push_back(&*found);
     views_.emplace_back(found->views.size());
     look_now_.push_back(std::make_unique<Signal>(executor_));
+    looked_.push_back(std::make_unique<Signal>(executor_));
   }
   member_of_.resize(plan.pools.size());
   for (MemberIndex index = 0; index < plan.members.size(); ++index)

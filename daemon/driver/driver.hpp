@@ -91,11 +91,13 @@ class Driver {
   Task<> watch_views(PoolIndex pool);
   Task<> watch_served_hosts();
   Task<> look(PoolIndex pool);
+  Task<> look_again(HostIndex host);
   Task<> look_at(PoolIndex pool, std::size_t view);
   Task<> check_served_host(HostIndex host);
   void tell_changes(PoolIndex pool, const PoolReading& reading);
   void tell_seen(PoolIndex pool);
   std::vector<Shown> shown(HostIndex host) const;
+  bool written_since_asked(HostIndex host) const;
   void source_answer(const std::string& source, const std::string& trouble);
 
   // count.cpp: requests and failures, and the verdict.
@@ -138,6 +140,7 @@ class Driver {
   };
   std::vector<std::vector<ViewState>> views_;      // by pool, by view
   std::vector<std::unique_ptr<Signal>> look_now_;  // by pool
+  std::vector<std::unique_ptr<Signal>> looked_;    // by pool
   std::vector<std::uint64_t> written_;             // by member: a view that was asked before shows the past
   std::uint64_t look_serial_ = 1;
 

@@ -122,7 +122,10 @@ Task<Result<void>> Driver::verify(HostIndex host, std::string digest) {
   const auto& place = place_of(host);
   if (auto proven = co_await service_.releaser->prove_running(place.place, std::move(digest)); !proven) co_return proven;
   CheckTarget target{place.place.name, place.place.address, place.executor};
-  co_return co_await run_checks(clock_, service_.checks, std::move(target), service_.check_policy);
+  auto checked = co_await run_checks(clock_, service_.checks, std::move(target), service_.check_policy);
+  // What the views last showed may be older than the restart: a host that joins on that may enter its pools unhealthy.
+  if (checked) co_await look_again(host);
+  co_return checked;
 }
 
 MemberWrite Driver::wanted_write(MemberIndex index) const {

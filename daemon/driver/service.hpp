@@ -35,8 +35,10 @@ struct ServiceHost {
 // How often the world is looked at.
 struct Pace {
   Duration tick{std::chrono::milliseconds(500)};
-  Duration view{std::chrono::milliseconds(100)};  // while a host waits for a view to show something
-  Duration idle_view{std::chrono::seconds(1)};    // otherwise
+  // While a host waits for a view to show something: soon at first, ever more slowly the longer it takes.
+  Duration view_first{std::chrono::milliseconds(10)};
+  Duration view{std::chrono::milliseconds(100)};
+  Duration idle_view{std::chrono::seconds(1)};  // otherwise
   Duration counts{std::chrono::seconds(1)};
   Duration bake_check{std::chrono::seconds(5)};  // each host that serves the release is checked this often
   Duration checkpoint{std::chrono::seconds(10)};

@@ -1,6 +1,7 @@
 // What the world shows without being asked to change: pool stores, load balancers, hosts that serve the release.
 
 #include <algorithm>
+#include <utility>
 
 #include "daemon/driver/driver.hpp"
 #include "daemon/io/backoff.hpp"
@@ -11,6 +12,11 @@ namespace {
 
 // How many served hosts are checked at once.
 constexpr std::size_t checks_at_once = 32;
+
+// What is waited for is noticed late by at most this part of the time that it took.
+constexpr int late_by_at_most = 8;
+// Looking takes at most this part of a load balancer's time.
+constexpr int looking_at_most = 10;
 
 }  // namespace
 
@@ -58,13 +64,37 @@ void Driver::tell_changes(PoolIndex pool, const PoolReading& reading) {
 }
 
 Task<> Driver::watch_views(PoolIndex pool) {
+  const auto& pace = service_.pace;
+  auto records = committed_.records;
+  auto moved = clock_.steady();  // when anything was last decided
   while (true) {
     auto serial = look_serial_;
+    auto began = clock_.steady();
     co_await look(pool);
     tell_seen(pool);
+    looked_[pool]->notify();
     if (look_serial_ != serial) continue;  // something was written meanwhile: what was seen is the past
+    auto now = clock_.steady();
+    if (std::exchange(records, committed_.records) != committed_.records) moved = now;
     bool waited_for = !committed_.moving.empty() || committed_.unconfirmed > 0;
-    co_await look_now_[pool]->wait_for(clock_, waited_for ? service_.pace.view : service_.pace.idle_view);
+    auto pause = std::max(std::clamp((now - moved) / late_by_at_most, pace.view_first, pace.view), looking_at_most * (now - began));
+    co_await look_now_[pool]->wait_for(clock_, waited_for ? pause : pace.idle_view);
+  }
+}
+
+// Returns when every view of the host's pools has been asked once more, whatever it answered.
+Task<> Driver::look_again(HostIndex host) {
+  auto since = ++look_serial_;
+  const auto& planned = committed_.plan.hosts[host];
+  for (auto index = planned.first_member; index < planned.first_member + planned.members; ++index) {
+    auto pool = committed_.plan.members[index].pool;
+    auto asked = [&] {
+      return std::all_of(views_[pool].begin(), views_[pool].end(), [&](const ViewState& view) { return view.asked >= since; });
+    };
+    while (!asked()) {
+      look_now_[pool]->notify();
+      co_await looked_[pool]->wait();
+    }
   }
 }
 
@@ -108,9 +138,23 @@ std::vector<Shown> Driver::shown(HostIndex host) const {
   return all;
 }
 
+bool Driver::written_since_asked(HostIndex host) const {
+  const auto& planned = committed_.plan.hosts[host];
+  for (auto index = planned.first_member; index < planned.first_member + planned.members; ++index) {
+    for (const auto& state : views_[committed_.plan.members[index].pool]) {
+      if (state.trouble.empty() && state.asked < written_[index]) return true;
+    }
+  }
+  return false;
+}
+
 void Driver::tell_seen(PoolIndex pool) {
   if (!committed_.active()) return;
-  auto tell = [this](HostIndex host) { post(HostSeen{host, shown(host)}); };
+  // What was written since it was asked for is left for the next look, which comes at once: the write's result and what
+  // the views make of it then share a commit.
+  auto tell = [this](HostIndex host) {
+    if (!written_since_asked(host)) post(HostSeen{host, shown(host)});
+  };
   for (auto host : committed_.moving) {
     if (committed_.hosts[host].phase != HostPhase::preparing) tell(host);
   }

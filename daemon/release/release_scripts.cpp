@@ -59,9 +59,10 @@ constexpr std::string_view swap = R"sh(
 swap() {
   [ -d "releases/$release" ] || { echo "releases/$release is not on this host"; return 1; }
   [ -L current ] || [ ! -e current ] || { echo "current is no symbolic link"; return 1; }
-  if [ "$(readlink current)" != "releases/$release" ]; then
+  now=$(readlink current)
+  if [ "$now" != "releases/$release" ]; then
     if [ -L current ]; then
-      ln -sfn "$(readlink current)" "previous.new.$$" && mv -T "previous.new.$$" previous || return 1
+      ln -sfn "$now" "previous.new.$$" && mv -T "previous.new.$$" previous || return 1
     fi
     ln -sfn "releases/$release" "current.new.$$" && mv -T "current.new.$$" current || return 1
   fi

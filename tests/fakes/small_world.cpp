@@ -183,6 +183,7 @@ class Answers final : public Check {
   const std::string& name() const override { return name_; }
   Task<CheckResult> ask(CheckTarget target) override {
     auto& host = world_.hosts.at(target.host);
+    world_.at_check(host);
     CheckResult result;
     bool good = host.checks_pass && !host.running.empty() && !world_.fails_checks.contains(host.running);
     result.status = good ? CheckStatus::ok : CheckStatus::critical;

@@ -52,6 +52,7 @@ struct SmallWorld {
   std::set<std::string> fails_checks;          // digests whose checks fail
   Duration drain_time{200};
   Duration upgrade_time{300};
+  std::function<void(Host&)> at_check = [](Host&) {};  // what happens to a host while it is checked
   bool store_answers = true;
   bool view_answers = true;
   bool front_end_answers = true;

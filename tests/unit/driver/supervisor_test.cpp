@@ -168,6 +168,21 @@ TEST_F(SupervisorTest, RollsBackWhatDoesNotStart) {
   EXPECT_LT(world_->failed_requests, 0.5);
 }
 
+TEST_F(SupervisorTest, AHostThatTheLoadBalancerFoundIllWhileItWasCheckedWaitsBeforeItJoins) {
+  begin(3, five_stages());
+  world_->at_check = [](SmallWorld::Host& host) { host.health_up = false; };
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::awaiting_health);
+  const auto* rollout = running(id);
+  ASSERT_NE(rollout, nullptr);
+  EXPECT_EQ(rollout->in(HostPhase::awaiting_health), 1u);
+  EXPECT_EQ(rollout->in(HostPhase::serving_new), 0u);
+  world_->at_check = [](SmallWorld::Host&) {};
+  for (auto& [name, host] : world_->hosts) host.health_up = true;
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+  expect_all("two");
+}
+
 TEST_F(SupervisorTest, WorksWithTwoAndThreeHosts) {
   for (int hosts : {2, 3}) {
     SCOPED_TRACE(hosts);

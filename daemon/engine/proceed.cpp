@@ -10,9 +10,6 @@ namespace {
 // How many hosts may be prepared ahead of their turn: enough that a batch never waits for a connection.
 std::uint32_t prepare_ahead_most(const Rollout& rollout) { return std::max<std::uint32_t>(10, 2 * rollout.plan.batch); }
 
-// How many of them are prepared at once: all at once, the first would be ready as late as the last.
-std::uint32_t prepare_at_once_most(const Rollout& rollout) { return std::max<std::uint32_t>(3, rollout.plan.batch); }
-
 // How many serving hosts are looked at for one that may be withdrawn: with unequal weights a later one may fit.
 constexpr int withdraw_looks = 64;
 
@@ -122,7 +119,6 @@ void Deciding::prepare_ahead() {
   auto next = rollout_.next_start;
   if (next < rollout_.hosts.size() && state(next).phase == HostPhase::pooled_old) return move(next, HostPhase::preparing);
   auto ahead = rollout_.in(HostPhase::preparing) + rollout_.in(HostPhase::ready);
-  if (rollout_.in(HostPhase::preparing) >= prepare_at_once_most(rollout_)) return;
   if (ahead >= prepare_ahead_most(rollout_) || rollout_.next_prepare >= rollout_.hosts.size()) return;
   move(rollout_.next_prepare, HostPhase::preparing);
 }

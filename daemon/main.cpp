@@ -59,21 +59,30 @@ Task<> stop_on_signal(TaskGroup& tasks) {
   tasks.stop();
 }
 
+// People wait in the listening sockets' queues until every rollout is known: a start must not overlook one.
+Task<> answer_people(Supervisor& supervisor, ApiServer& api) {
+  co_await supervisor.recovered();
+  co_await api.serve();
+}
+
 Task<> serve(Clock& clock, const Config& config, Journal& journal) {
   auto executor = co_await asio::this_coro::executor;
   std::vector<std::unique_ptr<Service>> services;
-  TaskGroup tasks(executor);
   for (const auto& service : config.services) services.push_back(or_cannot_start(make_service(clock, service)));
+  std::vector<FrontEnd*> front_ends;
   for (auto& service : services) {
     for (auto& pool : service->pools) {
-      if (pool.front_end) tasks.start("front end " + pool.front_end->name(), pool.front_end->serve());
+      if (pool.front_end) front_ends.push_back(pool.front_end.get());
     }
   }
   auto count = services.size();
   Supervisor supervisor(executor, clock, journal, std::move(services), static_cast<std::size_t>(config.daemon.keep_rollouts));
   auto api = or_cannot_start(ApiServer::open(executor, clock, supervisor, api_options(config.daemon.api)));
+  // Nothing that can fail stands between the first of these and the join.
+  TaskGroup tasks(executor);
+  for (auto* front_end : front_ends) tasks.start("front end " + front_end->name(), front_end->serve());
   tasks.start("rollouts", supervisor.run());
-  tasks.start("api", api->serve());
+  tasks.start("api", answer_people(supervisor, *api));
   tasks.start("signals", stop_on_signal(tasks));
   log::info("shiftd {} serves {} {} on {}", SHIFTD_VERSION, count, count == 1 ? "service" : "services", config.daemon.api.socket);
   co_await tasks.join();

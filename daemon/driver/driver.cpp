@@ -117,6 +117,9 @@ Task<> Driver::decide_loop() {
         continue;
       }
       commit(decision, texts);
+    } else {
+      // Nothing waits to be written any more: whether the journal takes records again is seen at the next one.
+      journal_trouble_.clear();
     }
     for (auto& queued : events) {
       if (!queued.answer) continue;

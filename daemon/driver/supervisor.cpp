@@ -66,7 +66,8 @@ Supervisor::Supervisor(boost::asio::any_io_executor executor, Clock& clock, Jour
       services_(std::move(services)),
       keep_(keep),
       drivers_(executor),
-      changed_(executor) {}
+      changed_(executor),
+      recovered_signal_(executor) {}
 
 Supervisor::~Supervisor() = default;
 
@@ -105,6 +106,12 @@ Task<> Supervisor::recover() {
     log::info("rollout {} is taken up again: {}", summary.rollout, to_string(rollout->phase));
     launch(*service, std::move(*rollout), std::move(codec));
   }
+  recovered_ = true;
+  recovered_signal_.notify();
+}
+
+Task<> Supervisor::recovered() {
+  while (!recovered_) co_await recovered_signal_.wait();
 }
 
 void Supervisor::launch(Service& service, Rollout rollout, Codec codec) {

@@ -28,6 +28,8 @@ class Supervisor final : public Control {
   // is then; the next run takes it up.
   // Throws when the journal cannot be read.
   Task<> run();
+  // Returns once run() knows every rollout of the journal. Whoever asks earlier gets wrong answers.
+  Task<> recovered();
 
   [[nodiscard]] std::vector<std::string> services() const override;
   Task<Result<Plan>> plan(StartRequest request) override;
@@ -71,6 +73,8 @@ class Supervisor final : public Control {
   std::vector<const Service*> reserved_;
   TaskGroup drivers_;
   Signal changed_;
+  bool recovered_ = false;
+  Signal recovered_signal_;
   DaemonStats counted_;  // of rollouts that have ended, and of all that were started
   std::uint64_t ids_given_ = 0;
 };

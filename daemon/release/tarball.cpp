@@ -151,7 +151,12 @@ Task<Result<void>> TarballReleaser::bring(const HostPlace& host, const std::stri
   auto id = fmt::format("unpack-{}-{:08x}{:08x}", release.digest.substr(0, 12), std::random_device{}(), std::random_device{}());
   auto job = job_in(base, std::move(id), unpack_script(base, release.digest, options_.keep), "unpack.lock", unpack_limit);
   auto result = co_await executor.job(std::move(job));
-  if (!result) co_return std::move(result).error().during("unpack");
+  if (!result) {
+    auto failure = std::move(result).error();
+    // The lock is held by an unpacking that an earlier life of ours began: what it leaves is found at the next look.
+    if (failure.code == Errc::refused) failure.code = Errc::unavailable;
+    co_return std::move(failure).during("unpack");
+  }
   if (result->exit_status == wrong_digest_status) {
     co_return Failure{Errc::bad_input, fmt::format("the tarball arrived with the digest {}, and the release says {}",
                                                    last_words(result->out), release.digest)};

@@ -136,6 +136,23 @@ TEST_F(TarballReleaserTest, AHalfUnpackedReleaseIsUnpackedAnew) {
   EXPECT_FALSE(fs::exists(at("releases/" + one.digest + ".partial")));
 }
 
+TEST_F(TarballReleaserTest, AnUnpackingThatAnEarlierDaemonBeganIsWaitedFor) {
+  auto one = make_release("1.0");
+  fs::create_directories(at(".shiftd"));
+  auto until_told = "echo >" + at(".shiftd/begun") + "; while [ ! -e " + at(".shiftd/end") + " ]; do sleep 0.02; done";
+  Process earlier({.command = {"flock", at(".shiftd/unpack.lock"), "sh", "-c", until_told}, .environment = {}, .output = ""});
+  ASSERT_TRUE(eventually([&] { return fs::exists(at(".shiftd/begun")); }));
+  auto prepared = prepare(one);
+  ASSERT_FALSE(prepared);
+  // Not the host's failure: it is asked again.
+  EXPECT_EQ(prepared.error().code, Errc::unavailable);
+  EXPECT_TRUE(retryable(prepared.error().code));
+  EXPECT_NE(prepared.error().what.find("the lock is held"), std::string::npos) << prepared.error();
+  write_text(at(".shiftd/end"), "");
+  ASSERT_TRUE(eventually([&] { return !earlier.running(); }));
+  EXPECT_TRUE(prepare(one));
+}
+
 TEST_F(TarballReleaserTest, ATarballWithAnotherDigestIsBadInputBeforeItTravels) {
   auto one = make_release("1.0");
   auto two = make_release("2.0");

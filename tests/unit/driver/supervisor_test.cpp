@@ -214,6 +214,40 @@ TEST_F(SupervisorTest, ARestartInAnyHostPhaseCarriesOn) {
   }
 }
 
+TEST_F(SupervisorTest, OnceRecoveredAfterARestartItOverlooksNoRollout) {
+  begin(10, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::upgrading);
+  halt();
+  boot();
+  auto waiting = [](Supervisor& supervisor) -> Task<Result<bool>> {
+    co_await supervisor.recovered();
+    co_return true;
+  };
+  ASSERT_TRUE(ask(waiting(*supervisor_)));
+  EXPECT_NE(running(id), nullptr);
+  StartRequest second;
+  second.service = "web";
+  second.release = {"v-three", "three", "/nowhere"};
+  auto refused = ask(supervisor_->start(second));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::conflict) << refused.error();
+}
+
+TEST_F(SupervisorTest, APersonsWordThatAFullJournalRefusedDoesNotStopTheRolloutForGood) {
+  begin(10, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  journal_->full = true;
+  auto refused = ask(supervisor_->command(id, {Verb::pause, "", "test", ""}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  journal_->full = false;
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+  EXPECT_TRUE(supervisor_->ready());
+  expect_all("two");
+}
+
 TEST_F(SupervisorTest, APersonsChangeWinsAndTheHostIsNamed) {
   begin(10, five_stages());
   auto id = start("two");

@@ -5,7 +5,9 @@ It retries nothing: an error of a host is an error that a user sees, so that not
 
 import csv
 import dataclasses
+import os
 import pathlib
+import signal
 import socket
 import subprocess
 
@@ -19,12 +21,14 @@ FORCED_DRAIN_OR_MAINT = 0x01 | 0x08  # bits of srv_admin_state in `show servers 
 
 CONFIG = """\
 global
-    stats socket {socket} level admin mode 600
+    stats socket {socket} level admin mode 600 expose-fd listeners
+    server-state-file {state}
     maxconn 2000
     nbthread 1
 
 defaults
     mode http
+    load-server-state-from-file global
     timeout connect 1s
     timeout client 60s
     timeout server 2s
@@ -58,24 +62,54 @@ class Balancer:
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
         self.socket = folder / "haproxy.sock"
+        self.config = folder / "haproxy.cfg"
+        self.state = folder / "haproxy.state"
         self.port = 0
         self.process: subprocess.Popen = None
 
     def start(self, hosts):
         self.port = processes.free_port("127.0.0.1")
-        text = CONFIG.format(socket=self.socket, port=self.port, backend=BACKEND, weight=WEIGHT)
+        text = CONFIG.format(socket=self.socket, port=self.port, backend=BACKEND, weight=WEIGHT, state=self.state)
         text += "".join(f"    server {host.name} {host.address}:{host.port}\n" for host in hosts)
-        config = self.folder / "haproxy.cfg"
-        config.write_text(text)
-        self.process = processes.start([HAPROXY, "-db", "-f", config], self.folder / "haproxy.log")
+        self.config.write_text(text)
+        self.launch()
         processes.until(10, lambda: self.all_up(len(hosts)), "HAProxy: every host up")
+
+    def launch(self):
+        # Master and worker, in the foreground: so it can be reloaded.
+        self.process = processes.start([HAPROXY, "-W", "-f", self.config], self.folder / "haproxy.log")
+
+    def stop(self):
+        """SIGTERM: it ends at once, with the requests that it has. What was set over its socket is forgotten."""
+        self.state.unlink(missing_ok=True)
+        processes.stop(self.process)
+
+    def reload(self, keeping_state: bool):
+        """As a reload unit does it: the state is kept in a file or forgotten, and a new worker takes over."""
+        if keeping_state:
+            self.state.write_text(self.command("show servers state"))
+        else:
+            self.state.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR2)
+
+    def freeze(self):
+        for pid in [*self.workers(), self.process.pid]:
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in [self.process.pid, *self.workers()]:
+            os.kill(pid, signal.SIGCONT)
+
+    def workers(self) -> list:
+        return [pid for pid, (parent, state) in processes.parents().items() if parent == self.process.pid and state != "Z"]
 
     def all_up(self, count: int) -> bool:
         if self.process.poll() is not None:
             raise WorldError(f"HAProxy ended with {self.process.returncode}; see {self.folder}/haproxy.log")
-        if not self.socket.exists():
-            return False
-        members = self.members()
+        try:
+            members = self.members()
+        except WorldError:
+            return False  # it does not listen yet
         return len(members) == count and all(member.status == "UP" and member.passing for member in members.values())
 
     def command(self, text: str) -> str:

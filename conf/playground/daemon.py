@@ -3,6 +3,7 @@
 Its own words are used for two things only: a rollout's outcome and reason. What users saw is counted elsewhere.
 """
 
+import dataclasses
 import http.client
 import json
 import pathlib
@@ -23,17 +24,17 @@ TOLD = ("stage_begun", "stage_passed", "gate_reached", "held", "shrunk", "rollin
 LONGEST_ROLLOUT = 300.0  # seconds
 
 SHIFTD_YAML = """\
-journal: "{folder}/shiftd.journal"
+journal: "{journal}"
 api:
   socket: "{folder}/shiftd.sock"
   listen: "127.0.0.1:{port}"
   token_file: "{folder}/token"
-services: [web.yaml]
+services: [{services}]
 log: {{level: info}}
 """
 
 WEB_YAML = """\
-service: web
+service: {name}
 ssh: {{user: "{user}", key_file: "{key}", known_hosts: "{known_hosts}"}}
 hosts:
 {hosts}
@@ -45,16 +46,17 @@ release:
   path: "{folder}/hosts/{{{{host}}}}/srv"
   restart: "{folder}/hosts/{{{{host}}}}/restart"
   version: {{url: "http://{{{{address}}}}/version"}}
+  prove_limit: 3s
 checks:
-  - http: {{path: /healthz, status: 200, timeout: 2s}}
-check_policy: {{attempts: 10, pause: 100ms, deadline: 10s}}
+  - http: {{path: {check}, status: 200, timeout: 2s}}
+check_policy: {{attempts: 10, pause: 100ms, deadline: 5s}}
 strategy:
   canary: 1
   stages: [{stages}]
   batch: 1
   max_failed: 1
   floor: {floor}%
-verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s}}
+{strategy}verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s}}
 """
 
 
@@ -69,42 +71,58 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
+@dataclasses.dataclass
+class Wishes:
+    """How shiftd is to roll, where a test or a person wants it otherwise than the playground does."""
+
+    shares: tuple = (1, 5, 25, 50, 100)
+    strategy: str = ""  # further lines of that section, each "  key: value\n"
+    check: str = "/healthz"
+    socket: pathlib.Path = None  # instead of HAProxy's own
+    journal: pathlib.Path = None
+    services: tuple = ("web",)  # all of them on the same hosts and pool
+
+
 class Daemon:
-    def __init__(self, world, bake_seconds: int):
+    def __init__(self, world, bake_seconds: int, wishes: Wishes = Wishes()):
         self.world = world
         self.folder = world.folder
         self.config = self.folder / "shiftd.yaml"
+        self.journal = wishes.journal or self.folder / "shiftd.journal"
         self.port = processes.free_port("127.0.0.1")
         self.process: subprocess.Popen = None
         self.killed = threading.Event()
         self.ending = threading.Event()
         self.lost = None  # why shiftd did not come back after it was killed
-        self.write_configuration(bake_seconds)
+        self.write_configuration(bake_seconds, wishes)
 
     @staticmethod
     def built() -> bool:
         return (BUILD / "shiftd").exists() and (BUILD / "shiftctl").exists()
 
-    def write_configuration(self, bake_seconds: int):
+    def write_configuration(self, bake_seconds: int, wishes: Wishes):
         fleet = self.world.fleet
         hosts = "\n".join(
             f'  - {{name: {host.name}, address: "{host.address}:{host.port}", ssh: "{host.address}:{host.ssh_port}"}}'
             for host in fleet.hosts
         )
-        stages = ", ".join(f"{{share: {share}%, bake: {bake_seconds}s}}" for share in (1, 5, 25, 50, 100))
+        stages = ", ".join(f"{{share: {share}%, bake: {bake_seconds}s}}" for share in wishes.shares)
         # One host at a time must be allowed to be out: of two that leaves a half, of three two thirds.
         count = len(fleet.hosts)
         floor = min(70, 100 * (count - 1) // count)
         token = self.folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32) + "\n")
-        self.config.write_text(SHIFTD_YAML.format(folder=self.folder, port=self.port))
-        (self.folder / "web.yaml").write_text(
-            WEB_YAML.format(
-                user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts, socket=self.world.balancer.socket,
-                backend=BACKEND, folder=self.folder, stages=stages, floor=floor,
+        services = ", ".join(f"{name}.yaml" for name in wishes.services)
+        self.config.write_text(SHIFTD_YAML.format(folder=self.folder, journal=self.journal, port=self.port, services=services))
+        for name in wishes.services:
+            (self.folder / f"{name}.yaml").write_text(
+                WEB_YAML.format(
+                    name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts, backend=BACKEND,
+                    socket=wishes.socket or self.world.balancer.socket, folder=self.folder, stages=stages, floor=floor,
+                    check=wishes.check, strategy=wishes.strategy,
+                )
             )
-        )
 
     def start(self):
         self.process = processes.start([BUILD / "shiftd", "--config", self.config], self.folder / "shiftd.log")

@@ -34,13 +34,13 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PrintMotd no
 Subsystem sftp internal-sftp
-SetEnv HOME={home}
+SetEnv HOME={home} PATH={home}/bin:/usr/local/bin:/usr/bin:/bin
 LogLevel VERBOSE
 """
 
 # Returns 0 when the new process listens. The pid file is believed only if its process is this host's own, so that a
 # number that the system gave to somebody else is never signalled; an ended process that waits to be reaped has no
-# command line either.
+# command line either. `restarts` counts what was started, one digest a line; `pause-restart` makes the host a slow one.
 RESTART = """\
 #!/bin/bash
 home={home}
@@ -55,6 +55,8 @@ if alive; then
   if alive; then kill -KILL "$pid"; fi
 fi
 rm -f "$home/service.pid"
+basename "$(readlink "$home/srv/current")" >>"$home/restarts"
+if [[ -f $home/pause-restart ]]; then sleep "$(<"$home/pause-restart")"; fi
 exec 3< <(exec setsid {python} -I -S "$home/srv/current/server.py" "$home/srv" {name} {address} {port} "$home/service.pid" \\
   </dev/null 2>>"$home/service.log")
 if read -r -t 5 -u 3 word digest && [[ $word == listening ]]; then
@@ -63,6 +65,13 @@ else
   echo "{name} did not start: $(tail -n 1 "$home/service.log")" >&2
   exit 1
 fi
+"""
+
+# First in the hosts' PATH, so that unpacking can be slow on one of them.
+TAR = """\
+#!/bin/bash
+if [[ -f {home}/pause-tar ]]; then sleep "$(<{home}/pause-tar)"; fi
+exec /usr/bin/tar "$@"
 """
 
 
@@ -82,6 +91,22 @@ class Host:
     def current(self) -> str:
         """The digest that `current` names."""
         return os.path.basename(os.readlink(self.base / "current"))
+
+    def restarts(self) -> list:
+        """The digests with which the service was started, the playground's own first start included."""
+        return (self.home / "restarts").read_text().split()
+
+    def pause(self, what: str, seconds: float):
+        """Makes the host slow: `restart`, `tar`, or a path of its service (`version`, `healthz`, `deep`). 0: fast again."""
+        file = self.home / f"pause-{what}"
+        if seconds:
+            file.write_text(f"{seconds}\n")
+        else:
+            file.unlink(missing_ok=True)
+
+    def sessions(self) -> list:
+        """The pids of the SSH connections to it."""
+        return [pid for pid, (parent, state) in processes.parents().items() if parent == self.sshd.pid and state != "Z"]
 
     def running(self) -> str:
         """The digest of the release that answers; empty when nobody does."""
@@ -126,12 +151,18 @@ class Fleet:
                 RESTART.format(home=host.home, python=sys.executable, name=host.name, address=host.address, port=host.port)
             )
             (host.home / "restart").chmod(0o755)
+            (host.home / "bin").mkdir()
+            (host.home / "bin" / "tar").write_text(TAR.format(home=host.home))
+            (host.home / "bin" / "tar").chmod(0o755)
             install(host, release)
-            host.sshd = processes.start([SSHD, "-D", "-e", "-f", host.home / "sshd_config"], host.home / "sshd.log")
+            self.start_sshd(host)
             self.restart(host)
         self.write_known_hosts()
         for host in self.hosts:
             self.wait_for_sshd(host)
+
+    def start_sshd(self, host: Host):
+        host.sshd = processes.start([SSHD, "-D", "-e", "-f", host.home / "sshd_config"], host.home / "sshd.log")
 
     def restart(self, host: Host):
         code, _, error = processes.run([host.home / "restart"], 20)

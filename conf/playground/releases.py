@@ -11,7 +11,7 @@ import pathlib
 import tarfile
 
 SERVER = pathlib.Path(__file__).parent / "app" / "server.py"
-KINDS_OF_BAD = ("5xx", "crash", "hang")
+KINDS_OF_BAD = ("5xx", "crash", "hang", "dead")  # dead: it does not even start
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,11 @@ hundredths of a second, so it imports as little as it can.
 
   /          the release's name; X-Release and X-Host say who answered
   /healthz   200 while the process lives, also in a bad release: health checks alone do not catch it
+  /deep      the same, and asked by nobody but those who configure it as a check
   /version   the digest of the release directory it was started from
+  /slow      as /, but the answer takes three seconds: a request that a drain has to wait for
+
+A file pause-NAME beside the pid file makes the host slow: /NAME is answered that many seconds later. (Not /: users come there.)
 
 SIGTERM: stops listening, finishes the requests that it has begun, and ends.
 """
@@ -17,10 +21,13 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 LONGEST_REQUEST = 16384
 GRACE_SECONDS = 3.0
 CRASH_AFTER_REQUESTS = 10
+SLOW_PIECES = 10
+SLOW_PAUSE = 0.3  # seconds
 
 
 def chance(one_in: int) -> bool:
@@ -28,11 +35,12 @@ def chance(one_in: int) -> bool:
 
 
 class Service:
-    def __init__(self, base: str, host: str):
+    def __init__(self, base: str, host: str, beside: str):
         # `current` is resolved once: a swap under a running process must not change what it says it is.
         self.home = os.path.realpath(os.path.join(base, "current"))
         self.digest = os.path.basename(self.home)
         self.host = host
+        self.beside = beside
         self.release = self.read("release") or "?"
         self.bad = self.read("bad")
         self.user_requests = 0
@@ -51,7 +59,9 @@ class Service:
 
     def answer(self, path: str, connection: socket.socket):
         """Status and body; None when this request is never answered."""
-        if path == "/healthz":
+        if path != "/":
+            self.pause(path[1:])
+        if path in ("/healthz", "/deep"):
             return 200, "ok"
         if path == "/version":
             return 200, self.digest
@@ -64,6 +74,14 @@ class Service:
             self.hang(connection)
             return None
         return 200, f"hello from release {self.release}"
+
+    def pause(self, name: str):
+        try:
+            with open(os.path.join(self.beside, f"pause-{name}"), encoding="ascii") as file:
+                seconds = float(file.read())
+        except (OSError, ValueError):
+            return  # nobody asked for a pause
+        self.stopping.wait(seconds)
 
     def hang(self, connection: socket.socket):
         while not self.stopping.is_set():
@@ -96,23 +114,30 @@ class Service:
             lines = head.decode("latin-1").split("\r\n")
             words = lines[0].split(" ")
             path = words[1] if len(words) == 3 else "/"
-            answer = self.answer(path.split("?")[0], connection)
+            path = path.split("?")[0]
+            answer = self.answer(path, connection)
             if answer is None:
                 return False
             status, body = answer
             asked_to_close = words[-1] == "HTTP/1.0" or any(line.lower() == "connection: close" for line in lines[1:])
             stays = not asked_to_close and not self.stopping.is_set()
-            connection.sendall(self.reply(status, body, stays))
+            pieces = SLOW_PIECES if path == "/slow" else 0
+            reply = self.reply(status, body, stays, len(body) + 1 + pieces)
+            connection.sendall(reply[:-1])
+            for _ in range(pieces):
+                time.sleep(SLOW_PAUSE)
+                connection.sendall(b".")
+            connection.sendall(reply[-1:])
             return stays
         finally:
             with self.idle:
                 self.busy -= 1
                 self.idle.notify_all()
 
-    def reply(self, status: int, body: str, stays: bool) -> bytes:
+    def reply(self, status: int, body: str, stays: bool, length: int) -> bytes:
         reason = "OK" if status == 200 else "Internal Server Error"
         return (
-            f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {len(body) + 1}\r\n"
+            f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n"
             f"X-Release: {self.release}\r\nX-Host: {self.host}\r\n"
             f"Connection: {'keep-alive' if stays else 'close'}\r\n\r\n{body}\n"
         ).encode("latin-1")
@@ -144,7 +169,9 @@ def read_head(connection: socket.socket, pending: bytes):
 def main() -> int:
     base, host, address, port, pid_file = sys.argv[1:]
     os.closerange(3, 256)  # a daemon keeps nothing open of whoever started it: a lock, an SSH channel
-    service = Service(base, host)
+    service = Service(base, host, os.path.dirname(pid_file))
+    if service.bad == "dead":
+        sys.exit("this release does not start")
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, int(port)))

@@ -1,0 +1,107 @@
+"""kill -9 of shiftd in every phase that a host goes through, forward and back: a restart carries on.
+
+Phases that are over in a millisecond are stretched by the world, not by shiftd: a runtime socket that answers late,
+users whose requests take long, a slow disk, a slow restart, a slow service.
+"""
+
+import unittest
+
+from scene import Scene, SlowSocket
+
+FORWARD = ("preparing", "ready", "depooling", "draining", "upgrading", "verifying", "awaiting_health", "joining", "serving_new")
+BACK = ("withdrawing", "emptying", "reverting", "reverifying", "rejoining")
+SOCKET_PAUSE = 0.15
+
+
+class Killing:
+    """A scene in which every phase lasts long enough to be hit."""
+
+    def __init__(self):
+        self.scene = Scene(started=False)
+
+    def __enter__(self):
+        scene = self.scene.__enter__()
+        near = scene.world.folder / "slow.sock"
+        gate = SlowSocket(near, scene.balancer.socket, SOCKET_PAUSE)
+        scene.ending.append(gate.stop)
+        scene.wishes.socket = near
+        scene.daemon.write_configuration(1, scene.wishes)
+        for host in scene.hosts:
+            host.pause("restart", 0.6)  # long enough for HAProxy to find the host down, and to have to find it up again
+        # The others are ready long before the first one is done.
+        scene.hosts[0].pause("tar", 1.0)
+        scene.daemon.start()
+        self.users = None
+        return self
+
+    def __exit__(self, *error):
+        self.scene.__exit__(*error)
+
+    def kill_in_each(self, rollout, wanted):
+        """Kills shiftd once for each (phase, host name), in the order in which they come, and starts it again.
+
+        Counts only when the journal's last word of the host is that phase.
+        """
+        scene, left = self.scene, set(wanted)
+        while left:
+            record = scene.wait_for(
+                rollout, lambda record: record["is"] == "host_moved" and (record["phase"], record["host"]) in left, f"one of {left}"
+            )
+            scene.kill()
+            found = scene.journalled_phase(record["host"])
+            if found != record["phase"]:
+                raise AssertionError(f"the kill came too late: {record['host']} was {found}, not {record['phase']}")
+            left.discard((record["phase"], record["host"]))
+            if record["phase"] in ("draining", "emptying"):
+                self.users.leave()
+            if record["phase"] == "preparing":
+                self.users = scene.slow_users()
+            scene.daemon.start()
+
+
+class KillNine(unittest.TestCase):
+    def unharmed(self, killing, release):
+        """Nothing that a user, or the pool, or a host, could tell."""
+        scene = killing.scene
+        killing.users.stop()
+        self.assertEqual(scene.complaints(release), [])
+        self.assertEqual(scene.failures(), [])
+        self.assertEqual(killing.users.failed, [])
+        self.assertGreater(killing.users.served, 0)
+
+    def test_in_every_phase_of_the_way_forward(self):
+        with Killing() as killing:
+            scene = killing.scene
+            # The second host is slow to say which release it runs; the others wait for HAProxy's checks instead.
+            scene.hosts[1].pause("version", 0.5)
+            rollout = scene.start("2")
+            killing.kill_in_each(rollout, zip(FORWARD, ("web1", "web2", "web1", "web1", "web1", "web2", "web3", "web3", "web3")))
+            self.assertEqual(scene.end_of(rollout)["outcome"], "succeeded")
+            self.unharmed(killing, "2")
+            for host in scene.hosts:
+                self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2"], 1), host.name)
+            self.assertEqual(set(scene.phases(rollout).values()), {"serving_new"})
+            print(f"kill -9 in {len(FORWARD)} phases forward ({', '.join(FORWARD)}): succeeded, 0 failed, each host restarted once")
+
+    def test_in_every_phase_of_the_way_back(self):
+        with Killing() as killing:
+            scene = killing.scene
+            rollout = scene.start("2")
+            host = scene.hosts[0]
+            scene.wait_for_phase(rollout, "serving_new", host.name)
+            host.pause("version", 0.5)
+            killing.users = scene.slow_users()
+            scene.wait_until(lambda: scene.balancer.members()[host.name].requests_now > 3, "slow users on the host")
+            scene.command(rollout, "rollback", reason="to see it go back")
+            killing.kill_in_each(rollout, [(phase, host.name) for phase in BACK])
+            self.assertEqual(scene.end_of(rollout)["outcome"], "rolled_back")
+            self.unharmed(killing, "1")
+            self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2", "1"], 2))
+            for other in scene.hosts[1:]:
+                self.assertIn(scene.restarts(other), (["1"], ["1", "2", "1"]))
+            self.assertLessEqual(set(scene.phases(rollout).values()), {"restored", "pooled_old", "ready"})
+            print(f"kill -9 in {len(BACK)} phases back ({', '.join(BACK)}): rolled back, 0 failed, nothing swapped twice")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,292 @@
+"""What the fault tests share: a small real world under load, the real shiftd in it, and what must be true afterwards.
+
+Nothing here believes shiftd where the world can be asked: the pool is read from HAProxy, releases from the hosts' own
+answers, restarts from a file on each host, failed requests from the users' log.
+"""
+
+import http.client
+import json
+import pathlib
+import shutil
+import socket
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "conf" / "playground"))
+
+import processes  # noqa: E402
+from balancer import BACKEND, WEIGHT  # noqa: E402, F401
+from daemon import BUILD, ROLLOUTS, Daemon, UnixConnection, Wishes, tail  # noqa: E402, F401
+from world import World  # noqa: E402
+
+RATE = 150
+LIMIT = 40.0  # seconds for anything awaited
+
+
+class Scene:
+    """Three hosts, two stages, bakes of one second. Use as a context; print what was shown with `shown`."""
+
+    def __init__(self, hosts=3, bad="5xx", rate=RATE, shares=(50, 100), started=True, **wishes):
+        self.world = World(hosts, rate, bad)
+        self.wishes = Wishes(shares=shares, **wishes)
+        self.started = started
+        self.daemon = None
+        self.next_record = 0
+        self.ending = []
+
+    def __enter__(self):
+        self.world.__enter__()
+        try:
+            self.hosts = self.world.fleet.hosts
+            self.balancer = self.world.balancer
+            self.daemon = Daemon(self.world, 1, self.wishes)
+            if self.started:
+                self.daemon.start()
+            self.since = time.time()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for end in reversed(self.ending):
+            end()
+        if kind is not None and self.daemon is not None:
+            print(tail(self.daemon.folder / "shiftd.log", 60), file=sys.stderr)
+        if self.daemon is not None:
+            self.daemon.stop()
+        self.world.__exit__(kind, error, trace)
+
+    # Asking shiftd.
+
+    def ask(self, method: str, path: str, body=None) -> tuple:
+        """Status and body (decoded where it is JSON) of one request."""
+        connection = UnixConnection(self.daemon.folder / "shiftd.sock", 45)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8")
+            return answer.status, json.loads(text) if text.startswith("{") else text
+        finally:
+            connection.close()
+
+    def try_start(self, name="2", service="web", **other) -> tuple:
+        release = self.world.releases[name]
+        asked = {"version": release.name, "source": str(release.tarball), "sha256": release.digest, **other}
+        return self.ask("POST", ROLLOUTS, {"service": service, "release": asked})
+
+    def start(self, name="2", service="web") -> str:
+        status, body = self.try_start(name, service)
+        if status != 201:
+            raise AssertionError(f"start: {status} {body}")
+        self.next_record = 0
+        return body["rollout"]
+
+    def command(self, rollout: str, verb: str, **body):
+        status, answer = self.ask("POST", f"{ROLLOUTS}/{rollout}/{verb}", body)
+        if status != 200:
+            raise AssertionError(f"{verb}: {status} {answer}")
+
+    def status(self, rollout: str) -> dict:
+        return self.ask("GET", f"{ROLLOUTS}/{rollout}")[1]
+
+    def phases(self, rollout: str) -> dict:
+        return {host["name"]: host["phase"] for host in self.status(rollout)["hosts"]}
+
+    def shiftctl(self, *words) -> tuple:
+        return processes.run(self.daemon.shiftctl(*words), LIMIT)
+
+    # Following it.
+
+    def records(self, rollout: str, since: int):
+        """Number and record from `since` on, as the live feed gives them, until the rollout or the connection ends."""
+        connection = UnixConnection(self.daemon.folder / "shiftd.sock", 20)
+        number = -1
+        try:
+            connection.request("GET", f"{ROLLOUTS}/{rollout}/events?from={since}")
+            deadline = time.monotonic() + LIMIT
+            for line in connection.getresponse():
+                if time.monotonic() > deadline:  # (its heartbeats come however long nothing happens)
+                    return
+                kind, _, value = line.decode("utf-8").strip().partition(": ")
+                if kind == "id":
+                    number = int(value)
+                if kind == "event" and value == "end":
+                    return
+                if kind == "data" and value.startswith('{"v"'):
+                    yield number, json.loads(value)
+        finally:
+            connection.close()
+
+    def wait_for(self, rollout: str, wanted, what: str) -> dict:
+        """The next record for which `wanted` is true, counted from where the last wait ended."""
+        passed = []
+        for number, record in self.records(rollout, self.next_record):
+            self.next_record = number + 1
+            if wanted(record):
+                return record
+            passed.append({key: value for key, value in record.items() if key not in ("v", "plan")})
+        seen = "\n".join(json.dumps(record)[:300] for record in passed[-25:])
+        raise AssertionError(f"{rollout}: {what}: it did not come; since then:\n{seen}")
+
+    def wait_for_phase(self, rollout: str, phase: str, host=None) -> dict:
+        return self.wait_for(
+            rollout, lambda record: record["is"] == "host_moved" and record["phase"] == phase and host in (None, record["host"]),
+            f"{host or 'a host'} {phase}",
+        )
+
+    def wait_until(self, question, what: str):
+        return processes.until(LIMIT, question, what, pause=0.05)
+
+    def end_of(self, rollout: str) -> dict:
+        """The record that ends the rollout."""
+        return self.wait_for(rollout, lambda record: record["is"] == "ended", "its end")
+
+    def all_records(self, rollout: str) -> list:
+        """Of an ended rollout."""
+        return [record for _, record in self.records(rollout, 0)]
+
+    # Killing it.
+
+    def kill(self):
+        self.daemon.process.kill()
+        self.daemon.process.wait()
+
+    def journalled_phase(self, host: str) -> str:
+        """The phase of a host in the newest rollout, read from the journal of a daemon that is dead."""
+        with tempfile.TemporaryDirectory() as folder:
+            # A copy: reading a journal in place would leave SQLite's own files beside it.
+            for file in self.daemon.journal.parent.glob(f"{self.daemon.journal.name}*"):
+                shutil.copy(file, folder)
+            journal = sqlite3.connect(f"{folder}/{self.daemon.journal.name}")
+            rows = journal.execute("SELECT record FROM records WHERE rollout = (SELECT max(key) FROM rollouts) ORDER BY seq").fetchall()
+            journal.close()
+        phase = "pooled_old"
+        for (text,) in rows:
+            record = json.loads(text)
+            if record["is"] == "host_moved" and record["host"] == host:
+                phase = record["phase"]
+        return phase
+
+    # Slow people and slow sockets.
+
+    def slow_users(self):
+        """Users whose requests take a while, so that no drain is over at once. Their failures count."""
+        users = SlowUsers(self.balancer.port)
+        self.ending.append(users.stop)
+        return users
+
+    # What must be true.
+
+    def failures(self) -> list:
+        """Failed requests since the world stood, once all that left by now have ended."""
+        requests = self.world.settled_requests(time.time())
+        return [request for request in requests if request.failure and request.at >= self.since]
+
+    def members(self) -> dict:
+        return {name: (member.pooled, member.weight) for name, member in self.balancer.members().items()}
+
+    def complaints(self, release: str, except_hosts=()) -> list:
+        """What is not as it must be when the whole fleet is to be on `release` with its originals."""
+        digest = self.world.releases[release].digest
+        found = []
+        members = self.members()
+        for host in self.hosts:
+            if host.name in except_hosts:
+                continue
+            if members[host.name] != (True, WEIGHT):
+                found.append(f"{host.name} is {members[host.name]} in the pool, not as it was found")
+            if host.running() != digest or host.current() != digest:
+                found.append(f"{host.name} runs {host.running()[:12]}, current is {host.current()[:12]}, not {digest[:12]}")
+        return found
+
+    def restarts(self, host) -> list:
+        """The names of the releases with which the service was started."""
+        names = {release.digest: release.name for release in self.world.releases.values()}
+        return [names.get(digest, digest) for digest in host.restarts()]
+
+    def jobs(self, host, rollout: str) -> int:
+        """How many swaps were begun on the host."""
+        return len(list((host.base / ".shiftd" / "jobs").glob(f"{rollout}-*/started")))
+
+
+class SlowUsers:
+    def __init__(self, port: int, count=24):
+        self.port = port
+        self.stopping = threading.Event()
+        self.failed = []
+        self.served = 0
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        while not self.stopping.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            try:
+                connection.request("GET", "/slow")
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    self.failed.append(f"{answer.status} from {answer.headers.get('X-Host')}")
+                self.served += 1
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(repr(error))
+            finally:
+                connection.close()
+
+    def leave(self):
+        """The requests under way are the last."""
+        self.stopping.set()
+
+    def stop(self):
+        self.leave()
+        for thread in self.threads:
+            thread.join()
+
+
+class SlowSocket:
+    """A way to HAProxy's runtime socket that takes `pause` seconds for each exchange: a load balancer far away."""
+
+    def __init__(self, path: pathlib.Path, to: pathlib.Path, pause: float):
+        self.path, self.to, self.pause = path, to, pause
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(64)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return  # stopped
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, near: socket.socket):
+        with near, socket.socket(socket.AF_UNIX) as far:
+            try:
+                far.connect(str(self.to))
+                back = threading.Thread(target=copy, args=(far, near, 0.0), daemon=True)
+                back.start()
+                copy(near, far, self.pause)
+                back.join()
+            except OSError:
+                return  # either side is gone
+
+    def stop(self):
+        self.listener.close()
+
+
+def copy(source: socket.socket, to: socket.socket, pause: float):
+    try:
+        while piece := source.recv(65536):
+            if pause:
+                time.sleep(pause)
+            to.sendall(piece)
+        to.shutdown(socket.SHUT_WR)
+    except OSError:
+        return  # either side is gone

@@ -11,7 +11,8 @@ import pathlib
 import tarfile
 
 SERVER = pathlib.Path(__file__).parent / "app" / "server.py"
-KINDS_OF_BAD = ("5xx", "crash", "hang", "dead")  # dead: it does not even start
+KINDS_OF_BAD = ("5xx", "crash", "hang")
+DEAD = "dead"  # it does not even start: no canary ever serves it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Release:
 
 
 def pack(name: str, folder: pathlib.Path, bad: str = "") -> Release:
-    if bad and bad not in KINDS_OF_BAD:
-        raise ValueError(f"a release is bad in one of these ways: {', '.join(KINDS_OF_BAD)}; not '{bad}'")
+    if bad and bad not in (*KINDS_OF_BAD, DEAD):
+        raise ValueError(f"a release is bad in one of these ways: {', '.join((*KINDS_OF_BAD, DEAD))}; not '{bad}'")
     files = {"server.py": SERVER.read_bytes(), "release": f"{name}\n".encode("ascii")}
     if bad:
         files["bad"] = f"{bad}\n".encode("ascii")

@@ -1,9 +1,13 @@
 """What becomes of a rollout when HAProxy is down, restarted, reloaded or frozen: it waits, says why, and ends well."""
 
+import pathlib
+import sys
 import time
 import unittest
 
-from scene import RATE, Scene
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import RATE, Scene  # noqa: E402
 
 
 def lost(record):

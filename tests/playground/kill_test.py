@@ -4,9 +4,13 @@ Phases that are over in a millisecond are stretched by the world, not by shiftd:
 users whose requests take long, a slow disk, a slow restart, a slow service.
 """
 
+import pathlib
+import sys
 import unittest
 
-from scene import Scene, SlowSocket
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import Scene, SlowSocket  # noqa: E402
 
 FORWARD = ("preparing", "ready", "depooling", "draining", "upgrading", "verifying", "awaiting_health", "joining", "serving_new")
 BACK = ("withdrawing", "emptying", "reverting", "reverifying", "rejoining")

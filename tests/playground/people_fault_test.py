@@ -1,10 +1,14 @@
 """People, other rollouts, a second daemon, a full journal disk, and no daemon at all."""
 
 import os
+import pathlib
+import sys
 import time
 import unittest
 
-from scene import BACKEND, BUILD, Scene, processes
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import BACKEND, BUILD, Scene, processes  # noqa: E402
 
 # A host that a person left at a small weight is lost capacity: without this, the other two may not leave any more.
 TWO_MAY_BE_SMALL = "  max_load: 3\n  max_load_rollback: 3\n"
@@ -120,6 +124,8 @@ class PeopleAndJournals(unittest.TestCase):
         status, body = scene.ask("POST", f"/api/v1/rollouts/{rollout}/pause", {})
         self.assertEqual(status, 503)
         self.assertRegex(body["error"]["what"], "journal cannot be written: .*the disk is full")
+        # (The restart itself was recorded before, and may run.)
+        scene.wait_until(lambda: len(scene.restarts(first)) == 2 and first.running(), "the restart's end")
         before = (scene.members(), [scene.restarts(host) for host in scene.hosts])
         waits_until = time.monotonic() + 3
         scene.wait_until(lambda: time.monotonic() > waits_until, "three seconds")
@@ -143,9 +149,10 @@ class PeopleAndJournals(unittest.TestCase):
             host.pause("restart", 1)
             rollout = scene.start("2")
             scene.wait_for_phase(rollout, "upgrading", "web2")
+            scene.wait_until(lambda: len(scene.restarts(host)) == 2, "the restart under way")
             scene.kill()
             self.assertEqual(scene.members()["web2"][0], False)
-            scene.wait_until(lambda: host.running() != "" and len(scene.restarts(host)) == 2, "the job that the dead daemon left behind, ended")
+            scene.wait_until(lambda: host.running() != "", "the job that the dead daemon left behind, ended")
             code, commands, error = processes.run([BUILD / "shiftctl", "rescue", "--journal", scene.daemon.journal], 20)
             self.assertEqual(code, 0, error)
             self.assertRegex(commands, "set server app/web2 state ready")

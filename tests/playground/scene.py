@@ -8,6 +8,7 @@ import http.client
 import json
 import pathlib
 import shutil
+import signal
 import socket
 import sqlite3
 import sys
@@ -24,6 +25,10 @@ from world import World  # noqa: E402
 
 RATE = 150
 LIMIT = 40.0  # seconds for anything awaited
+
+# A test run that is ended ends its worlds, as Ctrl-C does.
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.default_int_handler)
 
 
 class Scene:

@@ -1,11 +1,15 @@
 """What becomes of a rollout when a host's SSH, disk or service fails: the others go on, and the host is named."""
 
 import os
+import pathlib
 import signal
+import sys
 import time
 import unittest
 
-from scene import Scene, processes
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import Scene, processes  # noqa: E402
 
 ALONE = "web2"  # the host that things happen to
 # Of three hosts one may fail, and nothing waits for minutes.

@@ -20,7 +20,8 @@ class Bookkeeper {
   void operator()(const Planned& fact) {
     rollout_.plan = fact.plan;
     rollout_.count.fill(0);
-    rollout_.failed = rollout_.already_serving = rollout_.unconfirmed = 0;
+    rollout_.failed = rollout_.unconfirmed = 0;
+    rollout_.already_serving = rollout_.outside_serving = rollout_.without_traffic = 0;
     rollout_.next_prepare = rollout_.next_start = 0;
     for (auto* hosts : {&rollout_.moving, &rollout_.upgraded, &rollout_.failing}) hosts->clear();
     const auto& plan = rollout_.plan;
@@ -37,6 +38,8 @@ class Bookkeeper {
       rollout_.hosts[host].since = at_;
       if (plan.hosts[host].role == Role::upgrade) ++count(HostPhase::pooled_old);
       if (plan.hosts[host].role == Role::already_there && carries(host)) ++rollout_.already_serving;
+      if (plan.hosts[host].role == Role::outside && carries(host)) ++rollout_.outside_serving;
+      if (plan.hosts[host].role == Role::upgrade && !carries(host)) ++rollout_.without_traffic;
       put_back(host);
     }
     rollout_.phase = Phase::shifting;

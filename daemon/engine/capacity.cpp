@@ -51,6 +51,13 @@ std::string lost_sources(const Rollout& rollout) {
   return source + " cannot tell: " + why;
 }
 
+std::string lost_views(const Rollout& rollout) {
+  for (const auto& [source, why] : rollout.lost) {
+    if (source != "front end") return source + " cannot tell: " + why;
+  }
+  return {};
+}
+
 std::string why_not_start(const Rollout& rollout, HostIndex host) {
   if (auto lost = lost_sources(rollout); !lost.empty()) return lost;
   auto in_flight = rollout.in_flight();

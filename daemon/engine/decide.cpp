@@ -64,8 +64,6 @@ std::vector<Record> proceed(const Rollout& rollout, Instant now) {
 }
 
 Decision take_in(Rollout& scratch, const Event& event, Instant now) {
-  // Every round moves a host or the rollout; what needs more rounds than this turns in a circle.
-  auto rounds_most = 1'000 + 16 * scratch.hosts.size();
   now = std::max(now, scratch.now);
   Decision decision;
   auto take = [&](std::vector<Record> records) {
@@ -75,6 +73,8 @@ Decision take_in(Rollout& scratch, const Event& event, Instant now) {
     }
   };
   take(decide(scratch, event, now));
+  // Every round moves a host or the rollout; what needs more rounds than this turns in a circle.
+  auto rounds_most = 1'000 + 16 * scratch.hosts.size();
   for (std::size_t round = 0;; ++round) {
     auto more = proceed(scratch, now);
     if (more.empty()) break;

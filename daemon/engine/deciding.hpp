@@ -96,6 +96,7 @@ class Deciding {
   bool withdraw_next();
   bool withdraw_failing();
   [[nodiscard]] std::string why_not_pass() const;
+  [[nodiscard]] bool wants_another() const;
   bool too_many_failed();
   void end(Outcome outcome, std::string reason);
 
@@ -131,6 +132,8 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
 std::string why_not_start(const Rollout& rollout, HostIndex host);
 // "lb1/app cannot tell: no answer within 2s"; empty: every source answers.
 std::string lost_sources(const Rollout& rollout);
+// The same, of the sources that a host under way waits for: not the front end's counters.
+std::string lost_views(const Rollout& rollout);
 // The hosts that need a person, and why, as a sentence; empty: none.
 std::string named_hosts(const Rollout& rollout);
 

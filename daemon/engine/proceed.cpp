@@ -75,8 +75,16 @@ void Deciding::proceed() {
 // While the stage bakes or waits at its gate, a host may fail: another takes its place, and the bake begins again.
 void Deciding::proceed_watching() {
   if (too_many_failed() || withdraw_failing()) return;
-  bool replaced = rollout_.serving_new() < rollout_.current_stage().hosts && rollout_.next_start < rollout_.hosts.size();
-  if (replaced || rollout_.in_flight() > 0 || rollout_.in(HostPhase::serving_new) == 0) begin_stage(rollout_.stage, rollout_.shrunk);
+  if (wants_another() || rollout_.in_flight() > 0 || rollout_.in(HostPhase::serving_new) == 0) begin_stage(rollout_.stage, rollout_.shrunk);
+}
+
+// Whether the stage is short of hosts, and has one to take. When others have dropped out of a stage that is to be judged,
+// the last host on the old release is kept to compare with all the same.
+bool Deciding::wants_another() const {
+  const auto& stage = rollout_.current_stage();
+  auto next = rollout_.next_start;
+  if (next >= rollout_.hosts.size() || rollout_.serving_new() + rollout_.in_flight() >= stage.hosts) return false;
+  return !stage.judged || rollout_.serving_new() + rollout_.in_flight() == 0 || !serves(rollout_, next) || rollout_.baseline() > 1;
 }
 
 // What keeps the stage from passing, though its bake is over: empty, nothing.
@@ -122,9 +130,7 @@ void Deciding::proceed_shifting() {
   if (!records_.empty()) return;
 
   const auto& stage = rollout_.current_stage();
-  auto on_the_way = rollout_.serving_new() + rollout_.in_flight();
-  bool more = rollout_.next_start < rollout_.hosts.size();
-  if (on_the_way < stage.hosts && more) {
+  if (wants_another()) {
     auto next = rollout_.next_start;
     if (state(next).phase != HostPhase::ready) return;  // still being prepared
     auto why_not = why_not_start(rollout_, next);
@@ -132,9 +138,9 @@ void Deciding::proceed_shifting() {
     if (!rollout_.held.empty()) return hold("");
     return depool(next, HostPhase::depooling);
   }
-  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
+  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
   if (rollout_.in(HostPhase::serving_new) == 0) {
-    if (!rollout_.moving.empty()) return hold(lost_sources(rollout_));
+    if (!rollout_.moving.empty()) return hold(lost_views(rollout_));
     // Nobody is left to carry the stage.
     return roll_back("shiftd", "no host could be upgraded: " + named_hosts(rollout_), false);
   }
@@ -154,7 +160,7 @@ void Deciding::proceed_finishing() {
     // It may not serve the former release beside a fleet that has left it.
     return depool(host, HostPhase::out, state(host).why);
   }
-  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
   auto named = named_hosts(rollout_);
   const auto& version = rollout_.request.release.version;
   if (rollout_.plan.stages.empty()) return end(Outcome::succeeded, "nothing to do: every host is on " + version);
@@ -187,9 +193,9 @@ bool Deciding::withdraw_failing() {
 
 void Deciding::proceed_rolling_back() {
   if (withdraw_next()) return;
-  if (!rollout_.moving.empty()) return hold(lost_sources(rollout_));
+  if (!rollout_.moving.empty()) return hold(lost_views(rollout_));
   if (!rollout_.upgraded.empty()) return hold("no host can be taken out: " + why_not_out(rollout_, *rollout_.upgraded.begin(), true));
-  if (rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
+  if (rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
   auto named = named_hosts(rollout_);
   bool needs_person = rollout_.in(HostPhase::out) > 0;
   for (HostIndex host = 0; host < rollout_.hosts.size() && rollout_.in(HostPhase::left) > 0 && !needs_person; ++host) {
@@ -201,7 +207,7 @@ void Deciding::proceed_rolling_back() {
 
 void Deciding::proceed_aborting() {
   if (withdraw_failing()) return;
-  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_sources(rollout_));
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
   auto named = named_hosts(rollout_);
   auto serving = rollout_.serving_new();
   end(Outcome::aborted, rollout_.reason + "; " + std::to_string(serving) + (serving == 1 ? " host serves " : " hosts serve ") +

@@ -1,5 +1,7 @@
 #include "daemon/engine/rollout.hpp"
 
+#include <algorithm>
+
 namespace shiftd {
 
 std::string_view to_string(Phase phase) {
@@ -115,6 +117,12 @@ bool is_moving(HostPhase phase) {
 std::uint32_t Rollout::in_flight() const {
   return in(HostPhase::depooling) + in(HostPhase::draining) + in(HostPhase::upgrading) + in(HostPhase::verifying) +
          in(HostPhase::awaiting_health) + in(HostPhase::joining);
+}
+
+std::uint32_t Rollout::baseline() const {
+  auto former = in(HostPhase::pooled_old) + in(HostPhase::preparing) + in(HostPhase::ready) + in(HostPhase::restored) +
+                in(HostPhase::straggler) + outside_serving;
+  return former - std::min(former, without_traffic);
 }
 
 }  // namespace shiftd

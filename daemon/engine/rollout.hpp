@@ -135,13 +135,15 @@ struct Rollout {
   std::array<std::uint32_t, host_phases> count{};  // hosts to upgrade, by phase
   std::uint32_t failed = 0;
   std::uint32_t already_serving = 0;
-  std::uint32_t unconfirmed = 0;  // hosts with unconfirmed members
-  std::vector<PoolFlow> flows;    // as in plan.pools
-  std::set<HostIndex> moving;     // hosts with something under way
-  std::set<HostIndex> upgraded;   // hosts in serving_new
-  std::set<HostIndex> failing;    // of those, the ones that have failed and could not leave yet
-  HostIndex next_prepare = 0;     // no host before it waits for its preparation
-  HostIndex next_start = 0;       // no host before it waits for its turn
+  std::uint32_t outside_serving = 0;  // hosts that serve and are not asked to be upgraded
+  std::uint32_t without_traffic = 0;  // hosts to upgrade that were found out of their pools
+  std::uint32_t unconfirmed = 0;      // hosts with unconfirmed members
+  std::vector<PoolFlow> flows;        // as in plan.pools
+  std::set<HostIndex> moving;         // hosts with something under way
+  std::set<HostIndex> upgraded;       // hosts in serving_new
+  std::set<HostIndex> failing;        // of those, the ones that have failed and could not leave yet
+  HostIndex next_prepare = 0;         // no host before it waits for its preparation
+  HostIndex next_start = 0;           // no host before it waits for its turn
 
   [[nodiscard]] std::uint32_t in(HostPhase wanted_phase) const { return count[static_cast<std::size_t>(wanted_phase)]; }
   [[nodiscard]] bool active() const { return phase != Phase::queued && phase != Phase::ended && phase != Phase::quarantined; }
@@ -150,6 +152,8 @@ struct Rollout {
   [[nodiscard]] std::uint32_t serving_new() const { return in(HostPhase::serving_new) + already_serving; }
   // Hosts taken out of traffic, or about to be, that will come back upgraded.
   [[nodiscard]] std::uint32_t in_flight() const;
+  // Hosts that serve what they were found with: what a canary is compared with.
+  [[nodiscard]] std::uint32_t baseline() const;
   [[nodiscard]] const PlannedStage& current_stage() const { return plan.stages.at(stage); }
 
   bool operator==(const Rollout&) const = default;

@@ -124,6 +124,12 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
       return name + " gets more weight than it had";
     if (wanted->setting.pooled == Pooled::yes && original.pooled != Pooled::yes) return "we pool " + name + ", which was found depooled";
     if (wanted->setting.pooled == Pooled::yes && wanted->setting.weight == 0 && original.weight != 0) return name + " gets weight 0";
+    auto phase = before.hosts[host].phase;
+    bool on_release = phase == HostPhase::verifying || phase == HostPhase::awaiting_health || phase == HostPhase::serving_new;
+    if (on_release && after.rolling() && wanted->setting.pooled == Pooled::yes) {
+      auto planned = stage_weight(after.plan, after.current_stage(), after.plan.members[wanted->member]);
+      if (wanted->setting.weight > std::max(planned, member.wanted.weight)) return name + " gets more weight than its stage has";
+    }
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
     if (before.hosts[host].phase == HostPhase::left && wanted->verbatim) return {};  // back to what was planned with
     return broken_bounds(before, after);

@@ -8,6 +8,7 @@
 
 #include "tests/fakes/engine_world.hpp"
 #include "tests/fakes/fleets.hpp"
+#include "tests/fakes/rollout_checks.hpp"
 
 namespace shiftd {
 namespace {
@@ -222,6 +223,18 @@ TEST(RandomWorld, TheEngineKeepsItsPromisesAndEnds) {
   }
   std::printf("%d rollouts, %d ended: %d succeeded, %d rolled back, %d failed, %d aborted\n", rollouts, ended, outcomes[Outcome::succeeded],
               outcomes[Outcome::rolled_back], outcomes[Outcome::failed], outcomes[Outcome::aborted]);
+}
+
+TEST(TakeIn, BringsManyHostsOnTheirWayAtOnce) {
+  FleetSpec fleet;
+  fleet.hosts = 10'000;
+  Strategy strategy;
+  strategy.batch = HostQuota{1'000, {}};
+  strategy.max_failed = HostQuota{1'000, {}};
+  auto rollout = asked_for(request_for(), Instant(1s));
+  auto decision = take_in(rollout, PlanMade{make_plan(request_for(), strategy, fleet_of(fleet)).value()}, Instant(1s));
+  EXPECT_EQ(decision.effects.size(), 2'000U) << "twice a batch is prepared ahead";
+  EXPECT_EQ(broken_sums(rollout), "");
 }
 
 }  // namespace

@@ -134,6 +134,7 @@ void Deciding::operator()(const StoreForgot& event) {
       if (observed != member.known) say(MemberTaken{index, observed});
     } else if (member.holder == Holder::ours) {
       if (observed.setting != member.wanted) {
+        say(MemberSet{index, 0, observed});  // the write is based on what the store holds now
         reassert(index);
         back_in_traffic.insert(rollout_.plan.members[index].host);
       } else if (member.effect == 0) {

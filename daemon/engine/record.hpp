@@ -51,7 +51,8 @@ struct MemberWanted {
   EffectId effect = 0;
   bool operator==(const MemberWanted&) const = default;
 };
-// The store holds this, and we wrote it.
+// The store holds this: we wrote it (`effect`), or it is so without anybody having changed it (0): a late write of ours, a
+// restart.
 struct MemberSet {
   MemberIndex member = 0;
   EffectId effect = 0;

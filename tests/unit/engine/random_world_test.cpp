@@ -188,7 +188,7 @@ TEST(RandomWorld, TheEngineKeepsItsPromisesAndEnds) {
   const char* one = std::getenv("SHIFTD_SEED");
   const char* many = std::getenv("SHIFTD_SEEDS");
   unsigned first = one != nullptr ? static_cast<unsigned>(std::atoi(one)) : 1;
-  unsigned last = one != nullptr ? first : many != nullptr ? static_cast<unsigned>(std::atoi(many)) : 800;
+  unsigned last = one != nullptr ? first : many != nullptr ? static_cast<unsigned>(std::atoi(many)) : 500;
   int rollouts = 0;
   int ended = 0;
   std::map<Outcome, int> outcomes;

@@ -65,10 +65,26 @@ build_tree() {
   count 0 1 "the build in $tree"
 }
 
-# test_programs TREE NAME-PATTERN: the programs that CMake knows now, built or not; what an earlier build left behind is not run.
+# named TREE: the tests that CMake knows now, built or not; what an earlier build left behind is not run.
+named() {
+  ctest --test-dir "$1" --show-only=json-v1 | jq -r '.tests[].name'
+}
+
+# test_programs TREE NAME-PATTERN: the GoogleTest programs whose names match. Those that replay a corpus are no such programs.
 test_programs() {
-  ctest --test-dir "$1" --show-only=json-v1 |
-    jq -r --arg pattern "$2" --arg folder "$1/tests" '.tests[].name + "_tests" | select(test($pattern)) | $folder + "/" + .'
+  named "$1" | grep -v '^fuzz_' | sed 's/$/_tests/' | grep -E "$2" | sed "s|^|$1/tests/|"
+}
+
+# run_corpora TREE: what each fuzz target's corpus holds, replayed; one test a target.
+run_corpora() {
+  local tree=$1 name
+  for name in $(named "$tree" | grep '^fuzz_'); do
+    if quietly "$tree/tests/results/$name.log" ctest --test-dir "$tree" --timeout 120 -R "^$name\$"; then
+      count 1 0
+    else
+      count 0 1 "$name"
+    fi
+  done
 }
 
 # One test program under a deadline; its own process group ends with it. Runs in a shell of its own, two at a time.

@@ -86,7 +86,7 @@ class Shiftd(playground_daemon.Daemon):
         self.batches = batches
         super().__init__(world, 0)
 
-    def write_configuration(self, bake_seconds):
+    def write_configuration(self, bake_seconds, wishes):
         fleet = self.world.fleet
         hosts = "\n".join(
             f'  - {{name: {host.name}, address: "{host.address}:{host.port}", ssh: "{host.address}:{host.ssh_port}"}}'

@@ -75,7 +75,6 @@ Task<Result<void>> Driver::count_once() {
     auto reading = co_await within(clock_, service_.pace.call_limit, pools_[pool]->front_end->poll());
     if (!reading) co_return std::move(reading).error().during(pools_[pool]->front_end->name());
     first = first || reading->first;
-    unattributed_ += reading->unattributed;
     for (const auto& counts : reading->hosts) {
       auto found = member_of_[pool].find(counts.member);
       if (found == member_of_[pool].end()) continue;

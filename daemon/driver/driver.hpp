@@ -153,7 +153,6 @@ class Driver {
   std::uint32_t judged_serving_ = 0;
   std::vector<int> generations_;  // by host, at the last count
   std::vector<HostTick> ticks_;   // by host, of the present tick
-  std::uint64_t unattributed_ = 0;
   double recent_canary_ = 0;
   double recent_all_ = 0;
   Live live_;

@@ -1,1 +1,0 @@
-#include "daemon/release/releaser.hpp"

@@ -1,1 +1,0 @@
-#include "daemon/ssh/executor.hpp"

@@ -114,13 +114,17 @@ Strategy strategy_from_json(const json& value) {
 }
 
 json capabilities_to_json(const Capabilities& capabilities) {
-  return {{"weight_least", capabilities.weight_least},
-          {"weight_most", capabilities.weight_most},
-          {"weights_steer", capabilities.weights_steer},
-          {"shares_requests", capabilities.shares_requests},
-          {"conditional_writes", capabilities.conditional_writes},
-          {"survives_restart", capabilities.survives_restart},
-          {"depool_threshold", capabilities.depool_threshold}};
+  json value{{"weight_least", capabilities.weight_least},
+             {"weight_most", capabilities.weight_most},
+             {"weights_steer", capabilities.weights_steer},
+             {"shares_requests", capabilities.shares_requests},
+             {"conditional_writes", capabilities.conditional_writes},
+             {"survives_restart", capabilities.survives_restart},
+             {"depool_threshold", capabilities.depool_threshold}};
+  // Added later: left out where it says nothing, and read as nothing where it is left out.
+  if (capabilities.cuts_connections) value["cuts_connections"] = true;
+  if (capabilities.writes_per_second > 0) value["writes_per_second"] = capabilities.writes_per_second;
+  return value;
 }
 
 Capabilities capabilities_from_json(const json& value) {
@@ -130,7 +134,9 @@ Capabilities capabilities_from_json(const json& value) {
           value.at("shares_requests").get<bool>(),
           value.at("conditional_writes").get<bool>(),
           value.at("survives_restart").get<bool>(),
-          value.at("depool_threshold").get<double>()};
+          value.at("depool_threshold").get<double>(),
+          value.value("cuts_connections", false),
+          value.value("writes_per_second", 0.0)};
 }
 
 }  // namespace

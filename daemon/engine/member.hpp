@@ -6,6 +6,7 @@
 // are different types because writing a weight is not traffic moving.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -60,6 +61,9 @@ struct MemberView {
   int weight = 0;       // effective, as the load balancer applies it
   int connections = 0;  // requests or connections in flight, whatever the load balancer counts
   std::string why;      // for cannot_tell: what it said or failed to say
+  // What the load balancer last took up from the pool's store, as it says itself (PyBal: enabled and weight). None: it
+  // does not say. Where the store holds something else, the load balancer has stopped listening to it.
+  std::optional<Setting> taken_up;
 
   bool operator==(const MemberView&) const = default;
 };
@@ -72,7 +76,9 @@ struct Capabilities {
   bool shares_requests = true;      // false: weights share connections or hashes, so the share of requests is only bounded
   bool conditional_writes = false;  // true: compare-and-swap on the revision
   bool survives_restart = false;    // false: a restart of the store forgets what was set
-  double depool_threshold = 0;      // the load balancer's own floor as a fraction of the pool; 0: it has none
+  double depool_threshold = 0;      // the load balancer's own floor as a fraction of the pool; 0: it has none, or its views say
+  bool cuts_connections = false;    // true: leaving the pool ends established connections, so they have to be idle before (IPVS)
+  double writes_per_second = 0;     // how many changes its load balancers apply; 0: as many as are written
 
   bool operator==(const Capabilities&) const = default;
 };

@@ -95,6 +95,19 @@ Codec with_plan() {
   return codec;
 }
 
+// What later versions added to a plan is left out where it says nothing, so the line above stays as it was.
+TEST(Codec, ReadsBackWhatWasAddedToThePlanLater) {
+  auto plan = sample_plan();
+  for (auto& pool : plan.pools) {
+    pool.capabilities.cuts_connections = true;
+    pool.capabilities.writes_per_second = 9.5;
+  }
+  Codec codec;
+  auto read = codec.decode(codec.encode(Record{Instant(Duration(5)), Planned{plan}}));
+  ASSERT_TRUE(read) << read.error();
+  EXPECT_EQ(read->fact, Fact(Planned{plan}));
+}
+
 TEST(Codec, AcceptsFieldsThatItDoesNotKnow) {
   auto codec = with_plan();
   auto read = codec.decode(R"({"v":1,"at":5,"is":"paused","by":"ada","mood":{"deep":[1,2]}})");

@@ -7,8 +7,11 @@
 namespace shiftd {
 namespace {
 
-// How many hosts may be prepared ahead of their turn: enough that a batch never waits for a connection.
+// How many hosts may be prepared or being prepared ahead of their turn: enough that a batch never waits for a connection.
 std::uint32_t prepare_ahead_most(const Rollout& rollout) { return std::max<std::uint32_t>(10, 2 * rollout.plan.batch); }
+
+// How many are prepared at once: all share our link to them, so that with more of them the first would be ready later.
+std::uint32_t prepare_at_once(const Rollout& rollout) { return std::max<std::uint32_t>(3, rollout.plan.batch); }
 
 // How many serving hosts are looked at for one that may be withdrawn: with unequal weights a later one may fit.
 constexpr int withdraw_looks = 64;
@@ -119,7 +122,8 @@ void Deciding::prepare_ahead() {
   auto next = rollout_.next_start;
   if (next < rollout_.hosts.size() && state(next).phase == HostPhase::pooled_old) return move(next, HostPhase::preparing);
   auto ahead = rollout_.in(HostPhase::preparing) + rollout_.in(HostPhase::ready);
-  if (ahead >= prepare_ahead_most(rollout_) || rollout_.next_prepare >= rollout_.hosts.size()) return;
+  if (ahead >= prepare_ahead_most(rollout_) || rollout_.in(HostPhase::preparing) >= prepare_at_once(rollout_)) return;
+  if (rollout_.next_prepare >= rollout_.hosts.size()) return;
   move(rollout_.next_prepare, HostPhase::preparing);
 }
 

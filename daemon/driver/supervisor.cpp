@@ -210,6 +210,8 @@ std::string Supervisor::held_by(const Service& service) const {
 }
 
 Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) {
+  if (auto checked = co_await service.releaser->check_source(request.release); !checked)
+    co_return std::move(checked).error().during("read the release");
   auto seen = co_await look_at_fleet(clock_, service);
   if (!seen) co_return seen.error();
   auto plan = make_plan(std::move(request), service.strategy, seen->fleet);

@@ -33,6 +33,10 @@ class Releaser {
   // The digest that `current` names on the host; empty when there is none yet. Changes nothing.
   virtual Task<Result<std::string>> inspect(HostPlace host) = 0;
 
+  // Before anything begins: whether the release can be read on the daemon's machine and has the digest that it is asked
+  // by. Fails with bad_input. A releaser that reads nothing there has nothing to say.
+  virtual Task<Result<void>> check_source(Release /*release*/) { co_return Result<void>{}; }
+
   // While the host still serves: opens its connection, checks the disk, brings the code to releases/<digest> and proves
   // its digest. May be repeated. Returns the digest that `current` names.
   virtual Task<Result<std::string>> prepare(HostPlace host, Release release) = 0;

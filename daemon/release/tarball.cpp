@@ -37,6 +37,7 @@ class TarballReleaser final : public Releaser {
   TarballReleaser(Clock& clock, ReleaseOptions options, Hosts& hosts) : clock_(clock), options_(std::move(options)), hosts_(hosts) {}
 
   Task<Result<std::string>> inspect(HostPlace host) override;
+  Task<Result<void>> check_source(Release release) override;
   Task<Result<std::string>> prepare(HostPlace host, Release release) override;
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override;
@@ -116,6 +117,13 @@ Task<Result<std::int64_t>> TarballReleaser::check_local(const Release& release) 
                       fmt::format("{} has the digest {}, and the release says {}", release.source, known->second.digest, release.digest)};
   }
   co_return size;
+}
+
+Task<Result<void>> TarballReleaser::check_source(Release release) {
+  if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
+  auto checked = co_await check_local(release);
+  if (!checked) co_return checked.error();
+  co_return Result<void>{};
 }
 
 Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release release) {

@@ -165,6 +165,28 @@ TEST_F(TarballReleaserTest, ATarballWithAnotherDigestIsBadInputBeforeItTravels) 
   EXPECT_NE(prepared.error().what.find(two.digest), std::string::npos) << prepared.error();
 }
 
+TEST_F(TarballReleaserTest, AReleaseIsReadBeforeAnythingBegins) {
+  auto one = make_release("1.0");
+  auto check = [&](const Release& release) { return loop_.run(releaser().check_source(release)); };
+  EXPECT_TRUE(check(one));
+  struct {
+    const char* what;
+    Release release;
+    std::string says;
+  } const cases[] = {
+      {"another digest", {"1.0", std::string(64, 'a'), one.source}, one.source + " has the digest " + one.digest},
+      {"no such file", {"1.0", one.digest, one.source + ".missing"}, "cannot read " + one.source + ".missing"},
+      {"no digest", {"1.0", "ABC", one.source}, "'ABC' is no sha256"},
+  };
+  for (const auto& [what, release, says] : cases) {
+    SCOPED_TRACE(what);
+    auto checked = check(release);
+    ASSERT_FALSE(checked);
+    EXPECT_EQ(checked.error().code, Errc::bad_input);
+    EXPECT_NE(checked.error().what.find(says), std::string::npos) << checked.error();
+  }
+}
+
 TEST_F(TarballReleaserTest, ATarballThatChangesOnItsWayIsBadInputAndUnpackedNowhere) {
   auto one = make_release("1.0");
   auto two = make_release("2.0");

@@ -10,69 +10,88 @@
 namespace shiftd {
 namespace {
 
-// Shared by both programs. `read` takes the result's two words: how it ended, and with what.
+// Shared by both programs. Asked only while `alive` is locked: nobody writes the result then.
 constexpr std::string_view answer_function = R"sh(
 say() { printf 'shiftd-job %s\n' "$*"; }
-answer() { read -r how status <result; say "$how $status"; [ ! -e out ] || cat out; }
+answer() {
+  read -r how status <result
+  case $how in
+    done | limit) say "$how $status"; [ ! -s out ] || cat out ;;
+    *) say vanished ;;
+  esac
+}
 )sh";
 
-// Runs detached, holding the locks 8 and 9. The script gets neither, so that a service which it leaves behind does not
-// hold them. Its output goes through a pipe; a service left behind may keep that open, so it is waited for briefly only.
-// The shell around the script outlives the limit's TERM, so that `timeout` stays until the script has ended or been
-// killed; its own status is 0 then, and any other status of `timeout` means the limit.
-constexpr std::string_view runner = R"sh(
-timeout -k 5 "$1" sh -c 'trap : TERM; (. ./script); printf "%-4s\n" $? 1<>code' </dev/null 8>&- 9>&-
-ended=$?
-exec >/dev/null 2>&1
-n=0
-while [ ! -e drained ] && [ $n -lt 100 ]; do
-  n=$((n + 1))
-  sleep 0.002 || { sleep 1; n=100; }
-done
-read -r status <code
-case $ended in
-  0) how="done $status" ;;
-  *) how="limit $ended" ;;
-esac
-printf "%-20s\n" "$how" 1<>result.new && mv result.new result
+// The job itself: two shells that outlive the one which answers. Both keep `alive` (9) locked until they are done.
+//
+// `run` has the lock between jobs (8) as well, and gives it back before the end can be seen: whoever hears of it may start
+// the next job at once. The script gets neither lock, so that a service which it leaves behind does not hold them. That
+// service may keep the pipe open, so the rest of the output is waited for briefly only. `timeout` ends with 124 or 137 at
+// the limit; when the script itself ends so, the time tells.
+//
+// `drain` keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk
+// nor stops. dd writes what it reads at once: what a service left behind holds back does not hold back what came before.
+//
+// Redirected by `exec`: around a function or a group a shell keeps a copy of what it redirects, and a copy of our output
+// keeps the channel open.
+constexpr std::string_view job_functions = R"sh(
+run() {
+  exec 2>&1
+  timeout -k 5 "$limit" sh ./script 8>&- 9>&-
+  status=$? how=done
+  case $status in
+    124 | 137) [ $(($(date +%s) - $(stat -c %Y started))) -lt "${limit%.*}" ] || how=limit ;;
+  esac
+  exec 8>&- >/dev/null 2>&1
+  printf '%-20s\n' "$how $status" 1<>result
+  exec 9>&-
+  for n in 1 2 3 4 5 6 7 8 9; do
+    sleep 0.2 || sleep 1
+    read -r writer <draining
+    case $writer in
+      soon) ;;
+      done) return ;;
+      *) kill "$writer"; return ;;
+    esac
+  done
+}
+drain() {
+  exec 3<&0 8>&- >/dev/null 2>&1
+  dd bs=1 count="$most" of=out <&3 9>&- &
+  printf '%-10s\n' $! 1<>draining
+  wait $!
+  printf '%-10s\n' done 1<>draining
+  exec 9>&- cat
+}
 )sh";
 
-// Keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk nor
-// stops. Unbuffered: what a service left behind holds back must not hold back what came before.
-constexpr std::string_view drainer = R"sh(
-if command -v stdbuf >/dev/null; then stdbuf -o0 head -c "$1" >out; else head -c "$1" >out; fi
-true >drained
-cat >/dev/null
-)sh";
-
-// dir, id, lock, limit, script, runner, drainer and most are set in front of it. (`true` and not `:` before a redirection
-// that may fail: a failed redirection of a special builtin ends the shell.)
+// dir, id, lock, limit, most and script are set in front of it. (`true` and not `:` before a redirection that may fail: a
+// failed redirection of a special builtin ends the shell.) What may be written when the disk is full has its blocks before
+// the job starts. The lock's file is written in place: a file system flushes one that was cut and written anew.
 constexpr std::string_view start_or_join = R"sh(
 need() { command -v "$1" >/dev/null || { say "error no $1 on this host: install $2"; return 1; }; }
 prepare() {
-  printf '%s' "$script" >script && printf '%-20s\n' lost >result.new && printf '%-4s\n' '' >code && printf '%s\n' "$id" >"$lock" &&
-    true >started
+  printf '%s' "$script" >script && printf '%-20s\n' lost >result && printf '%-10s\n' soon >draining &&
+    printf '%-200s\n' "$id" 1<>"$lock" && true >started
 }
-need flock util-linux && need setsid util-linux && need timeout coreutils || return 0
+need flock util-linux && need timeout coreutils || return 0
 [ -d "$dir/$id" ] || LC_ALL=C mkdir -p -m 700 "$dir/$id" || { say "error cannot make $dir/$id"; return 0; }
 cd "$dir/$id" || { say "error cannot enter $dir/$id"; return 0; }
 while true; do
-  if [ -e result ]; then answer; return 0; fi
   true >>alive || { say "error cannot write in $dir/$id"; return 0; }
   exec 9>>alive
   if flock -n 9; then
-    if [ -e result ]; then answer; return 0; fi
-    if [ -e started ]; then say vanished; return 0; fi
+    if [ -e started ]; then answer; return 0; fi
     true >>"$lock" || { say "error cannot open the lock $lock"; return 0; }
     exec 8>>"$lock"
-    if ! flock -n 8; then say "refused $(head -c 200 "$lock")"; return 0; fi
+    if ! flock -n 8; then read -r holder _ <"$lock"; say "refused $holder"; return 0; fi
     prepare || { say "error cannot write in $dir/$id"; return 0; }
-    setsid --fork sh -c "$runner" shiftd-job "$limit" 2>&1 |
-      setsid --fork sh -c "$drainer" shiftd-job-output "$most" >/dev/null 2>&1 8>&- 9>&-
+    run | drain &
     exec 8>&-
   fi
   exec 9>&- 9<alive
   flock -s 9
+  if [ -e started ]; then answer; return 0; fi
   exec 9<&-
 done
 )sh";
@@ -80,11 +99,9 @@ done
 constexpr std::string_view look = R"sh(
 [ -d "$dir/$id" ] || { say none; return 0; }
 cd "$dir/$id" || { say "error cannot enter $dir/$id"; return 0; }
-if [ -e result ]; then answer; return 0; fi
 [ -e started ] || { say none; return 0; }
 exec 9<alive
-if ! flock -n -s 9; then say running; return 0; fi
-if [ -e result ]; then answer; else say vanished; fi
+if flock -n -s 9; then answer; else say running; fi
 )sh";
 
 // Complaints of the shell go to the answer: they say why something could not be done. The environment is left as the host's
@@ -134,10 +151,9 @@ Result<std::string> job_program(const RemoteJob& job) {
   if (job.limit < Duration(1)) return Failure{Errc::bad_input, "a job's limit must be positive, not " + to_string(job.limit)};
   if (job.script.find('\0') != job.script.npos) return Failure{Errc::bad_input, "a job's script must not hold NUL bytes"};
   auto limit = fmt::format("{}.{:03}", job.limit.count() / 1000, job.limit.count() % 1000);
-  auto variables = fmt::format("dir={}\nid={}\nlock={}\nlimit={}\nmost={}\nscript={}\nrunner={}\ndrainer={}\n", shell_quote(job.dir),
-                               shell_quote(job.id), shell_quote(job.lock), limit, output_most + 1, shell_quote(job.script),
-                               shell_quote(runner), shell_quote(drainer));
-  return program_of(variables, start_or_join);
+  auto variables = fmt::format("dir={}\nid={}\nlock={}\nlimit={}\nmost={}\nscript={}\n", shell_quote(job.dir), shell_quote(job.id),
+                               shell_quote(job.lock), limit, output_most + 1, shell_quote(job.script));
+  return program_of(variables, fmt::format("{}{}", job_functions, start_or_join));
 }
 
 Result<std::string> job_question(const std::string& dir, const std::string& id) {

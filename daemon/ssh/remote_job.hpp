@@ -8,15 +8,18 @@
 //   started   made before the job starts: a job is started once, ever
 //   script    what runs
 //   out       both outputs, bounded
-//   code      the script's exit status, written by the shell around it
-//   result    the end, complete because it is renamed into place; its blocks are taken before the start, so that a full disk
-//             does not turn a finished job into a vanished one
-// `started` without `result` and with `alive` free: the host went down or somebody killed the job: whether it finished is
+//   draining  soon, then the process that writes `out`, then done
+//   result    "lost" from the start, and the end over it: its blocks are taken before, so that a full disk does not turn a
+//             finished job into a vanished one. It is read only while `alive` is free, so never half written
+// `started` with `alive` free and a lost result: the host went down or somebody killed the job: whether it finished is
 // unknown. The lock that keeps jobs apart is flocked as well and holds the id of the job that has it.
+//
+// The job is not moved to a session of its own: sshd has begun one for the command, and without a terminal nothing ends
+// with it (session.c, do_exec_no_pty).
 //
 // The program is given to the host's sh on its standard input, as one function that is called in the last line: a
 // connection that breaks midway leaves a syntax error and not half a program, and no script shows up in `ps`.
-// The host needs flock and setsid (util-linux) and timeout (coreutils).
+// The host needs flock (util-linux), and timeout, stat and dd (coreutils).
 
 #include <optional>
 #include <string>

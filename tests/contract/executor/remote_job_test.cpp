@@ -2,11 +2,16 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/io/task_group.hpp"
 #include "daemon/ssh/ssh.hpp"
@@ -47,6 +52,33 @@ TEST_F(RemoteJobTest, AJobWhoseRunnerWasKilledHasVanishedAndIsNotStartedAgain) {
   auto looked = loop_.run(host_->job_result(sshd_.file("jobs"), "r1-2"));
   ASSERT_FALSE(looked);
   EXPECT_EQ(looked.error().code, Errc::unavailable);
+}
+
+TEST_F(RemoteJobTest, TheNextJobMayStartAsSoonAsTheEndCanBeSeen) {
+  auto result_file = sshd_.file("jobs/r1-1/result");
+  bool lock_was_free = false;
+  // Faster than any client, and not asked by the job's own waiters.
+  std::thread watching([&] {
+    if (!eventually([&] { return std::filesystem::exists(sshd_.file("lock")); })) return;
+    auto lock = open(sshd_.file("lock").c_str(), O_RDONLY | O_CLOEXEC);
+    auto began = std::chrono::steady_clock::now();
+    while (!read_text(result_file).starts_with("done") && std::chrono::steady_clock::now() - began < 60s) {
+    }
+    lock_was_free = flock(lock, LOCK_EX | LOCK_NB) == 0;
+    close(lock);
+  });
+  auto ended = run(job("r1-1", "sleep 0.2"));
+  watching.join();
+  ASSERT_TRUE(ended) << ended.error();
+  EXPECT_TRUE(lock_was_free);
+}
+
+TEST_F(RemoteJobTest, AScriptThatEndsAsTheLimitWouldIsNoJobOverItsLimit) {
+  for (const auto* status : {"124", "137"}) {
+    auto result = run(job("r1-" + std::string(status), "exit " + std::string(status)));
+    ASSERT_TRUE(result) << result.error();
+    EXPECT_EQ(std::to_string(result->exit_status), status);
+  }
 }
 
 TEST_F(RemoteJobTest, AServiceThatTheScriptLeavesBehindHoldsNothingUp) {

@@ -17,6 +17,7 @@
 #include "tests/fakes/loopback_server.hpp"
 #include "tests/fakes/process.hpp"
 #include "tests/fakes/sshd_server.hpp"
+#include "tests/fakes/succeeded.hpp"
 #include "tests/fakes/temporary_directory.hpp"
 
 namespace shiftd {
@@ -84,21 +85,21 @@ TEST_F(TarballReleaserTest, GoesFromNothingToOneReleaseToTheNextAndBack) {
 
   EXPECT_EQ(prepare(one), Result<std::string>(""));
   EXPECT_EQ(link("current"), "");
-  ASSERT_TRUE(upgrade(one, "r1-1"));
+  ASSERT_TRUE(succeeded(upgrade(one, "r1-1")));
   EXPECT_EQ(link("current"), "releases/" + one.digest);
   EXPECT_EQ(link("previous"), "");
   EXPECT_EQ(read_text(at("running")), "1.0\n");
 
   EXPECT_EQ(prepare(two), Result<std::string>(one.digest));
   EXPECT_EQ(link("current"), "releases/" + one.digest);
-  ASSERT_TRUE(upgrade(two, "r2-1"));
+  ASSERT_TRUE(succeeded(upgrade(two, "r2-1")));
   EXPECT_EQ(link("current"), "releases/" + two.digest);
   EXPECT_EQ(link("previous"), "releases/" + one.digest);
   EXPECT_EQ(read_text(at("running")), "2.0\n");
   EXPECT_EQ(loop_.run(releaser().inspect(place_)), Result<std::string>(two.digest));
 
   auto back = loop_.run(releaser().revert(place_, one.digest, "r2-2"));
-  ASSERT_TRUE(back) << back.error();
+  ASSERT_TRUE(succeeded(back));
   EXPECT_EQ(link("current"), "releases/" + one.digest);
   EXPECT_EQ(link("previous"), "releases/" + two.digest);
   EXPECT_EQ(read_text(at("running")), "1.0\n");
@@ -107,23 +108,23 @@ TEST_F(TarballReleaserTest, GoesFromNothingToOneReleaseToTheNextAndBack) {
 
 TEST_F(TarballReleaserTest, TheSameJobAgainRestartsNothing) {
   auto one = make_release("1.0");
-  ASSERT_TRUE(prepare(one));
-  ASSERT_TRUE(upgrade(one, "r1-1"));
-  ASSERT_TRUE(upgrade(one, "r1-1"));
+  ASSERT_TRUE(succeeded(prepare(one)));
+  ASSERT_TRUE(succeeded(upgrade(one, "r1-1")));
+  ASSERT_TRUE(succeeded(upgrade(one, "r1-1")));
   EXPECT_EQ(restarts(), 1);
   // Another job restarts although `current` is right already: the service may run something else.
-  ASSERT_TRUE(upgrade(one, "r1-2"));
+  ASSERT_TRUE(succeeded(upgrade(one, "r1-2")));
   EXPECT_EQ(restarts(), 2);
   EXPECT_EQ(link("previous"), "");
 }
 
 TEST_F(TarballReleaserTest, PreparingAgainUploadsNothing) {
   auto one = make_release("1.0");
-  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(succeeded(prepare(one)));
   EXPECT_TRUE(fs::is_empty(at(".shiftd/uploads")));
   fs::remove(one.source);
   auto again = prepare(one);
-  EXPECT_TRUE(again) << again.error();
+  EXPECT_TRUE(succeeded(again));
 }
 
 TEST_F(TarballReleaserTest, AHalfUnpackedReleaseIsUnpackedAnew) {
@@ -131,7 +132,7 @@ TEST_F(TarballReleaserTest, AHalfUnpackedReleaseIsUnpackedAnew) {
   fs::create_directories(at("releases/" + one.digest + ".partial/bin"));
   fs::create_directories(at("releases/" + one.digest));
   auto prepared = prepare(one);
-  ASSERT_TRUE(prepared) << prepared.error();
+  ASSERT_TRUE(succeeded(prepared));
   EXPECT_EQ(read_text(at("releases/" + one.digest + "/version")), "1.0\n");
   EXPECT_FALSE(fs::exists(at("releases/" + one.digest + ".partial")));
 }
@@ -150,7 +151,7 @@ TEST_F(TarballReleaserTest, AnUnpackingThatAnEarlierDaemonBeganIsWaitedFor) {
   EXPECT_NE(prepared.error().what.find("the lock is held"), std::string::npos) << prepared.error();
   write_text(at(".shiftd/end"), "");
   ASSERT_TRUE(eventually([&] { return !earlier.running(); }));
-  EXPECT_TRUE(prepare(one));
+  EXPECT_TRUE(succeeded(prepare(one)));
 }
 
 TEST_F(TarballReleaserTest, ATarballWithAnotherDigestIsBadInputBeforeItTravels) {
@@ -226,12 +227,12 @@ TEST_F(TarballReleaserTest, KeepsTheNewestAndNeverRemovesWhatIsRunningOrWas) {
   options_.keep = 1;
   std::vector<Release> releases;
   for (const auto* version : {"1", "2", "3", "4", "5"}) releases.push_back(make_release(version));
-  ASSERT_TRUE(prepare(releases[0]));
-  ASSERT_TRUE(upgrade(releases[0], "r-0"));
-  ASSERT_TRUE(prepare(releases[1]));
-  ASSERT_TRUE(upgrade(releases[1], "r-1"));
+  ASSERT_TRUE(succeeded(prepare(releases[0])));
+  ASSERT_TRUE(succeeded(upgrade(releases[0], "r-0")));
+  ASSERT_TRUE(succeeded(prepare(releases[1])));
+  ASSERT_TRUE(succeeded(upgrade(releases[1], "r-1")));
   for (int i = 2; i < 5; ++i) {
-    ASSERT_TRUE(prepare(releases[static_cast<std::size_t>(i)]));
+    ASSERT_TRUE(succeeded(prepare(releases[static_cast<std::size_t>(i)])));
     // As time would: the oldest first.
     auto marker = at("releases/" + releases[static_cast<std::size_t>(i)].digest + "/.shiftd-complete");
     fs::last_write_time(marker, fs::last_write_time(marker) - 1h * (5 - i));
@@ -280,8 +281,8 @@ TEST_F(TarballReleaserTest, ADiskWithoutRoomIsExhaustedBeforeAnythingTravels) {
 TEST_F(TarballReleaserTest, AReleaseThatIsNotThereIsNotSwappedTo) {
   auto one = make_release("1.0");
   auto two = make_release("2.0");
-  ASSERT_TRUE(prepare(one));
-  ASSERT_TRUE(upgrade(one, "r1-1"));
+  ASSERT_TRUE(succeeded(prepare(one)));
+  ASSERT_TRUE(succeeded(upgrade(one, "r1-1")));
   auto upgraded = upgrade(two, "r2-1");
   ASSERT_FALSE(upgraded);
   EXPECT_EQ(upgraded.error().code, Errc::refused);
@@ -293,7 +294,7 @@ TEST_F(TarballReleaserTest, AReleaseThatIsNotThereIsNotSwappedTo) {
 TEST_F(TarballReleaserTest, AFailedRestartIsRefusedWithWhatItSaid) {
   options_.restart = "echo 'unit {{host}} failed'; exit 5";
   auto one = make_release("1.0");
-  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(succeeded(prepare(one)));
   auto upgraded = upgrade(one, "r1-1");
   ASSERT_FALSE(upgraded);
   EXPECT_EQ(upgraded.error().code, Errc::refused);
@@ -304,7 +305,7 @@ TEST_F(TarballReleaserTest, ARestartOverItsLimitIsRefused) {
   options_.restart = "sleep 60";
   options_.restart_limit = 300ms;
   auto one = make_release("1.0");
-  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(succeeded(prepare(one)));
   auto upgraded = upgrade(one, "r1-1");
   ASSERT_FALSE(upgraded);
   EXPECT_EQ(upgraded.error().code, Errc::refused);
@@ -322,14 +323,14 @@ TEST_F(TarballReleaserTest, ACurrentThatIsADirectoryIsLeftAloneAndNamed) {
 TEST_F(TarballReleaserTest, WhileTheSwapRunsCurrentIsNeverAbsent) {
   auto one = make_release("1.0");
   auto two = make_release("2.0");
-  ASSERT_TRUE(prepare(one));
-  ASSERT_TRUE(prepare(two));
-  ASSERT_TRUE(upgrade(one, "r-0"));
+  ASSERT_TRUE(succeeded(prepare(one)));
+  ASSERT_TRUE(succeeded(prepare(two)));
+  ASSERT_TRUE(succeeded(upgrade(one, "r-0")));
   Process reader(
       {.command = {"sh", "-c", "while [ ! -e " + at("stop") + " ]; do [ -e " + at("current/version") + " ] || echo absent; done"},
        .environment = {},
        .output = sshd_.file("absent")});
-  for (int i = 1; i <= 20; ++i) ASSERT_TRUE(upgrade(i % 2 ? two : one, "r-" + std::to_string(i)));
+  for (int i = 1; i <= 20; ++i) ASSERT_TRUE(succeeded(upgrade(i % 2 ? two : one, "r-" + std::to_string(i))));
   write_text(at("stop"), "");
   EXPECT_TRUE(eventually([&] { return !reader.running(); }));
   EXPECT_EQ(read_text(sshd_.file("absent")), "");
@@ -338,11 +339,11 @@ TEST_F(TarballReleaserTest, WhileTheSwapRunsCurrentIsNeverAbsent) {
 TEST_F(TarballReleaserTest, TheServiceItselfProvesWhichReleaseAnswers) {
   auto one = make_release("1.0");
   options_.restart = "echo {{release}} >{{path}}/running";
-  ASSERT_TRUE(prepare(one));
-  ASSERT_TRUE(upgrade(one, "r1-1"));
-  EXPECT_TRUE(loop_.run(releaser().prove_running(place_, one.digest)));
+  ASSERT_TRUE(succeeded(prepare(one)));
+  ASSERT_TRUE(succeeded(upgrade(one, "r1-1")));
+  EXPECT_TRUE(succeeded(loop_.run(releaser().prove_running(place_, one.digest))));
   write_text(at("running"), one.digest.substr(0, 12) + "\n");
-  EXPECT_TRUE(loop_.run(releaser().prove_running(place_, one.digest)));
+  EXPECT_TRUE(succeeded(loop_.run(releaser().prove_running(place_, one.digest))));
 
   write_text(at("running"), std::string(64, '0') + "\n");
   auto other = loop_.run(releaser().prove_running(place_, one.digest));
@@ -372,7 +373,7 @@ TEST_F(TarballReleaserTest, TheProofMayBeAskedOverHttp) {
     co_return result;
   };
   auto proven = loop_.run(beside(server, releaser().prove_running(place_, digest)));
-  EXPECT_TRUE(proven) << proven.error();
+  EXPECT_TRUE(succeeded(proven));
   auto refuted = loop_.run(beside(server, releaser().prove_running(place_, std::string(64, 'b'))));
   ASSERT_FALSE(refuted);
   EXPECT_EQ(refuted.error().code, Errc::refused) << refuted.error();

@@ -111,11 +111,13 @@ std::string render(const RolloutStatus& status, Instant now) {
         {"e_value", live.e_value},
         {"evidence", live.evidence}}},
       {"lost", json::array()},
+      {"closed", json::array()},
       {"stages", json::array()},
       {"hosts", json::array()},
       {"notes", rollout.plan.notes},
       {"records", rollout.records}};
   for (const auto& [source, why] : rollout.lost) value["lost"].push_back({{"source", source}, {"why", why}});
+  for (const auto& [pool, why] : rollout.closed) value["closed"].push_back({{"pool", rollout.plan.pools[pool].name}, {"why", why}});
   for (const auto& stage : rollout.plan.stages) value["stages"].push_back(stage_json(stage));
   auto& hosts = value["hosts"];
   for (HostIndex host = 0; host < rollout.hosts.size(); ++host) hosts.push_back(host_json(status, host));

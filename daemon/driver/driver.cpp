@@ -233,6 +233,8 @@ void Driver::bind_plan() {
     look_now_.push_back(std::make_unique<Signal>(executor_));
     looked_.push_back(std::make_unique<Signal>(executor_));
   }
+  stores_.resize(plan.pools.size());
+  closed_.resize(plan.pools.size());
   member_of_.resize(plan.pools.size());
   for (MemberIndex index = 0; index < plan.members.size(); ++index)
     member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,7 @@ class Driver {
   Task<Result<void>> verify(HostIndex host, std::string digest);
   Task<> write_lane(MemberIndex member);
   MemberWrite wanted_write(MemberIndex member) const;
+  [[nodiscard]] bool may_write(MemberIndex member) const;
 
   // watch.cpp: what the world shows without being asked to change.
   Task<> watch_store(PoolIndex pool);
@@ -96,6 +98,8 @@ class Driver {
   Task<> check_served_host(HostIndex host);
   void tell_changes(PoolIndex pool, const PoolReading& reading);
   void tell_seen(PoolIndex pool);
+  void tell_closed(PoolIndex pool);
+  void compare(PoolIndex pool, std::size_t view);
   std::vector<Shown> shown(HostIndex host) const;
   bool written_since_asked(HostIndex host) const;
   void source_answer(const std::string& source, const std::string& trouble);
@@ -137,11 +141,17 @@ class Driver {
     std::uint64_t asked = 0;  // look_serial_ when it was last asked
     std::string trouble = "not asked yet";
     ViewReading reading;
+    std::optional<Steady> agreed;  // when it last showed what its store held
+    Steady compared{};
+    std::string disagreement;  // one that has lasted
   };
   std::vector<std::vector<ViewState>> views_;      // by pool, by view
   std::vector<std::unique_ptr<Signal>> look_now_;  // by pool
   std::vector<std::unique_ptr<Signal>> looked_;    // by pool
-  std::vector<std::uint64_t> written_;             // by member: a view that was asked before shows the past
+  std::vector<PoolReading> stores_;                // by pool: what the store last held; empty until it was read
+  // By pool: why nothing may be written to it now, as the last look found; unset until it was looked at.
+  std::vector<std::optional<std::string>> closed_;
+  std::vector<std::uint64_t> written_;  // by member: a view that was asked before shows the past
   std::uint64_t look_serial_ = 1;
 
   std::map<HostIndex, std::unique_ptr<StepLane>> step_lanes_;

@@ -134,6 +134,13 @@ MemberWrite Driver::wanted_write(MemberIndex index) const {
           member.known.revision};
 }
 
+// The last look before a write: the engine asks for none to a closed pool, but a load balancer may have begun anew since.
+bool Driver::may_write(MemberIndex index) const {
+  const auto& closed = closed_[committed_.plan.members[index].pool];
+  bool takes_traffic_off = committed_.phase == Phase::rolling_back && committed_.members[index].wanted.pooled != Pooled::yes;
+  return takes_traffic_off || (closed && closed->empty());
+}
+
 // Writes until what is wanted is written, or somebody else's change was found. Each attempt writes the newest intent.
 Task<> Driver::write_lane(MemberIndex index) {
   auto ended = [this, index] { write_lanes_[index] = false; };
@@ -146,6 +153,10 @@ Task<> Driver::write_lane(MemberIndex index) {
   while (true) {
     auto effect = committed_.members[index].effect;
     if (effect == 0 || effect == told) co_return;
+    if (!may_write(index)) {
+      co_await looked_[pool]->wait_for(clock_, service_.pace.idle_view);
+      continue;
+    }
     auto written = co_await within(clock_, service_.pace.call_limit, store.write(wanted_write(index)));
     written_[index] = ++look_serial_;
     if (!written) {

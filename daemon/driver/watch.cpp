@@ -18,6 +18,11 @@ constexpr int late_by_at_most = 8;
 // Looking takes at most this part of a load balancer's time.
 constexpr int looking_at_most = 10;
 
+std::string without_digits(std::string text) {
+  std::erase_if(text, [](char c) { return c >= '0' && c <= '9'; });
+  return text;
+}
+
 }  // namespace
 
 // Tells the engine only what it does not know yet.
@@ -41,6 +46,7 @@ Task<> Driver::watch_store(PoolIndex pool) {
     }
     backoff.reset();
     tell_changes(pool, *reading);
+    stores_[pool] = *reading;
     last = std::move(*reading);
   }
 }
@@ -71,6 +77,7 @@ Task<> Driver::watch_views(PoolIndex pool) {
     auto serial = look_serial_;
     auto began = clock_.steady();
     co_await look(pool);
+    tell_closed(pool);
     tell_seen(pool);
     looked_[pool]->notify();
     if (look_serial_ != serial) continue;  // something was written meanwhile: what was seen is the past
@@ -114,6 +121,42 @@ Task<> Driver::look_at(PoolIndex pool, std::size_t view) {
   state.trouble = reading ? std::string() : reading.error().what;
   if (reading) state.reading = std::move(*reading);
   source_answer("view " + asked.name(), state.trouble);
+}
+
+// Whether the load balancer still listens to its store. It may take a moment to; the first time it has to agree at once.
+void Driver::compare(PoolIndex pool, std::size_t view) {
+  auto& state = views_[pool][view];
+  auto now = clock_.steady();
+  if (stores_[pool].members.empty() || (state.agreed && now - state.compared < service_.pace.idle_view)) return;
+  state.compared = now;
+  auto touched = [&](std::string_view name) {
+    auto found = member_of_[pool].find(name);
+    return found != member_of_[pool].end() && committed_.members[found->second].holder == Holder::ours;
+  };
+  auto differ = disagreements(stores_[pool], state.reading, touched);
+  if (differ.empty()) state.agreed = now;
+  bool lasts = !differ.empty() && (!state.agreed || now - *state.agreed >= committed_.plan.strategy.confirm_limit);
+  state.disagreement = lasts ? "it may have stopped listening to its store: " + differ.front() : std::string();
+}
+
+// Tells the engine when a pool closes and opens; again when it is closed for another reason, but not at every count of
+// the same.
+void Driver::tell_closed(PoolIndex pool) {
+  if (!committed_.active()) return;
+  std::string why;
+  for (std::size_t view = 0; view < views_[pool].size(); ++view) {
+    const auto& state = views_[pool][view];
+    if (!state.trouble.empty()) continue;  // told as a lost source
+    compare(pool, view);
+    auto reasons = state.reading.closed;
+    if (!state.disagreement.empty()) reasons.push_back(state.disagreement);
+    for (const auto& reason : reasons) why += (why.empty() ? "" : "; ") + pools_[pool]->views[view]->name() + ": " + reason;
+  }
+  closed_[pool] = why;
+  auto known = committed_.closed.find(pool);
+  bool closed = known != committed_.closed.end();
+  if (why.empty() && closed) return post(PoolOpens{pool});
+  if (!why.empty() && (!closed || without_digits(why) != without_digits(known->second))) post(PoolCloses{pool, why});
 }
 
 std::vector<Shown> Driver::shown(HostIndex host) const {

@@ -143,6 +143,16 @@ class Bookkeeper {
   }
   void operator()(const SourceBack& fact) { rollout_.lost.erase(fact.source); }
 
+  void operator()(const PoolClosed& fact) {
+    rollout_.plan.pools.at(fact.pool);
+    rollout_.closed[fact.pool] = fact.why;
+  }
+  void operator()(const PoolOpened& fact) {
+    rollout_.closed.erase(fact.pool);
+    if (rollout_.closed.empty()) rollout_.opened = at_;
+  }
+  void operator()(const WeightsDue& fact) { rollout_.weights_due = fact.on; }
+
   void operator()(const StageBegun& fact) {
     rollout_.stage = fact.stage;
     rollout_.phase = Phase::shifting;
@@ -174,7 +184,7 @@ class Bookkeeper {
     rollout_.reason = fact.reason;
     rollout_.condemned = fact.condemned;
     rollout_.paused = false;
-    rollout_.shrunk = false;
+    rollout_.shrunk = rollout_.weights_due = false;
     rollout_.held.clear();
   }
   void operator()(const Aborting& fact) {

@@ -17,7 +17,28 @@ bool takes_part(const MemberState& member) { return serves(member) && member.hol
 
 Setting present(const MemberState& member) { return member.holder == Holder::theirs ? member.known.setting : member.wanted; }
 
+namespace {
+
+std::string closed_text(const Rollout& rollout, PoolIndex pool, const std::string& why) {
+  return rollout.plan.pools[pool].name + " is closed: " + why;
+}
+
+}  // namespace
+
+std::string why_closed(const Rollout& rollout, HostIndex host) {
+  if (rollout.closed.empty()) return {};
+  std::string text;
+  each_member(rollout, host, [&](MemberIndex index) {
+    auto found = rollout.closed.find(rollout.plan.members[index].pool);
+    if (text.empty() && found != rollout.closed.end()) text = closed_text(rollout, found->first, found->second);
+  });
+  return text;
+}
+
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
+  if (!rolling_back) {
+    if (auto closed = why_closed(rollout, host); !closed.empty()) return closed;
+  }
   if (rollout.hosts[host].down) return {};  // carries nothing, and may always be removed
   std::string forbidden;
   each_member(rollout, host, [&](MemberIndex index) {
@@ -51,15 +72,17 @@ std::string lost_sources(const Rollout& rollout) {
   return source + " cannot tell: " + why;
 }
 
-std::string lost_views(const Rollout& rollout) {
+std::string waits_for(const Rollout& rollout) {
   for (const auto& [source, why] : rollout.lost) {
     if (source != "front end") return source + " cannot tell: " + why;
   }
+  for (const auto& [pool, why] : rollout.closed) return closed_text(rollout, pool, why);
   return {};
 }
 
 std::string why_not_start(const Rollout& rollout, HostIndex host) {
   if (auto lost = lost_sources(rollout); !lost.empty()) return lost;
+  if (auto closed = why_closed(rollout, host); !closed.empty()) return closed;
   auto in_flight = rollout.in_flight();
   if (in_flight >= rollout.plan.batch) return "the batch is full";
   if (in_flight > 0 && rollout.failed + in_flight + 1 > rollout.plan.max_failed) return "max_failed allows no more hosts at a time";

@@ -14,7 +14,7 @@ constexpr std::array kinds = {"requested",    "planned",          "host_moved", 
                               "member_set",   "member_confirmed", "member_taken", "member_returned", "source_lost",  "source_back",
                               "stage_begun",  "stage_baking",     "stage_passed", "gate_reached",    "gate_passed",  "held",
                               "shrunk",       "finishing",        "paused",       "resumed",         "rolling_back", "aborting",
-                              "clock_jumped", "quarantined",      "ended"};
+                              "clock_jumped", "quarantined",      "ended",        "pool_closed",     "pool_opened",  "weights_due"};
 static_assert(kinds.size() == std::variant_size_v<Fact>);
 
 template <std::size_t Index = 0>
@@ -75,6 +75,10 @@ void Codec::learn(const Record& record) {
   if (planned == nullptr) return;
   names_ = {};
   names_.stages = planned->plan.stages.size();
+  for (const auto& pool : planned->plan.pools) {
+    names_.pool_index.emplace(pool.name, static_cast<PoolIndex>(names_.pools.size()));
+    names_.pools.push_back(pool.name);
+  }
   for (const auto& host : planned->plan.hosts) {
     names_.host_index.emplace(host.name, static_cast<HostIndex>(names_.hosts.size()));
     names_.hosts.push_back(host.name);

@@ -4,7 +4,7 @@
 //
 //   {"v":1,"at":1764000000007,"is":"host_moved","host":"web3","phase":"draining"}
 //
-// Hosts and members go by name, so that a record can be read without the plan; times are milliseconds since 1970, UTC.
+// Hosts, pools and members go by name, so that a record can be read without the plan; times are milliseconds since 1970, UTC.
 // Fields that say nothing (empty, 0, false) are left out. What a store holds is kept byte for byte: as text, or as
 // {"hex":"ff00"} where it is no UTF-8; in every other text what is no UTF-8 is replaced. Unknown fields are ignored, so that an older
 // reader can follow; a record of a newer version or an unknown kind is refused.
@@ -33,6 +33,8 @@ class Codec {
   struct Names {
     std::vector<std::string> hosts;
     std::vector<std::string> members;  // "lb1/app/web3": pool and name
+    std::vector<std::string> pools;
+    std::unordered_map<std::string, PoolIndex> pool_index;
     std::unordered_map<std::string, HostIndex> host_index;
     std::unordered_map<std::string, MemberIndex> member_index;
     std::size_t stages = 0;

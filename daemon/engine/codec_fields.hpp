@@ -70,6 +70,7 @@ class FieldWriter {
   void field(const char* name, Duration value) { key(name), text_ += std::to_string(value.count()); }
   void stage(StageIndex value) { key("stage"), text_ += std::to_string(value); }
   void host(HostIndex value) { key("host"), quote(names_.hosts.at(value)); }
+  void pool(PoolIndex value) { key("pool"), quote(names_.pools.at(value)); }
   void member(MemberIndex value) { key("member"), quote(names_.members.at(value)); }
   void phase(HostPhase value) { key("phase"), quote(to_string(value)); }
   void outcome(Outcome value) { key("outcome"), quote(to_string(value)); }
@@ -129,6 +130,7 @@ class FieldReader {
     if (value >= names_.stages) throw FieldError("stage " + std::to_string(value) + " is not in the plan");
   }
   void host(HostIndex& value) { value = find("host", names_.host_index); }
+  void pool(PoolIndex& value) { value = find("pool", names_.pool_index); }
   void member(MemberIndex& value) { value = find("member", names_.member_index); }
   void phase(HostPhase& value);
   void outcome(Outcome& value);
@@ -191,6 +193,9 @@ template <class V> void fields(V& v, Aborting& f) { v.field("by", f.by); v.field
 template <class V> void fields(V& v, ClockJumped& f) { v.field("by_ms", f.by); }
 template <class V> void fields(V& v, Quarantined& f) { v.field("why", f.why); }
 template <class V> void fields(V& v, Ended& f) { v.outcome(f.outcome); v.field("reason", f.reason); }
+template <class V> void fields(V& v, PoolClosed& f) { v.pool(f.pool); v.field("why", f.why); }
+template <class V> void fields(V& v, PoolOpened& f) { v.pool(f.pool); }
+template <class V> void fields(V& v, WeightsDue& f) { v.field("on", f.on); }
 // clang-format on
 
 }  // namespace shiftd

@@ -53,6 +53,7 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       each_member(rollout, command.host, [&](MemberIndex member) { theirs = theirs || rollout.members[member].holder == Holder::theirs; });
       if (!theirs) return refuse(rollout.plan.hosts[command.host].name + " is not held by anybody else");
       const auto& host = rollout.hosts[command.host];
+      if (auto why = why_closed(rollout, command.host); !why.empty() && command.verb == Verb::take) return refuse(why);
       if (host.phase == HostPhase::left && host.swapped && rollout.phase != Phase::rolling_back) {
         // It has to leave its pools to be brought to a release that is known.
         if (auto why = why_not_out(rollout, command.host, false); !why.empty()) return refuse(why);
@@ -90,17 +91,25 @@ void Deciding::operator()(const Command& event) {
       for (auto host : rollout_.moving) {
         auto phase = state(host).phase;
         if (phase == HostPhase::preparing) move(host, HostPhase::pooled_old);
-        if (phase == HostPhase::depooling || phase == HostPhase::draining) give_back(host);
-        if (phase == HostPhase::joining) full_weight(host);
+        if (phase == HostPhase::depooling || phase == HostPhase::draining) give_back_when_open(host);
       }
-      for (auto host : rollout_.upgraded) full_weight(host);
-      return;
+      return full_weights();
     }
     case Verb::release_hold:
     case Verb::take: break;
   }
 
   hand_back(event);
+}
+
+void Deciding::full_weights() {
+  bool waits = false;
+  auto raise = [&](HostIndex host) { open(host) ? full_weight(host) : void(waits = true); };
+  for (auto host : rollout_.moving) {
+    if (state(host).phase == HostPhase::joining) raise(host);
+  }
+  for (auto host : rollout_.upgraded) raise(host);
+  if (waits != rollout_.weights_due) say(WeightsDue{waits});
 }
 
 void Deciding::full_weight(HostIndex host) {

@@ -81,6 +81,11 @@ void Deciding::give_back(HostIndex host, std::string why, bool failed) {
   if (planned(host).members == 0) move(host, after_return(host, failed), std::move(why));
 }
 
+// What was on its way out when the rollout turned round. Nothing more is done to it than to give it back.
+void Deciding::give_back_when_open(HostIndex host) {
+  if (open(host) || state(host).swapped) give_back(host);
+}
+
 // Given back, it is tried again only when it was not its own fault and the rollout still goes forward.
 HostPhase Deciding::after_return(HostIndex host, bool failed) const {
   bool again = (rollout_.rolling() || rollout_.phase == Phase::finishing) && !failed && !state(host).failed;
@@ -117,11 +122,11 @@ void Deciding::operator()(const StepDone& event) {
   switch (state(host).phase) {
     case HostPhase::preparing: return move(host, HostPhase::ready);
     case HostPhase::upgrading: return rollout_.phase == Phase::rolling_back ? undo(host) : move(host, HostPhase::verifying);
-    case HostPhase::verifying: return healthy(host, event.members) ? join(host) : move(host, HostPhase::awaiting_health);
+    case HostPhase::verifying: return healthy(host, event.members) && open(host) ? join(host) : move(host, HostPhase::awaiting_health);
     case HostPhase::reverting: return move(host, HostPhase::reverifying, state(host).why);
     case HostPhase::reverifying: {
-      if (healthy(host, event.members)) return give_back(host, state(host).why);
-      // Its own checks have passed; the load balancers' have not yet.
+      if (healthy(host, event.members) && open(host)) return give_back(host, state(host).why);
+      // Its own checks have passed; the load balancers' have not yet, or its pool is closed.
       HostMoved waits;
       waits.host = host;
       waits.phase = HostPhase::reverifying;
@@ -160,11 +165,11 @@ void Deciding::operator()(const HostSeen& event) {
     case HostPhase::rejoining: return seen_entering(host, event.members);
     case HostPhase::awaiting_health:
       confirm_shown(host, event.members);
-      if (healthy(host, event.members)) return join(host);
+      if (healthy(host, event.members) && open(host)) join(host);
       return;
     case HostPhase::reverifying:
       confirm_shown(host, event.members);
-      if (state(host).effect == 0 && healthy(host, event.members)) return give_back(host, state(host).why);
+      if (state(host).effect == 0 && healthy(host, event.members) && open(host)) give_back(host, state(host).why);
       return;
     case HostPhase::upgrading:
     case HostPhase::verifying:
@@ -181,8 +186,9 @@ void Deciding::operator()(const HostSeen& event) {
   confirm_shown(host, event.members);
   note_health(host, event.members);
   const auto* health = records_.empty() ? nullptr : std::get_if<HostHealth>(&records_.back().fact);
-  if (health != nullptr && health->down && rollout_.phase != Phase::rolling_back)
-    depool(host, HostPhase::withdrawing, health->why, !rollout_.failing.contains(host));
+  if (health == nullptr || !health->down || rollout_.phase == Phase::rolling_back) return;
+  if (open(host)) return depool(host, HostPhase::withdrawing, health->why, !rollout_.failing.contains(host));
+  move(host, HostPhase::serving_new, health->why, true);  // it leaves as soon as its pool is open
 }
 
 bool Deciding::healthy(HostIndex host, const std::vector<Shown>& shown) const {
@@ -249,6 +255,9 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
   const auto& host_state = state(host);
   bool leaving = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::withdrawing;
   bool forward = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::draining;
+  // On its way out when the rollout turned round: it is given back as soon as its pool is open.
+  bool turned_round = rollout_.phase == Phase::rolling_back || rollout_.phase == Phase::aborting;
+  if (forward && turned_round && !host_state.swapped) return;
   if (!leaving && (flows || !written)) return wait_again(host);
   if (!written || !none_flows) return;
 
@@ -285,7 +294,8 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   });
   bool forward = state(host).phase == HostPhase::joining;
   if (forward && down) {
-    if (waited(host) >= rollout_.plan.strategy.confirm_limit) fail(host, "the load balancer's check fails as soon as it is back");
+    if (waited_patiently(host) >= rollout_.plan.strategy.confirm_limit && open(host))
+      fail(host, "the load balancer's check fails as soon as it is back");
     return;
   }
   if (!entered) return;
@@ -298,6 +308,8 @@ void Deciding::check_deadline(HostIndex host) {
   const auto& strategy = rollout_.plan.strategy;
   auto after = waited(host);
   const auto& name = planned(host).name;
+  // Whatever comes of a limit writes to the host's pools.
+  if (!open(host)) return;
   switch (state(host).phase) {
     case HostPhase::depooling: {
       auto trouble = name + " was to leave its pools, and not every load balancer showed it within " + to_string(strategy.confirm_limit);
@@ -305,7 +317,7 @@ void Deciding::check_deadline(HostIndex host) {
         if (waited_patiently(host) >= strategy.confirm_limit) pause_ourselves(trouble);
         return;
       }
-      if (after < strategy.confirm_limit) return;
+      if (waited_patiently(host) < strategy.confirm_limit) return;
       give_back(host);
       return pause_ourselves(trouble + "; it was put back");
     }
@@ -314,7 +326,7 @@ void Deciding::check_deadline(HostIndex host) {
       if (after < strategy.drain_limit || strategy.on_drain_limit == DrainDeadline::go_on || state(host).empty) return;
       return give_back(host, "not drained within " + to_string(strategy.drain_limit), true);
     case HostPhase::awaiting_health:
-      if (after < strategy.health_limit) return;
+      if (waited_patiently(host) < strategy.health_limit) return;
       return fail(host, "the load balancer's checks did not pass within " + to_string(strategy.health_limit));
     case HostPhase::reverifying:
       if (state(host).effect != 0 || after < strategy.health_limit) return;

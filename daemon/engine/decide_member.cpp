@@ -40,6 +40,7 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
   std::vector<std::int64_t> spare;
   for (PoolIndex pool = 0; pool < rollout_.flows.size(); ++pool)
     spare.push_back(std::max<std::int64_t>(0, rollout_.flows[pool].flow - rollout_.plan.pools[pool].least_flow));
+  bool waits = false;
   for (auto host : rollout_.upgraded) {
     each_member(rollout_, host, [&](MemberIndex index) {
       const auto& member = rollout_.members[index];
@@ -51,9 +52,19 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
         left -= lower;
         weight = member.wanted.weight - static_cast<int>(lower);
       }
-      if (weight != member.wanted.weight) want(index, Setting{Pooled::yes, weight});
+      if (weight == member.wanted.weight) return;
+      if (rollout_.closed.contains(rollout_.plan.members[index].pool)) return void(waits = true);
+      want(index, Setting{Pooled::yes, weight});
     });
   }
+  if (waits != rollout_.weights_due) say(WeightsDue{waits});
+}
+
+// What could not be written while a pool was closed. The stage is not reached before.
+void Deciding::write_due_weights() {
+  if (rollout_.rolling()) return set_weights(rollout_.current_stage(), rollout_.shrunk);
+  if (rollout_.phase == Phase::aborting) return full_weights();
+  say(WeightsDue{false});
 }
 
 void Deciding::taken(MemberIndex index, const Observed& observed, const std::string& how) {
@@ -162,6 +173,18 @@ void Deciding::operator()(const SourceSilent& event) {
   if (!rollout_.active()) return;
   auto known = rollout_.lost.find(event.source);
   if (known == rollout_.lost.end()) say(SourceLost{event.source, event.why});
+}
+
+void Deciding::operator()(const PoolCloses& event) {
+  if (!rollout_.active() || event.pool >= rollout_.plan.pools.size()) return;
+  auto known = rollout_.closed.find(event.pool);
+  if (known == rollout_.closed.end() || known->second != event.why) say(PoolClosed{event.pool, event.why});
+}
+
+void Deciding::operator()(const PoolOpens& event) {
+  if (!rollout_.active() || !rollout_.closed.contains(event.pool)) return;
+  say(PoolOpened{event.pool});
+  hold("");  // what still holds it is found anew
 }
 
 void Deciding::operator()(const SourceAnswers& event) {

@@ -13,6 +13,9 @@
 
 namespace shiftd {
 
+// Why nothing may be written to a pool of the host now: "lb1/app is closed: be3 is down but pooled"; empty: they are open.
+std::string why_closed(const Rollout& rollout, HostIndex host);
+
 class Deciding {
  public:
   Deciding(const Rollout& rollout, Instant now) : rollout_(rollout), now_(now), next_effect_(rollout.next_effect) {}
@@ -30,6 +33,8 @@ class Deciding {
   void operator()(const StoreForgot& event);
   void operator()(const SourceSilent& event);
   void operator()(const SourceAnswers& event);
+  void operator()(const PoolCloses& event);
+  void operator()(const PoolOpens& event);
   void operator()(const Judged& event);
   void operator()(const Command& event);
 
@@ -56,6 +61,7 @@ class Deciding {
   void depool(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false);
   void join(HostIndex host);
   void give_back(HostIndex host, std::string why = {}, bool failed = false);
+  void give_back_when_open(HostIndex host);
   void undo(HostIndex host, std::string why = {}, bool failed = false);
   void fail(HostIndex host, const std::string& why);
   void wait_again(HostIndex host);
@@ -77,7 +83,10 @@ class Deciding {
   void set_weights(const PlannedStage& stage, bool least);
   [[nodiscard]] int canary_weight(MemberIndex member, const PlannedStage& stage, bool least) const;
 
+  void write_due_weights();
+
   // What people say (decide_command.cpp).
+  void full_weights();
   void full_weight(HostIndex host);
   void hand_back(const Command& event);
 
@@ -93,6 +102,8 @@ class Deciding {
   void proceed_rolling_back();
   void proceed_aborting();
   void prepare_ahead();
+  void give_back_waiting();
+  void give_back_stragglers();
   bool withdraw_next();
   bool withdraw_failing();
   [[nodiscard]] std::string why_not_pass() const;
@@ -103,8 +114,12 @@ class Deciding {
   [[nodiscard]] const PlannedHost& planned(HostIndex host) const { return rollout_.plan.hosts[host]; }
   [[nodiscard]] const HostState& state(HostIndex host) const { return rollout_.hosts[host]; }
   [[nodiscard]] Duration waited(HostIndex host) const { return now_ - state(host).since; }
-  // Patience begins again when people resume the rollout.
-  [[nodiscard]] Duration waited_patiently(HostIndex host) const { return now_ - std::max(state(host).since, rollout_.resumed); }
+  // Patience begins again when people resume the rollout, and when its pools may be written to again.
+  [[nodiscard]] Duration waited_patiently(HostIndex host) const {
+    return now_ - std::max({state(host).since, rollout_.resumed, rollout_.opened});
+  }
+  // Whether the host's pools may be written to now, for anything but the traffic movement of a roll back.
+  [[nodiscard]] bool open(HostIndex host) const { return why_closed(rollout_, host).empty(); }
   [[nodiscard]] bool current(HostIndex host, EffectId effect) const {
     return host < rollout_.hosts.size() && effect != 0 && state(host).effect == effect;
   }
@@ -132,8 +147,8 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
 std::string why_not_start(const Rollout& rollout, HostIndex host);
 // "lb1/app cannot tell: no answer within 2s"; empty: every source answers.
 std::string lost_sources(const Rollout& rollout);
-// The same, of the sources that a host under way waits for: not the front end's counters.
-std::string lost_views(const Rollout& rollout);
+// What a host under way may be waiting for: a source other than the front end's counters, or a pool to be open.
+std::string waits_for(const Rollout& rollout);
 // The hosts that need a person, and why, as a sentence; empty: none.
 std::string named_hosts(const Rollout& rollout);
 

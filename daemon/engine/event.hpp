@@ -86,6 +86,15 @@ struct SourceAnswers {
   std::string source;
 };
 
+// The load balancers say that nothing may be written to the pool now, and why; or that it may again.
+struct PoolCloses {
+  PoolIndex pool = 0;
+  std::string why;
+};
+struct PoolOpens {
+  PoolIndex pool = 0;
+};
+
 // The canary analysis spoke. Its call counts only for the stage that it watched.
 enum class Judgement : std::uint8_t { keep_watching, promote, roll_back };
 struct Judged {
@@ -106,6 +115,6 @@ struct Command {
 };
 
 using Event = std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten,
-                           MemberChanged, StoreForgot, SourceSilent, SourceAnswers, Judged, Command>;
+                           MemberChanged, StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, Judged, Command>;
 
 }  // namespace shiftd

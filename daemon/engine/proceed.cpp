@@ -24,16 +24,30 @@ void Deciding::roll_back(std::string by, std::string reason, bool condemned) {
     switch (state(host).phase) {
       case HostPhase::preparing: move(host, HostPhase::pooled_old); break;
       case HostPhase::depooling:
-      case HostPhase::draining: give_back(host); break;
+      case HostPhase::draining: give_back_when_open(host); break;
       case HostPhase::verifying:
       case HostPhase::awaiting_health: undo(host); break;
       case HostPhase::joining: depool(host, HostPhase::withdrawing); break;
       default: break;  // a swap under way is awaited; what goes back already goes on
     }
   }
-  // Stragglers that were taken out at the end are on their former release: they serve again.
+  give_back_stragglers();
+}
+
+// Hosts that were on their way out when the rollout turned round, and could not be given back at once.
+void Deciding::give_back_waiting() {
+  if (rollout_.in(HostPhase::depooling) + rollout_.in(HostPhase::draining) == 0) return;
+  for (auto host : rollout_.moving) {
+    auto phase = state(host).phase;
+    bool waits = (phase == HostPhase::depooling || phase == HostPhase::draining) && !state(host).swapped;
+    if (waits && open(host)) give_back(host);
+  }
+}
+
+// Stragglers that were taken out at the end are on their former release: they serve again.
+void Deciding::give_back_stragglers() {
   for (HostIndex host = 0; rollout_.in(HostPhase::out) > 0 && host < rollout_.hosts.size(); ++host) {
-    if (state(host).phase == HostPhase::out && !state(host).swapped) give_back(host, state(host).why);
+    if (state(host).phase == HostPhase::out && !state(host).swapped && open(host)) give_back(host, state(host).why);
   }
 }
 
@@ -62,6 +76,7 @@ void Deciding::hold(const std::string& why) {
 void Deciding::end(Outcome outcome, std::string reason) { say(Ended{outcome, std::move(reason)}); }
 
 void Deciding::proceed() {
+  if (rollout_.weights_due && rollout_.closed.empty() && rollout_.active()) return write_due_weights();
   switch (rollout_.phase) {
     case Phase::shifting: return proceed_shifting();
     case Phase::finishing: return proceed_finishing();
@@ -97,6 +112,7 @@ std::string Deciding::why_not_pass() const {
     auto host = *rollout_.failing.begin();
     return planned(host).name + " has failed (" + state(host).why + ") and cannot be taken out: " + why_not_out(rollout_, host, false);
   }
+  if (auto waits = waits_for(rollout_); !waits.empty()) return waits;
   if (rollout_.unconfirmed > 0) return "not every load balancer shows what was written";
   return {};
 }
@@ -138,13 +154,13 @@ void Deciding::proceed_shifting() {
     auto next = rollout_.next_start;
     if (state(next).phase != HostPhase::ready) return;  // still being prepared
     auto why_not = why_not_start(rollout_, next);
-    if (!why_not.empty()) return hold(rollout_.in_flight() > 0 && rollout_.lost.empty() ? "" : why_not);
+    if (!why_not.empty()) return hold(rollout_.in_flight() > 0 && rollout_.lost.empty() && rollout_.closed.empty() ? "" : why_not);
     if (!rollout_.held.empty()) return hold("");
     return depool(next, HostPhase::depooling);
   }
-  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
+  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0 || rollout_.weights_due) return hold(waits_for(rollout_));
   if (rollout_.in(HostPhase::serving_new) == 0) {
-    if (!rollout_.moving.empty()) return hold(lost_views(rollout_));
+    if (!rollout_.moving.empty()) return hold(waits_for(rollout_));
     // Nobody is left to carry the stage.
     return roll_back("shiftd", "no host could be upgraded: " + named_hosts(rollout_), false);
   }
@@ -160,11 +176,12 @@ void Deciding::proceed_finishing() {
     return begin_stage(static_cast<StageIndex>(rollout_.plan.stages.size() - 1), false);
   for (HostIndex host = 0; rollout_.in(HostPhase::straggler) > 0 && host < rollout_.hosts.size(); ++host) {
     if (state(host).phase != HostPhase::straggler || !serves(rollout_, host)) continue;
+    if (!open(host)) return hold(waits_for(rollout_));
     if (!why_not_out(rollout_, host, false).empty()) continue;
     // It may not serve the former release beside a fleet that has left it.
     return depool(host, HostPhase::out, state(host).why);
   }
-  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(waits_for(rollout_));
   auto named = named_hosts(rollout_);
   const auto& version = rollout_.request.release.version;
   if (rollout_.plan.stages.empty()) return end(Outcome::succeeded, "nothing to do: every host is on " + version);
@@ -197,9 +214,15 @@ bool Deciding::withdraw_failing() {
 
 void Deciding::proceed_rolling_back() {
   if (withdraw_next()) return;
-  if (!rollout_.moving.empty()) return hold(lost_views(rollout_));
+  give_back_waiting();
+  if (!records_.empty()) return;
+  // What leaves and is reverted does not wait for a pool to be open; it counts as held when all the rest is done.
+  bool going_back = rollout_.in(HostPhase::withdrawing) + rollout_.in(HostPhase::emptying) + rollout_.in(HostPhase::reverting) > 0;
+  if (!rollout_.moving.empty()) return hold(going_back && rollout_.lost.empty() ? "" : waits_for(rollout_));
   if (!rollout_.upgraded.empty()) return hold("no host can be taken out: " + why_not_out(rollout_, *rollout_.upgraded.begin(), true));
-  if (rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
+  if (rollout_.unconfirmed > 0) return hold(waits_for(rollout_));
+  give_back_stragglers();
+  if (!records_.empty()) return;
   auto named = named_hosts(rollout_);
   bool needs_person = rollout_.in(HostPhase::out) > 0;
   for (HostIndex host = 0; host < rollout_.hosts.size() && rollout_.in(HostPhase::left) > 0 && !needs_person; ++host) {
@@ -211,7 +234,10 @@ void Deciding::proceed_rolling_back() {
 
 void Deciding::proceed_aborting() {
   if (withdraw_failing()) return;
-  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(lost_views(rollout_));
+  give_back_waiting();
+  if (!records_.empty()) return;
+  if (rollout_.weights_due) return hold(waits_for(rollout_));
+  if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(waits_for(rollout_));
   auto named = named_hosts(rollout_);
   auto serving = rollout_.serving_new();
   end(Outcome::aborted, rollout_.reason + "; " + std::to_string(serving) + (serving == 1 ? " host serves " : " hosts serve ") +

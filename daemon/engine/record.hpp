@@ -85,6 +85,21 @@ struct SourceBack {
   std::string source;
   bool operator==(const SourceBack&) const = default;
 };
+// Nothing is written to the pool, but the traffic movement of a roll back, until it is opened.
+struct PoolClosed {
+  PoolIndex pool = 0;
+  std::string why;
+  bool operator==(const PoolClosed&) const = default;
+};
+struct PoolOpened {
+  PoolIndex pool = 0;
+  bool operator==(const PoolOpened&) const = default;
+};
+// Canary weights were to change while their pool was closed: they follow when it is open. Or they have followed.
+struct WeightsDue {
+  bool on = false;
+  bool operator==(const WeightsDue&) const = default;
+};
 struct StageBegun {
   StageIndex stage = 0;
   bool operator==(const StageBegun&) const = default;
@@ -157,9 +172,10 @@ struct Ended {
   bool operator==(const Ended&) const = default;
 };
 
-using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
-                          MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
-                          Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended>;
+using Fact =
+    std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
+                 MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held, Shrunk,
+                 Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed, PoolOpened, WeightsDue>;
 
 struct Record {
   Instant at;

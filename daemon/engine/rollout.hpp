@@ -124,6 +124,9 @@ struct Rollout {
   std::vector<HostState> hosts;             // as in plan.hosts
   std::vector<MemberState> members;         // as in plan.members
   std::map<std::string, std::string> lost;  // sources that cannot be told: name, why
+  std::map<PoolIndex, std::string> closed;  // pools to which nothing may be written now: why
+  Instant opened;                           // when the last of them was opened: patience begins again
+  bool weights_due = false;                 // canary weights wait for their pool to be open
   Instant blind_since;                      // when the front end's counters were lost
 
   std::uint64_t records = 0;  // folded so far: the next record's number

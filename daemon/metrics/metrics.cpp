@@ -92,6 +92,15 @@ void measure_lost(const Reading& reading, Samples& samples) {
   }
 }
 
+void measure_closed(const Reading& reading, Samples& samples) {
+  for (const auto& status : reading.running) {
+    const auto& rollout = status.rollout;
+    for (const auto& [pool, why] : rollout.closed) {
+      samples.add(1, {{"service", rollout.request.service}, {"rollout", rollout.request.rollout}, {"pool", rollout.plan.pools[pool].name}});
+    }
+  }
+}
+
 void measure_info(const Reading& reading, Samples& samples) {
   for (const auto& status : reading.running) {
     const auto& request = status.rollout.request;
@@ -153,6 +162,7 @@ const std::array table = {
     Metric{"shiftd_members_held_by_others", gauge, "Members that somebody else changed: not touched until release-hold or take.",
            [](const Reading& seen, Samples& out) { out.of_each(seen, held_by_others); }},
     Metric{"shiftd_source_lost", gauge, "1 for each pool store, view or front end that does not answer; absent when it does.", measure_lost},
+    Metric{"shiftd_pool_closed", gauge, "1 for each pool to which nothing may be written now, but the traffic movement of a roll back; absent otherwise.", measure_closed},
     Metric{"shiftd_canary_requests_total", counter, "Requests that the front end saw the canary serve, since the rollout began.",
            [](const Reading& seen, Samples& out) { out.of_each(seen, [](const auto& status) { return status.live.canary_requests; }); }},
     Metric{"shiftd_canary_failures_total", counter, "Those of them that failed (5xx).",

@@ -170,6 +170,8 @@ void evidence(Page& page, const json& status) {
   cohort(page, verdict, "canary");
   cohort(page, verdict, "baseline");
   if (auto words = text(verdict, "evidence"); !words.empty()) page.line("verdict   " + words);
+  for (const auto& closed : status.value("closed", json::array()))
+    page.line(fmt::format("closed    {}: {}", text(closed, "pool"), text(closed, "why")), "33");
   for (const auto& lost : status.at("lost")) page.line(fmt::format("lost      {}: {}", text(lost, "source"), text(lost, "why")), "31");
 }
 

@@ -116,6 +116,17 @@ Sentence source_lost(const json& record) {
 
 Sentence source_back(const json& record) { return {text(record, "source") + " answers again", "", Tone::good, true}; }
 
+Sentence pool_closed(const json& record) {
+  return {fmt::format("nothing is written to {} now{}", text(record, "pool"), because(record, "why")), "", Tone::warning, true};
+}
+
+Sentence pool_opened(const json& record) { return {text(record, "pool") + " may be written to again", "", Tone::good, true}; }
+
+Sentence weights_due(const json& record) {
+  if (flag(record, "on")) return {"the stage's weights wait for their pool", "", Tone::warning, true};
+  return {"no weights wait for their pool any more", "", Tone::plain, false};
+}
+
 Sentence stage_begun(const json& record) { return {stage(record) + " begins", "", Tone::plain, true}; }
 
 Sentence stage_baking(const json& record) {
@@ -195,6 +206,9 @@ constexpr std::array kinds = {
     Kind{"member_returned", member_returned},
     Kind{"source_lost", source_lost},
     Kind{"source_back", source_back},
+    Kind{"pool_closed", pool_closed},
+    Kind{"pool_opened", pool_opened},
+    Kind{"weights_due", weights_due},
     Kind{"stage_begun", stage_begun},
     Kind{"stage_baking", stage_baking},
     Kind{"stage_passed", stage_passed},

@@ -181,6 +181,13 @@ class Words {
   }
   std::string operator()(const SourceLost& fact) const { return line("source", fact.source + " lost" + why(fact.why)); }
   std::string operator()(const SourceBack& fact) const { return line("source", fact.source + " is back"); }
+  std::string operator()(const PoolClosed& fact) const {
+    return line("pool", rollout_.plan.pools[fact.pool].name + " closed" + why(fact.why));
+  }
+  std::string operator()(const PoolOpened& fact) const { return line("pool", rollout_.plan.pools[fact.pool].name + " opened"); }
+  std::string operator()(const WeightsDue& fact) const {
+    return line("rollout", fact.on ? "weights wait for their pool" : "no weights wait any more");
+  }
   std::string operator()(const StageBegun& fact) const { return line("stage " + std::to_string(fact.stage + 1), "begun"); }
   std::string operator()(const StageBaking& fact) const {
     return line("stage " + std::to_string(fact.stage + 1), "baking for " + to_string(fact.until - rollout_.now));

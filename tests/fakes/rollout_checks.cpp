@@ -58,6 +58,19 @@ std::string broken_move(const Rollout& before, const HostMoved& moved, const Rol
   return {};
 }
 
+// To a closed pool nothing new is written but the traffic movement of a roll back. What is not new: a store that forgot,
+// or was written late, is told again; and the other members of a host that somebody took go back to what they were.
+std::string broken_closed(const Rollout& before, const MemberWanted& wanted) {
+  const auto& planned = before.plan.members[wanted.member];
+  const auto& member = before.members[wanted.member];
+  if (!before.closed.contains(planned.pool)) return {};
+  if (before.phase == Phase::rolling_back && wanted.setting.pooled == Pooled::no) return {};
+  if (wanted.setting == member.wanted || (member.holder == Holder::untouched && wanted.setting.pooled == Pooled::no)) return {};
+  bool taken = false;
+  members_of(before, planned.host, [&](MemberIndex other) { taken = taken || before.members[other].holder == Holder::theirs; });
+  return taken ? "" : "we write " + planned.name + " though its pool is closed";
+}
+
 }  // namespace
 
 std::string broken_sums(const Rollout& rollout) {
@@ -130,6 +143,7 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
       auto planned = stage_weight(after.plan, after.current_stage(), after.plan.members[wanted->member]);
       if (wanted->setting.weight > std::max(planned, member.wanted.weight)) return name + " gets more weight than its stage has";
     }
+    if (auto why = broken_closed(before, *wanted); !why.empty()) return why;
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
     if (before.hosts[host].phase == HostPhase::left && wanted->verbatim) return {};  // back to what was planned with
     return broken_bounds(before, after);

@@ -179,6 +179,8 @@ class Script {
       return;
     }
     if (verb == "forgot") return tell(world().forget(0));
+    if (verb == "closed") return tell(world().feed(PoolCloses{pool_named(line), text}));
+    if (verb == "opened") return tell(world().feed(PoolOpens{pool_named(line)}));
     if (verb == "lost") return tell(world().feed(SourceSilent{line.word(0), text}));
     if (verb == "back") return tell(world().feed(SourceAnswers{line.word(0)}));
     if (verb == "check") return tell(world().feed(CheckFailed{host(line), text}));
@@ -251,6 +253,12 @@ class Script {
     auto found = std::find_if(hosts.begin(), hosts.end(), [&](const PlannedHost& each) { return each.name == name; });
     if (found == hosts.end()) line.refuse("no host " + name);
     return static_cast<HostIndex>(found - hosts.begin());
+  }
+  PoolIndex pool_named(const Line& line) {
+    const auto& pools = rollout().plan.pools;
+    auto found = std::find_if(pools.begin(), pools.end(), [&](const PlannedPool& each) { return each.name == line.word(0); });
+    if (found == pools.end()) line.refuse("no pool " + line.word(0));
+    return static_cast<PoolIndex>(found - pools.begin());
   }
   HostIndex host(const Line& line) { return host_named(line, line.word(0)); }
 

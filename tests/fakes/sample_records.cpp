@@ -96,6 +96,9 @@ std::vector<Record> sample_records() {
   for (int phase = 0; phase < static_cast<int>(host_phases); ++phase)
     facts.emplace_back(HostMoved{1, static_cast<HostPhase>(phase), 0, false, ""});
   for (auto outcome : {Outcome::none, Outcome::succeeded, Outcome::failed, Outcome::aborted}) facts.emplace_back(Ended{outcome, "so"});
+  // What was added later comes last: the lines before it are for ever.
+  for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false})})
+    facts.push_back(std::move(fact));
   std::vector<Record> records;
   auto at = Instant(1'764'000'000'007ms);
   for (auto& fact : facts) records.push_back({at += 13ms, std::move(fact)});

@@ -41,6 +41,7 @@ class Store final : public PoolStore {
     if (host.setting.pooled == Pooled::yes && wanted.setting.pooled != Pooled::yes)
       host.drains_at = world_.clock.steady() + world_.drain_time;
     host.setting = wanted.setting;
+    ++world_.writes;
     co_return WriteOutcome(Written{observed(world_, host)});
   }
 
@@ -72,8 +73,11 @@ class View final : public TrafficView {
     if (!world_.view_answers) co_return silent();
     ViewReading reading;
     reading.epoch = epoch_of(world_);
-    for (const auto& [name, host] : world_.hosts) {
+    reading.closed = world_.view_closed;
+    for (auto& [name, host] : world_.hosts) {
+      if (world_.view_listens) host.taken_up = host.setting;
       MemberView view;
+      view.taken_up = host.taken_up;
       view.traffic = host.setting.pooled == Pooled::yes       ? Traffic::flowing
                      : world_.clock.steady() < host.drains_at ? Traffic::draining
                                                               : Traffic::none;

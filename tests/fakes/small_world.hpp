@@ -21,6 +21,7 @@ struct SmallWorld {
     std::string current;  // the digest that `current` names
     std::string running;  // the digest that answers
     Setting setting{Pooled::yes, 100};
+    Setting taken_up{Pooled::yes, 100};  // what the load balancer has last heard of it
     Steady drains_at{};  // when its last request will have ended
     bool reachable = true;
     bool checks_pass = true;
@@ -55,6 +56,9 @@ struct SmallWorld {
   std::function<void(Host&)> at_check = [](Host&) {};  // what happens to a host while it is checked
   bool store_answers = true;
   bool view_answers = true;
+  std::vector<std::string> view_closed;  // why the load balancer wants nothing to be written now
+  bool view_listens = true;              // false: it hears of no change any more
+  int writes = 0;                        // that the store has taken
   bool front_end_answers = true;
   int epoch = 1;
   double failed_requests = 0;

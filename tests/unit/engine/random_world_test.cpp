@@ -87,6 +87,13 @@ class RandomWorld {
       } else {
         world.feed(SourceAnswers{source});
       }
+    } else if (what <= 82) {
+      auto pool = static_cast<PoolIndex>(pick(0, static_cast<int>(world.rollout.plan.pools.size()) - 1));
+      if (chance(40)) {
+        world.feed(PoolCloses{pool, "a member is down but pooled"});
+      } else {
+        world.feed(PoolOpens{pool});
+      }
     } else if (what <= 84) {
       auto stage = chance(80) ? world.rollout.stage : static_cast<StageIndex>(pick(0, 5));
       world.feed(Judged{stage, chance(15) ? Judgement::roll_back : Judgement::promote, "evidence"});
@@ -113,6 +120,8 @@ class RandomWorld {
     late_.clear();
     auto lost = world.rollout.lost;
     for (const auto& [source, why] : lost) world.feed(SourceAnswers{source});
+    auto closed = world.rollout.closed;
+    for (const auto& [pool, why] : closed) world.feed(PoolOpens{pool});
     for (MemberIndex member = 0; member < world.members(); ++member) world.watch(member);
   }
   bool help(EngineWorld& world) {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -19,6 +20,7 @@
 #include <boost/system/system_error.hpp>
 
 #include "daemon/io/connect.hpp"
+#include "daemon/io/tls_stream.hpp"
 #include "daemon/io/within.hpp"
 
 namespace shiftd {
@@ -80,6 +82,7 @@ Failure bad_reply(const error_code& error) {
   if (error == asio::error::operation_aborted) throw boost::system::system_error(error);
   if (error == http::error::body_limit) return Failure{Errc::exhausted, "the answer's body is larger than allowed"};
   if (error == http::error::end_of_stream) return Failure{Errc::unexpected_reply, "the connection was closed without an answer"};
+  if (error.category() == asio::error::get_ssl_category()) return Failure{Errc::unauthenticated, "TLS: " + error.message()};
   if (error == http::error::partial_message) return Failure{Errc::unexpected_reply, "the answer ended early"};
   if (error.category() == make_error_code(http::error::bad_version).category())
     return Failure{Errc::unexpected_reply, "the answer is no HTTP: " + error.message()};
@@ -97,9 +100,57 @@ HttpReply head_of(const Parser& parser) {
 struct Conversation {
   explicit Conversation(StreamSocket connected) : socket(std::move(connected)) {}
   StreamSocket socket;
+  std::unique_ptr<TlsStream> tls;  // over `socket`, where the request says so
   beast::flat_buffer buffer{head_most};
   http::response_parser<http::empty_body> head;
 };
+
+// The same over the plain socket and over TLS.
+Task<error_code> send(Conversation& talk, const Request& message) {
+  error_code error;
+  auto done = asio::redirect_error(asio::use_awaitable, error);
+  if (talk.tls) {
+    co_await http::async_write(*talk.tls, message, done);
+  } else {
+    co_await http::async_write(talk.socket, message, done);
+  }
+  co_return error;
+}
+
+Task<error_code> read_head(Conversation& talk) {
+  error_code error;
+  auto done = asio::redirect_error(asio::use_awaitable, error);
+  if (talk.tls) {
+    co_await http::async_read_header(*talk.tls, talk.buffer, talk.head, done);
+  } else {
+    co_await http::async_read_header(talk.socket, talk.buffer, talk.head, done);
+  }
+  co_return error;
+}
+
+template <class Parser>
+Task<error_code> read_rest(Conversation& talk, Parser& parser) {
+  error_code error;
+  auto done = asio::redirect_error(asio::use_awaitable, error);
+  if (talk.tls) {
+    co_await http::async_read(*talk.tls, talk.buffer, parser, done);
+  } else {
+    co_await http::async_read(talk.socket, talk.buffer, parser, done);
+  }
+  co_return error;
+}
+
+template <class Parser>
+Task<error_code> read_some(Conversation& talk, Parser& parser) {
+  error_code error;
+  auto done = asio::redirect_error(asio::use_awaitable, error);
+  if (talk.tls) {
+    co_await http::async_read_some(*talk.tls, talk.buffer, parser, done);
+  } else {
+    co_await http::async_read_some(talk.socket, talk.buffer, parser, done);
+  }
+  co_return error;
+}
 
 // Connects, writes the request and reads the head of the answer.
 Task<Result<std::unique_ptr<Conversation>>> begin(HttpRequest request) {
@@ -111,14 +162,16 @@ Task<Result<std::unique_ptr<Conversation>>> begin(HttpRequest request) {
   if (!socket) co_return std::move(socket).error();
 
   auto talk = std::make_unique<Conversation>(std::move(*socket));
+  if (request.tls) {
+    auto secured = co_await secure(talk->socket, *request.tls, address->host);
+    if (!secured) co_return std::move(secured).error().during("TLS with " + request.address);
+    talk->tls = std::move(*secured);
+  }
   talk->head.header_limit(head_most);
   talk->head.body_limit(boost::none);
   if (request.method == "HEAD") talk->head.skip(true);
-  error_code error;
-  co_await http::async_write(talk->socket, *message, asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return bad_reply(error);
-  co_await http::async_read_header(talk->socket, talk->buffer, talk->head, asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return bad_reply(error);
+  if (auto error = co_await send(*talk, *message)) co_return bad_reply(error);
+  if (auto error = co_await read_head(*talk)) co_return bad_reply(error);
   co_return std::move(talk);
 }
 
@@ -127,9 +180,9 @@ Task<Result<HttpReply>> whole_reply(std::unique_ptr<Conversation> talk, std::siz
   parser.body_limit(body_most);
   auto announced = parser.content_length();
   if (announced && *announced > body_most) co_return bad_reply(make_error_code(http::error::body_limit));
-  error_code error;
-  if (!parser.is_done()) co_await http::async_read(talk->socket, talk->buffer, parser, asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return bad_reply(error);
+  if (!parser.is_done()) {
+    if (auto error = co_await read_rest(*talk, parser)) co_return bad_reply(error);
+  }
   auto reply = head_of(parser);
   reply.body = std::move(parser.get().body());
   co_return reply;
@@ -157,9 +210,7 @@ Task<Result<std::string_view>> next_chunk(Reading& reading) {
   body.data = reading.chunk.data();
   body.size = reading.chunk.size();
   body.more = true;
-  error_code error;
-  co_await http::async_read_some(reading.talk->socket, reading.talk->buffer, reading.parser,
-                                 asio::redirect_error(asio::use_awaitable, error));
+  auto error = co_await read_some(*reading.talk, reading.parser);
   if (error && error != http::error::need_buffer) co_return bad_reply(error);
   co_return std::string_view(reading.chunk.data(), reading.chunk.size() - body.size);
 }

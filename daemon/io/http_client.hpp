@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "daemon/base/time.hpp"
 #include "daemon/io/clock.hpp"
 #include "daemon/io/task.hpp"
+#include "daemon/io/tls.hpp"
 
 namespace shiftd {
 
@@ -25,7 +27,8 @@ struct HttpRequest {
   std::string target = "/";
   HttpHeaders headers;  // Host, User-Agent, Content-Length and Connection are added where they are not given
   std::string body;
-  std::size_t reply_body_most = 1024 * 1024;  // bytes
+  std::size_t reply_body_most = 1024 * 1024;   // bytes
+  std::optional<TlsFiles> tls = std::nullopt;  // given: https, with the other side's certificate verified
 };
 
 struct HttpReply {
@@ -39,8 +42,8 @@ struct HttpReply {
 
 // Asks once. Any status is a success: what it means is the caller's business. Redirects are not followed.
 // Fails with: bad_input (a request that cannot be written down), unreachable (nobody listens: nothing was done), refused
-// (no permission for the unix socket), timed_out (no complete answer within `limit`), unexpected_reply (no HTTP, or it
-// ended early), exhausted (a body larger than `reply_body_most`).
+// (no permission for the unix socket), unauthenticated (TLS: one side did not accept the other's certificate), timed_out (no complete
+// answer within `limit`), unexpected_reply (no HTTP, or it ended early), exhausted (a body larger than `reply_body_most`).
 Task<Result<HttpReply>> http_exchange(Clock& clock, HttpRequest request, Duration limit);
 
 // As http_exchange, but hands over the body of a 2xx answer piece by piece as it comes, for answers that do not end

@@ -17,40 +17,46 @@ elif [ -e current ]; then echo "foreign"
 else echo "current "; fi
 )sh";
 
-constexpr std::string_view look = R"sh(
-mkdir -p releases .shiftd/uploads .shiftd/jobs || exit 1
-if [ -e "releases/$digest/.shiftd-complete" ]; then echo "complete yes"; else echo "complete no"; fi
-echo "free $(df -Pk . | awk 'NR == 2 {print $4}')"
-)sh";
-
-constexpr std::string_view unpack = R"sh(
+// Reads the tarball from its input, unless it leaves before.
+constexpr std::string_view bring = R"sh(
+[ -L current ] || [ ! -e current ] || exit 0
+if [ -e "releases/$digest/.shiftd-complete" ]; then exit 0; fi
+[ -n "$room" ] || exit 64
+free=$(df -Pk . .shiftd | { read -r _; least=; while read -r _ _ _ k _; do [ "$k" -ge "${least:-$((k + 1))}" ] || least=$k; done; echo "$least"; })
+echo "free $free"
+[ "$free" -ge "$room" ] || exit 69
+exec 9>>.shiftd/unpack.lock || exit 1
+flock -n 9 || exit 75
 file=.shiftd/uploads/$digest.tar.gz
+part=releases/$digest.partial
+trap 'rm -rf "$file" "$part"' EXIT
+cat >"$file" || exit 1
 found=$(sha256sum <"$file") || exit 1
 found=${found%% *}
-if [ "$found" != "$digest" ]; then rm -f "$file"; echo "$found"; exit 65; fi
-part=releases/$digest.partial
-rm -rf "$part" && mkdir -p "$part" && tar -xzf "$file" --no-same-owner -C "$part" || exit 1
-echo "$digest" >"$part/.shiftd-complete" || exit 1
-chmod 755 "$part"
-sync -f "$part" || exit 1
+if [ "$found" != "$digest" ]; then echo "found $found"; exit 65; fi
+[ ! -e "$part" ] || rm -rf "$part" || exit 1
+mkdir -p "$part" && tar -xzf "$file" --no-same-owner -C "$part" && echo "$digest" >"$part/.shiftd-complete" || exit 1
+chmod 755 "$part" && sync -f "$part" || exit 1
 if [ -e "releases/$digest" ]; then
-  case $(readlink current) in */"$digest") echo "releases/$digest is current and has no .shiftd-complete"; exit 1 ;; esac
+  case $(readlink current) in */"$digest") echo "releases/$digest is current and has no .shiftd-complete" >&2; exit 1 ;; esac
   rm -rf "releases/$digest" || exit 1
 fi
 mv -T "$part" "releases/$digest" && sync releases || exit 1
-rm -f "$file"
 
 # From here on only tidying: nothing of it fails the release.
-current=$(readlink current); current=${current##*/}
-previous=$(readlink previous); previous=${previous##*/}
-kept=0
-for marker in $(ls -t releases/*/.shiftd-complete); do
-  name=${marker#releases/}; name=${name%/.shiftd-complete}
-  case $name in "$digest" | "$current" | "$previous") continue ;; esac
-  kept=$((kept + 1))
-  [ "$kept" -le "$keep" ] || rm -rf "releases/$name"
-done
-for left in releases/*.partial; do rm -rf "$left"; done
+set -- releases/*/.shiftd-complete
+if [ $# -gt $((keep + 1)) ]; then
+  current=$(readlink current); current=${current##*/}
+  previous=$(readlink previous); previous=${previous##*/}
+  kept=0
+  for marker in $(ls -t "$@"); do
+    name=${marker#releases/}; name=${name%/.shiftd-complete}
+    case $name in "$digest" | "$current" | "$previous") continue ;; esac
+    kept=$((kept + 1))
+    [ "$kept" -le "$keep" ] || rm -rf "releases/$name"
+  done
+fi
+for left in releases/*.partial; do [ ! -e "$left" ] || rm -rf "$left"; done
 find .shiftd/uploads .shiftd/jobs -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +
 exit 0
 )sh";
@@ -90,13 +96,13 @@ std::string current_script(const std::string& base) {
   return fmt::format("cd {} 2>/dev/null || {{ echo 'current '; exit 0; }}\n{}", shell_quote(base), print_current);
 }
 
-std::string look_script(const std::string& base, const std::string& digest) {
-  return fmt::format("LC_ALL=C; export LC_ALL; umask 022; digest={}; base={}; mkdir -p \"$base\" && cd \"$base\" || exit 1\n{}{}",
-                     shell_quote(digest), shell_quote(base), print_current, look);
-}
-
-std::string unpack_script(const std::string& base, const std::string& digest, int keep) {
-  return fmt::format("umask 022; LC_ALL=C; export LC_ALL; digest={}; keep={}\n{}{}", shell_quote(digest), keep, entering(base), unpack);
+std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep) {
+  return fmt::format(
+      "LC_ALL=C; export LC_ALL; umask 022; digest={}; room={}; keep={}; base={}\n"
+      "[ -d \"$base/.shiftd/uploads\" ] && [ -d \"$base/.shiftd/jobs\" ] && [ -d \"$base/releases\" ] ||\n"
+      "  mkdir -p \"$base/releases\" \"$base/.shiftd/uploads\" \"$base/.shiftd/jobs\" || exit 1\n"
+      "cd \"$base\" || exit 1\n{}{}",
+      shell_quote(digest), room ? std::to_string((*room + 1023) / 1024) : "", keep, shell_quote(base), print_current, bring);
 }
 
 std::string swap_script(const std::string& base, const std::string& release, const std::string& restart) {
@@ -124,24 +130,16 @@ Result<std::string> read_current(std::string_view out) {
   return std::string(name);
 }
 
-Result<HostReleases> read_look(std::string_view out) {
-  auto current = read_current(out);
-  if (!current) return current.error();
-  HostReleases found;
-  found.current = std::move(*current);
-  auto complete = line_of(out, "complete");
+std::int64_t read_free(std::string_view out) {
   auto free = line_of(out, "free");
-  std::int64_t free_kilobytes = -1;
+  std::int64_t kilobytes = -1;
   auto end = free.data() + free.size();
-  auto [parsed, error] = std::from_chars(free.data(), end, free_kilobytes);
-  if (error != std::errc() || parsed != end || free_kilobytes < 0 || free_kilobytes > INT64_MAX / 1024 ||
-      (complete != "yes" && complete != "no")) {
-    return Failure{Errc::unexpected_reply, fmt::format("the host described its releases as '{}'", out.substr(0, 200))};
-  }
-  found.complete = complete == "yes";
-  found.free_bytes = free_kilobytes * 1024;
-  return found;
+  auto [parsed, error] = std::from_chars(free.data(), end, kilobytes);
+  if (error != std::errc() || parsed != end || kilobytes < 0 || kilobytes > INT64_MAX / 1024) return -1;
+  return kilobytes * 1024;
 }
+
+std::string read_found(std::string_view out) { return std::string(line_of(out, "found").substr(0, 100)); }
 
 bool is_digest(std::string_view text) {
   return text.size() == 64 && std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });

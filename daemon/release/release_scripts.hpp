@@ -1,12 +1,13 @@
 #pragma once
 
-// What runs on a host to look at its releases, to unpack one and to swap. Text in, text out: no I/O.
+// What runs on a host to look at its releases, to bring one and to swap. Text in, text out: no I/O.
 //
 // The order of a swap, and what a crash in each place leaves: `previous` is set to what `current` names (crash: both name
 // the running release), `current` is renamed over (crash: the new release is current and the old process still runs;
 // prove_running tells), the directory is synced, the service restarted. A release directory appears complete by rename.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,25 +15,26 @@
 
 namespace shiftd {
 
-struct HostReleases {
-  std::string current;  // the directory's name below releases/; empty: none yet
-  bool complete = false;
-  std::int64_t free_bytes = 0;
-};
-
-// Makes the layout below `base` and tells what is there.
-std::string look_script(const std::string& base, const std::string& digest);
-// Fails with unexpected_reply, and refused when `current` is no symbolic link into releases/.
-Result<HostReleases> read_look(std::string_view out);
-
 // Only what `current` names; changes nothing.
 std::string current_script(const std::string& base);
 Result<std::string> read_current(std::string_view out);
 
-// Checks the uploaded tarball's digest, unpacks it, and removes releases beyond `keep` that nobody needs. Ends with 65 and
-// the digest that it found when that is the wrong one.
+// Makes the layout below `base`, prints what `current` names, and brings the release to releases/<digest>: takes the
+// tarball from its standard input, checks its digest, unpacks it, and removes releases beyond `keep` that nobody needs.
+// What is there already is not read again. Nothing is brought where `current` is no symbolic link. Ends with
+//   64  the tarball is needed, and `room` says that there is none to come
+//   65  the digest that arrived is another one
+//   69  fewer than `room` bytes are free there
+//   75  an earlier unpacking still runs
+inline constexpr int no_tarball_status = 64;
 inline constexpr int wrong_digest_status = 65;
-std::string unpack_script(const std::string& base, const std::string& digest, int keep);
+inline constexpr int no_room_status = 69;
+inline constexpr int busy_status = 75;
+std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep);
+// Bytes free on the host, as prepare_script printed it; -1: it did not.
+std::int64_t read_free(std::string_view out);
+// The digest that arrived.
+std::string read_found(std::string_view out);
 
 // Swaps `current` to `release` if it names another, and restarts in any case: the job's id keeps it from running twice.
 // Ends with 66 when nothing was swapped because it could not be, else with the restart's status.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <random>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -18,8 +18,10 @@
 namespace shiftd {
 namespace {
 
-// A tarball, what it unpacks to (about twice that) and no more must fit.
+// A tarball, what it unpacks to (about twice that), what jobs leave, and no more must fit.
 constexpr std::int64_t space_factor = 3;
+constexpr std::int64_t space_besides = 1 << 20;
+// Unpacking says nothing for as long as it takes.
 constexpr Duration unpack_limit = std::chrono::minutes(10);
 constexpr Duration one_answer = std::chrono::seconds(3);
 // Between two questions to a service that is starting.
@@ -30,6 +32,23 @@ std::string_view last_words(std::string_view output) {
   while (output.ends_with('\n')) output.remove_suffix(1);
   constexpr std::size_t most = 2000;
   return output.substr(output.size() - std::min(output.size(), most));
+}
+
+Failure why_not_brought(const CommandResult& result, const std::string& base, const std::string& digest, std::int64_t room) {
+  auto said = last_words(result.err);
+  auto has = [&](std::string_view text) { return said.find(text) != said.npos; };
+  switch (result.exit_status) {
+    case wrong_digest_status:
+      return {Errc::bad_input,
+              fmt::format("the tarball arrived with the digest {}, and the release says {}", read_found(result.out), digest)};
+    case busy_status: return {Errc::unavailable, "the lock is held by an unpacking that began earlier"};
+    case no_room_status:
+      return {Errc::exhausted, fmt::format("{} has {} MB free and needs {} MB ({} times the tarball, and one)", base,
+                                           read_free(result.out) >> 20, (room >> 20) + 1, space_factor)};
+    default: break;
+  }
+  bool full = has("No space left") || has("quota exceeded") || has("File too large");
+  return {full ? Errc::exhausted : Errc::refused, fmt::format("ended with {}: {}", result.exit_status, said)};
 }
 
 class TarballReleaser final : public Releaser {
@@ -53,10 +72,8 @@ class TarballReleaser final : public Releaser {
   Result<std::string> base_of(const HostPlace& host) const;
   Result<Placeholders> placeholders(const HostPlace& host, const std::string& digest) const;
   Task<Result<std::int64_t>> check_local(const Release& release);
-  Task<Result<void>> bring(const HostPlace& host, const std::string& base, const Release& release);
   Task<Result<void>> swap(const HostPlace& host, const std::string& digest, std::string job_id);
   Task<Result<std::string>> ask_version(const HostPlace& host, const std::string& digest);
-  RemoteJob job_in(const std::string& base, std::string id, std::string script, std::string_view lock, Duration limit) const;
 
   Clock& clock_;
   ReleaseOptions options_;
@@ -82,11 +99,6 @@ Result<Placeholders> TarballReleaser::placeholders(const HostPlace& host, const 
                       {"path", *base},
                       {"release", digest},
                       {"version", version == version_names_.end() ? digest : version->second}};
-}
-
-RemoteJob TarballReleaser::job_in(const std::string& base, std::string id, std::string script, std::string_view lock,
-                                  Duration limit) const {
-  return {std::move(id), std::move(script), fmt::format("{}/.shiftd/{}", base, lock), base + "/.shiftd/jobs", limit};
 }
 
 Task<Result<std::string>> TarballReleaser::inspect(HostPlace host) {
@@ -133,48 +145,19 @@ Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release relea
   if (!base) co_return std::move(base).error().during(activity);
   version_names_[release.digest] = release.version;
 
-  auto looked = co_await hosts_.executor(host.name).run(look_script(*base, release.digest));
-  if (!looked) co_return std::move(looked).error().during(activity);
-  if (looked->exit_status != 0) co_return Failure{Errc::refused, std::string(last_words(looked->err))}.during(activity);
-  auto found = read_look(looked->out);
-  if (!found) co_return std::move(found).error().during(activity);
-  if (found->complete) co_return found->current;
-
-  auto size = co_await check_local(release);
-  if (!size) co_return std::move(size).error().during(activity);
-  if (found->free_bytes < *size * space_factor) {
-    co_return Failure{Errc::exhausted, fmt::format("{}: {} has {} MB free and needs {} MB ({} times the tarball)", activity, *base,
-                                                   found->free_bytes >> 20, (*size * space_factor >> 20) + 1, space_factor)};
-  }
-  auto brought = co_await bring(host, *base, release);
-  if (!brought) co_return std::move(brought).error().during(activity);
-  co_return found->current;
-}
-
-Task<Result<void>> TarballReleaser::bring(const HostPlace& host, const std::string& base, const Release& release) {
   auto& executor = hosts_.executor(host.name);
-  auto uploaded = co_await executor.upload(release.source, fmt::format("{}/.shiftd/uploads/{}.tar.gz", base, release.digest));
-  if (!uploaded) co_return uploaded;
-  // Unpacking may be repeated, so each attempt is a job of its own; the lock keeps two of them apart.
-  auto id = fmt::format("unpack-{}-{:08x}{:08x}", release.digest.substr(0, 12), std::random_device{}(), std::random_device{}());
-  auto job = job_in(base, std::move(id), unpack_script(base, release.digest, options_.keep), "unpack.lock", unpack_limit);
-  auto result = co_await executor.job(std::move(job));
-  if (!result) {
-    auto failure = std::move(result).error();
-    // The lock is held by an unpacking that an earlier life of ours began: what it leaves is found at the next look.
-    if (failure.code == Errc::refused) failure.code = Errc::unavailable;
-    co_return std::move(failure).during("unpack");
-  }
-  if (result->exit_status == wrong_digest_status) {
-    co_return Failure{Errc::bad_input, fmt::format("the tarball arrived with the digest {}, and the release says {}",
-                                                   last_words(result->out), release.digest)};
-  }
-  if (result->exit_status != 0) {
-    auto full = result->out.find("No space left") != std::string::npos || result->out.find("quota exceeded") != std::string::npos;
-    co_return Failure{full ? Errc::exhausted : Errc::refused,
-                      fmt::format("unpack ended with {}: {}", result->exit_status, last_words(result->out))};
-  }
-  co_return Result<void>{};
+  auto size = co_await check_local(release);
+  // Without it the host is asked all the same: one that has the release already needs no tarball.
+  auto room = size ? *size * space_factor + space_besides : 0;
+  auto script = prepare_script(*base, release.digest, size ? std::optional(room) : std::nullopt, options_.keep);
+  auto bringing = size ? executor.send(release.source, std::move(script), unpack_limit) : executor.run(std::move(script));
+  auto result = co_await std::move(bringing);
+  if (!result) co_return std::move(result).error().during(activity);
+  if (result->exit_status == no_tarball_status) co_return std::move(size).error().during(activity);
+  if (result->exit_status != 0) co_return why_not_brought(*result, *base, release.digest, room).during(activity);
+  auto current = read_current(result->out);
+  if (!current) co_return std::move(current).error().during(activity);
+  co_return current;
 }
 
 Task<Result<void>> TarballReleaser::upgrade(HostPlace host, Release release, std::string job_id) {
@@ -200,7 +183,8 @@ Task<Result<void>> TarballReleaser::swap(const HostPlace& host, const std::strin
   auto restart = fill_placeholders_for_shell(options_.restart, *values);
   if (!restart) co_return std::move(restart).error().during("restart command");
   const auto& base = values->at("path");
-  auto job = job_in(base, std::move(job_id), swap_script(base, digest, *restart), "lock", options_.restart_limit);
+  RemoteJob job{std::move(job_id), swap_script(base, digest, *restart), base + "/.shiftd/lock", base + "/.shiftd/jobs",
+                options_.restart_limit};
   auto result = co_await hosts_.executor(host.name).job(std::move(job));
   if (!result) {
     auto failure = std::move(result).error();

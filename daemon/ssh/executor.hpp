@@ -50,10 +50,10 @@ class Executor {
   // may have run.
   virtual Task<Result<CommandResult>> run(std::string command, std::string input = {}) = 0;
 
-  // Copies a local file to the host. It appears under its name only when complete.
-  // Fails as run(); bad_input: no such local file; exhausted: the disk there is full; refused: no permission; not_found: no
-  // such directory there.
-  virtual Task<Result<void>> upload(std::string local_path, std::string remote_path) = 0;
+  // Runs `command` as run() does, with a local file as its standard input. Given up only when nothing has moved for
+  // `silence`. A connection that breaks looks to the command like the end of its input.
+  // Fails as run(), and with bad_input when there is no such local file.
+  virtual Task<Result<CommandResult>> send(std::string local_path, std::string command, Duration silence) = 0;
 
   // Starts the job, or joins it if it runs already, or returns the result it left behind. Both its outputs are in `out`.
   // Fails with: refused (it was not started: the lock is held by another job, says whose, or the host cannot run jobs),

@@ -25,7 +25,7 @@ constexpr std::size_t unauthenticated_most = 8;
 constexpr Duration job_grace = std::chrono::seconds(15);
 // The job programs answer with a line of their own in front of the output, and a login file's noise.
 constexpr std::size_t job_answer_most = output_most + 8 * 1024;
-constexpr std::size_t upload_piece = 256 * 1024;
+constexpr std::size_t file_piece = 256 * 1024;
 
 // sshd gives the command to the user's own shell, which may be any.
 std::string by_sh(const std::string& command) { return "exec /bin/sh -c " + shell_quote(command); }
@@ -47,7 +47,7 @@ class SshHost final : public Executor {
     co_return co_await converse(by_sh(command), input_of(std::move(input)), {options_.command_timeout}, output_most);
   }
 
-  Task<Result<void>> upload(std::string local_path, std::string remote_path) override;
+  Task<Result<CommandResult>> send(std::string local_path, std::string command, Duration silence) override;
   Task<Result<CommandResult>> job(RemoteJob job) override;
   Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override;
 
@@ -116,7 +116,7 @@ Task<Result<CommandResult>> SshHost::converse(std::string command, Input input, 
 // The pieces of a local file. It is read on the loop: a piece is in the page cache or one read away.
 Input input_of_file(std::shared_ptr<std::ifstream> file, std::string path) {
   return [file = std::move(file), path = std::move(path)]() -> Result<std::string> {
-    std::string piece(upload_piece, '\0');
+    std::string piece(file_piece, '\0');
     file->read(piece.data(), static_cast<std::streamsize>(piece.size()));
     if (file->bad()) return Failure{Errc::bad_input, "cannot read " + path};
     piece.resize(static_cast<std::size_t>(file->gcount()));
@@ -124,36 +124,14 @@ Input input_of_file(std::shared_ptr<std::ifstream> file, std::string path) {
   };
 }
 
-Failure upload_failed(const CommandResult& result) {
-  std::string_view said = result.err;
-  while (said.ends_with('\n')) said.remove_suffix(1);
-  auto has = [&](std::string_view text) { return said.find(text) != said.npos; };
-  auto code = Errc::unavailable;
-  if (has("No space left") || has("Disk quota exceeded") || has("File too large")) code = Errc::exhausted;
-  if (has("Permission denied") || has("Read-only file system") || has("Operation not permitted")) code = Errc::refused;
-  if (has("No such file or directory") || has("Directory nonexistent")) code = Errc::not_found;
-  return {code, said.empty() ? fmt::format("exit status {}", result.exit_status) : std::string(said)};
-}
-
-// Through a plain channel and not SFTP: one round trip, no subsystem to be missing, and the disk's own words on failure.
-// The size is checked on the host, because a connection that breaks looks to `cat` like the end of the file.
-Task<Result<void>> SshHost::upload(std::string local_path, std::string remote_path) {
-  auto activity = fmt::format("upload {} to {}:{}", local_path, target_.host, remote_path);
-  auto file = std::make_shared<std::ifstream>(local_path, std::ios::binary | std::ios::ate);
-  if (!*file) co_return Failure{Errc::bad_input, std::strerror(errno)}.during(activity);
-  auto size = static_cast<long long>(file->tellg());
-  if (size < 0) co_return Failure{Errc::bad_input, "not a regular file"}.during(activity);
-  file->seekg(0);
-  auto script = fmt::format(
-      "export LC_ALL=C; to={}; part=$to.part.$$; trap 'rm -f \"$part\"' EXIT; cat >\"$part\" || exit 1; size=$(wc -c <\"$part\"); "
-      "[ \"$size\" -eq {} ] || {{ echo \"$size of {} bytes arrived\" >&2; exit 1; }}; mv -f \"$part\" \"$to\"",
-      shell_quote(remote_path), size, size);
-  Patience patience{options_.command_timeout, true};
-  auto input = input_of_file(std::move(file), local_path);
-  auto result = co_await converse(by_sh(script), std::move(input), patience, output_most);
-  if (!result) co_return std::move(result).error().during(activity);
-  if (result->exit_status != 0) co_return upload_failed(*result).during(activity);
-  co_return Result<void>{};
+// Through a plain channel and not SFTP: one round trip for the file and for what is done with it, no subsystem to be
+// missing, and the disk's own words on failure.
+Task<Result<CommandResult>> SshHost::send(std::string local_path, std::string command, Duration silence) {
+  auto file = std::make_shared<std::ifstream>(local_path, std::ios::binary);
+  if (!*file) co_return Failure{Errc::bad_input, "cannot read " + local_path + ": " + std::strerror(errno)};
+  Patience patience{silence, true};
+  auto input = input_of_file(std::move(file), std::move(local_path));
+  co_return co_await converse(by_sh(command), std::move(input), patience, output_most);
 }
 
 Task<Result<CommandResult>> SshHost::job(RemoteJob job) {

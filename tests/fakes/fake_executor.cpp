@@ -67,13 +67,10 @@ Task<Result<CommandResult>> FakeExecutor::run(std::string command, std::string i
   co_return answer(command, input);
 }
 
-Task<Result<void>> FakeExecutor::upload(std::string local_path, std::string remote_path) {
-  auto opened_now = co_await open();
-  if (!opened_now) co_return opened_now.error();
+Task<Result<CommandResult>> FakeExecutor::send(std::string local_path, std::string command, Duration) {
   auto text = read_text(local_path);
   if (text.empty()) co_return Failure{Errc::bad_input, "cannot read " + local_path};
-  files[remote_path] = std::move(text);
-  co_return Result<void>{};
+  co_return co_await run(std::move(command), std::move(text));
 }
 
 Task<Result<CommandResult>> FakeExecutor::job(RemoteJob job) {

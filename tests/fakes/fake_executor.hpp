@@ -38,13 +38,12 @@ class FakeExecutor final : public Executor {
   // Calls in flight fail with timed_out; jobs go on; the next call finds the host again.
   void drop_connection();
 
-  std::vector<std::string> commands;         // all that ran, in order; each job's script once
-  std::map<std::string, std::string> files;  // what was uploaded, by its path there
-  int opened = 0;                            // connections made
+  std::vector<std::string> commands;  // all that ran, in order; each job's script once
+  int opened = 0;                     // connections made
 
   Task<Result<void>> open() override;
   Task<Result<CommandResult>> run(std::string command, std::string input) override;
-  Task<Result<void>> upload(std::string local_path, std::string remote_path) override;
+  Task<Result<CommandResult>> send(std::string local_path, std::string command, Duration silence) override;
   Task<Result<CommandResult>> job(RemoteJob job) override;
   Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override;
   void close() override;

@@ -161,8 +161,8 @@ TEST_P(ExecutorContract, AConnectionLostMidwayLeavesTheOutcomeUnknownAndTheNextC
   EXPECT_EQ(next->out, "hello");
 }
 
-TEST_P(ExecutorContract, AnUploadOfAFileThatIsNotThereIsBadInput) {
-  auto result = loop().run(host().upload("/nonexistent/file", world_->job_dir() + "/x"));
+TEST_P(ExecutorContract, ALocalFileThatIsNotThereIsBadInput) {
+  auto result = loop().run(host().send("/nonexistent/file", world_->command("take", ""), 10s));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Errc::bad_input) << result.error();
 }

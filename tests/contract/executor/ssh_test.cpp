@@ -328,25 +328,7 @@ TEST(Ssh, ThirtyConnectionsAtOncePassAServerThatDropsTheFifth) {
   EXPECT_EQ(loop.run(all(hosts)), 30);
 }
 
-TEST(Ssh, AFullDiskIsExhaustedAndLeavesNoHalfFile) {
-  SshdServer sshd({.max_startups = "100", .more_config = {}, .file_size_most = 100'000});
-  OnALoop loop;
-  auto connector = make_ssh_connector(loop.clock(), sshd.client());
-  auto host = connector->to(sshd.target());
-  write_text(sshd.file("fits"), std::string(90'000, 'x'));
-  auto fits = loop.run(host->upload(sshd.file("fits"), sshd.file("there")));
-  ASSERT_TRUE(fits) << fits.error();
-  EXPECT_EQ(read_text(sshd.file("there")), std::string(90'000, 'x'));
-  write_text(sshd.file("large"), std::string(5'000'000, 'x'));
-  auto large = loop.run(host->upload(sshd.file("large"), sshd.file("not-there")));
-  ASSERT_FALSE(large);
-  EXPECT_EQ(large.error().code, Errc::exhausted) << large.error();
-  for (const auto& entry : std::filesystem::directory_iterator(sshd.directory())) {
-    EXPECT_FALSE(entry.path().filename().string().starts_with("not-there")) << entry.path();
-  }
-}
-
-TEST(Ssh, AnUploadReplacesAFileWholeOrSaysWhyNot) {
+TEST(Ssh, ALocalFileIsACommandsInputHoweverLargeItIs) {
   SshdServer sshd;
   OnALoop loop;
   auto connector = make_ssh_connector(loop.clock(), sshd.client());
@@ -354,15 +336,25 @@ TEST(Ssh, AnUploadReplacesAFileWholeOrSaysWhyNot) {
   std::string bytes(3'000'000, '\0');
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * i % 251);
   write_text(sshd.file("local"), bytes);
-  write_text(sshd.file("it's there"), "old");
-  auto uploaded = loop.run(host->upload(sshd.file("local"), sshd.file("it's there")));
-  ASSERT_TRUE(uploaded) << uploaded.error();
-  EXPECT_TRUE(read_text(sshd.file("it's there")) == bytes);
-  auto nowhere = loop.run(host->upload(sshd.file("local"), sshd.file("no/such/folder")));
-  ASSERT_FALSE(nowhere);
-  EXPECT_EQ(nowhere.error().code, Errc::not_found) << nowhere.error();
-  auto closed = loop.run(host->upload(sshd.file("local"), "/proc/1/shiftd-test"));
-  EXPECT_FALSE(closed);
+  auto taken = loop.run(host->send(sshd.file("local"), "cat >" + sshd.file("there") + " && echo whole", 10s));
+  ASSERT_TRUE(taken) << taken.error();
+  EXPECT_EQ(taken->out, "whole\n");
+  EXPECT_TRUE(read_text(sshd.file("there")) == bytes);
+  auto left = loop.run(host->send(sshd.file("local"), "head -c 5; exit 7", 10s));
+  ASSERT_TRUE(left) << left.error();
+  EXPECT_EQ(left->exit_status, 7);
+}
+
+TEST(Ssh, AFileIsGivenUpOnlyWhenNothingMoves) {
+  SshdServer sshd;
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), sshd.client());
+  auto host = connector->to(sshd.target());
+  write_text(sshd.file("local"), std::string(30'000'000, 'x'));
+  auto stuck = loop.run(host->send(sshd.file("local"), "head -c 20000000 >/dev/null; sleep 60", 300ms));
+  ASSERT_FALSE(stuck);
+  EXPECT_EQ(stuck.error().code, Errc::timed_out) << stuck.error();
+  EXPECT_NE(stuck.error().what.find("no progress"), std::string::npos) << stuck.error();
 }
 
 }  // namespace

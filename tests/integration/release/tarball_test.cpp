@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -197,7 +198,9 @@ TEST_F(TarballReleaserTest, ATarballThatChangesOnItsWayIsBadInputAndUnpackedNowh
     Swapped(Executor& host, std::string other) : host_(host), other_(std::move(other)) {}
     Task<Result<void>> open() override { return host_.open(); }
     Task<Result<CommandResult>> run(std::string command, std::string input) override { return host_.run(command, input); }
-    Task<Result<void>> upload(std::string, std::string remote) override { return host_.upload(other_, remote); }
+    Task<Result<CommandResult>> send(std::string, std::string command, Duration silence) override {
+      return host_.send(other_, command, silence);
+    }
     Task<Result<CommandResult>> job(RemoteJob job) override { return host_.job(std::move(job)); }
     Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override { return host_.job_result(dir, id); }
     void close() override { host_.close(); }
@@ -244,19 +247,16 @@ TEST_F(TarballReleaserTest, KeepsTheNewestAndNeverRemovesWhatIsRunningOrWas) {
   EXPECT_TRUE(fs::exists(at("releases/" + releases[4].digest))) << "the one just prepared";
 }
 
-TEST_F(TarballReleaserTest, ADiskWithoutRoomIsExhaustedBeforeAnythingTravels) {
+TEST_F(TarballReleaserTest, ADiskWithoutRoomIsExhaustedAndTakesNothing) {
   auto one = make_release("1.0");
   class Full final : public Executor {
    public:
     explicit Full(Executor& host) : host_(host) {}
     Task<Result<void>> open() override { return host_.open(); }
+    Task<Result<CommandResult>> run(std::string command, std::string input) override { return host_.run(command, input); }
     // The host's own words, with the free space of a full disk.
-    Task<Result<CommandResult>> run(std::string command, std::string input) override {
-      return host_.run("df() { echo Filesystem; echo /dev/x 100 100 0 100% /; }; " + command, input);
-    }
-    Task<Result<void>> upload(std::string, std::string) override {
-      ADD_FAILURE() << "uploaded to a full disk";
-      co_return Failure{Errc::exhausted, ""};
+    Task<Result<CommandResult>> send(std::string local, std::string command, Duration silence) override {
+      return host_.send(local, "df() { echo Filesystem; echo /dev/x 100 100 0 100% /; }; " + command, silence);
     }
     Task<Result<CommandResult>> job(RemoteJob job) override { return host_.job(std::move(job)); }
     Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override { return host_.job_result(dir, id); }
@@ -276,6 +276,30 @@ TEST_F(TarballReleaserTest, ADiskWithoutRoomIsExhaustedBeforeAnythingTravels) {
   auto prepared = loop_.run(releaser->prepare(place_, one));
   ASSERT_FALSE(prepared);
   EXPECT_EQ(prepared.error().code, Errc::exhausted) << prepared.error();
+  EXPECT_NE(prepared.error().what.find("has 0 MB free"), std::string::npos) << prepared.error();
+  EXPECT_TRUE(fs::is_empty(at("releases")));
+  EXPECT_TRUE(fs::is_empty(at(".shiftd/uploads")));
+}
+
+TEST_F(TarballReleaserTest, ADiskThatFillsOnTheWayIsExhaustedAndKeepsNothingOfIt) {
+  SshdServer small({.max_startups = "100", .more_config = {}, .file_size_most = 100'000});
+  auto connector = make_ssh_connector(loop_.clock(), small.client());
+  host_ = connector->to(small.target());
+  std::mt19937 random(1);
+  std::string noise;
+  while (noise.size() < 300'000) noise += static_cast<char>(random());
+  write_text(local_.path() + "/noise", noise);
+  auto tarball = local_.path() + "/noise.tar.gz";
+  ASSERT_EQ(Process::run({"tar", "-czf", tarball, "-C", local_.path(), "noise"}), 0);
+  Release large{"1.0", *loop_.run(sha256_of_file(tarball)), tarball};
+  auto prepared = prepare(large);
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, Errc::exhausted) << prepared.error();
+  EXPECT_TRUE(fs::is_empty(at("releases")));
+  EXPECT_TRUE(fs::is_empty(at(".shiftd/uploads")));
+  // As long as it does not fit, nothing else is harmed.
+  auto fits = make_release("2.0");
+  EXPECT_TRUE(succeeded(prepare(fits)));
 }
 
 TEST_F(TarballReleaserTest, AReleaseThatIsNotThereIsNotSwappedTo) {

@@ -19,7 +19,7 @@ class OneAnswer final : public Executor {
     if (hangs) co_await clock_.sleep_for(1h);
     co_return answer_;
   }
-  Task<Result<void>> upload(std::string, std::string) override { return nothing<void>(); }
+  Task<Result<CommandResult>> send(std::string, std::string, Duration) override { return nothing<CommandResult>(); }
   Task<Result<CommandResult>> job(RemoteJob) override { return nothing<CommandResult>(); }
   Task<Result<std::optional<CommandResult>>> job_result(std::string, std::string) override {
     return nothing<std::optional<CommandResult>>();

@@ -4,7 +4,9 @@
 
 #include "daemon/release/tarball.hpp"
 #include "daemon/ssh/ssh.hpp"
+#include "lb-adapters/conftool/conftool.hpp"
 #include "lb-adapters/haproxy/haproxy.hpp"
+#include "lb-adapters/pybal/pybal.hpp"
 
 namespace shiftd {
 namespace {
@@ -44,6 +46,15 @@ Result<void> add_haproxy(Clock& clock, const ServiceConfig& config, const Haprox
   return {};
 }
 
+void add_conftool(Clock& clock, const ConftoolPool& pool, Service& service) {
+  ServicePool made;
+  made.store = make_conftool_pool_store(clock, pool.options);
+  for (const auto& pybal : pool.pybal) made.views.push_back(make_pybal_view(clock, pybal));
+  if (pool.count_at) made.front_end = make_haproxy_front_end(clock, *pool.count_at);
+  service.claims.push_back("pool " + pool.options.prefix + "/" + made.store->name());
+  service.pools.push_back(std::move(made));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config) {
@@ -59,8 +70,11 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
     service->checks.push_back(std::move(*check));
   }
   for (const auto& pool : config.pools) {
-    auto add = [&](const HaproxyPool& haproxy) { return add_haproxy(clock, config, haproxy, *service); };
-    if (auto added = std::visit(add, pool); !added) return std::move(added).error().during(config.name);
+    if (const auto* conftool = std::get_if<ConftoolPool>(&pool)) {
+      add_conftool(clock, *conftool, *service);
+    } else if (auto added = add_haproxy(clock, config, std::get<HaproxyPool>(pool), *service); !added) {
+      return std::move(added).error().during(config.name);
+    }
   }
   auto connections = std::make_shared<Connections>(clock, config);
   for (const auto& host : config.hosts) {

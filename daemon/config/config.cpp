@@ -104,6 +104,8 @@ class Loader {
 }  // namespace
 
 std::string name_of(const PoolConfig& pool) {
+  if (const auto* conftool = std::get_if<ConftoolPool>(&pool))
+    return conftool->options.dc + "/" + conftool->options.cluster + "/" + conftool->options.service;
   const auto& haproxy = std::get<HaproxyPool>(pool);
   return haproxy.options.name + "/" + haproxy.options.backend;
 }

@@ -20,7 +20,9 @@
 #include "daemon/io/connect.hpp"
 #include "daemon/release/tarball.hpp"
 #include "daemon/ssh/ssh.hpp"
+#include "lb-adapters/conftool/conftool.hpp"
 #include "lb-adapters/haproxy/haproxy.hpp"
+#include "lb-adapters/pybal/pybal.hpp"
 
 namespace shiftd {
 
@@ -57,9 +59,17 @@ struct HaproxyPool {
   std::string server = "{{host}}";  // what the backend calls a host
 };
 
-using PoolConfig = std::variant<HaproxyPool>;
+// One service of conftool, in etcd, and the load balancers that follow it.
+struct ConftoolPool {
+  ConftoolOptions options;
+  std::string host = "{{host}}";           // what conftool calls a host
+  std::vector<PybalOptions> pybal;         // each of their pools that these objects feed; every one has to show a change
+  std::optional<HaproxyOptions> count_at;  // whose `show stat` counts its requests; none: they are not counted
+};
 
-// The pool as messages name it: "lb1/app".
+using PoolConfig = std::variant<HaproxyPool, ConftoolPool>;
+
+// The pool as messages name it: "lb1/app", "eqiad/cache_text/cdn".
 std::string name_of(const PoolConfig& pool);
 
 // Counts come from the pools' own `show stat`.

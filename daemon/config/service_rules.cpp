@@ -45,23 +45,37 @@ void check_hosts(const ServiceConfig& service, yaml::Document& document) {
 void check_pools(const ServiceConfig& service, yaml::Document& document) {
   NoTwice names(document);
   NoTwice backends(document);
+  bool counted = false;
   for (std::size_t i = 0; i < service.pools.size(); ++i) {
-    const auto& pool = std::get<HaproxyPool>(service.pools[i]);
-    if (service.hosts.size() > 1 && pool.server.find("{{host}}") == std::string::npos) {
-      document.refuse_at(element("pools", i, "haproxy.server"),
-                         in_quotes(pool.server) + " is the same for every host: write {{host}} in it");
+    auto one_for_all = [&](const std::string& text, std::string_view key) {
+      if (service.hosts.size() > 1 && text.find("{{host}}") == std::string::npos)
+        document.refuse_at(element("pools", i, key), in_quotes(text) + " is the same for every host: write {{host}} in it");
+    };
+    if (const auto* conftool = std::get_if<ConftoolPool>(&service.pools[i])) {
+      one_for_all(conftool->host, "conftool.host");
+      if (!conftool->options.service.empty()) names.see(name_of(service.pools[i]), element("pools", i, "conftool.service"), "the pool");
+      counted |= conftool->count_at.has_value();
+      continue;
     }
+    const auto& pool = std::get<HaproxyPool>(service.pools[i]);
+    counted = true;
+    one_for_all(pool.server, "haproxy.server");
     if (pool.options.name.empty() || pool.options.socket.empty()) continue;  // could not be read
     if (names.see(name_of(service.pools[i]), element("pools", i, "haproxy.name"), "the pool")) {
       backends.see(pool.options.backend + " at " + pool.options.socket, element("pools", i, "haproxy.backend"), "the backend");
     }
   }
+  if (!counted && !service.pools.empty())
+    document.refuse_at("pools", "nobody counts the requests of any of them, so no release could ever be judged: write 'count_at' in one");
 }
 
 void check_front_end(const ServiceConfig& service, yaml::Document& document) {
   if (std::holds_alternative<HaproxyLogFrontEnd>(service.front_end) && service.pools.size() > 1) {
     document.refuse_at("front_end.haproxy_log", "one log stream counts one pool, and this service has " +
                                                     std::to_string(service.pools.size()) + ": write 'haproxy: {}', which asks them all");
+  } else if (std::holds_alternative<HaproxyLogFrontEnd>(service.front_end) && !service.pools.empty() &&
+             !std::holds_alternative<HaproxyPool>(service.pools.front())) {
+    document.refuse_at("front_end.haproxy_log", "counts a pool of kind haproxy, which this service does not have");
   }
 }
 
@@ -131,16 +145,20 @@ std::string with_host(std::string text, const std::string& host) {
 
 void complete(ServiceConfig& service) {
   for (auto& host : service.hosts) {
-    for (const auto& pool : service.pools) host.members.push_back(with_host(std::get<HaproxyPool>(pool).server, host.name));
+    for (const auto& pool : service.pools) {
+      const auto* haproxy = std::get_if<HaproxyPool>(&pool);
+      host.members.push_back(with_host(haproxy != nullptr ? haproxy->server : std::get<ConftoolPool>(pool).host, host.name));
+    }
   }
   name_checks(service.checks);
   if (service.strategy.stages.empty()) service.strategy.stages = usual_stages();
   if (auto* log = std::get_if<HaproxyLogFrontEnd>(&service.front_end); log && !service.pools.empty()) {
-    const auto& pool = std::get<HaproxyPool>(service.pools.front());
-    log->options.name = pool.options.name;
-    log->options.timeout = pool.options.timeout;
-    log->options.backend = pool.options.backend;
-    log->options.runtime_socket = pool.options.socket;
+    if (const auto* pool = std::get_if<HaproxyPool>(&service.pools.front())) {
+      log->options.name = pool->options.name;
+      log->options.timeout = pool->options.timeout;
+      log->options.backend = pool->options.backend;
+      log->options.runtime_socket = pool->options.socket;
+    }
   }
   service.verdict.min_requests = static_cast<std::uint64_t>(service.strategy.min_requests);
 }

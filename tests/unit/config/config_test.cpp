@@ -55,15 +55,35 @@ TEST(Config, GivesAServiceWhatWasWritten) {
   EXPECT_EQ(web.hosts[1].address, "[2001:db8::2]:18080");
   EXPECT_EQ(web.hosts[1].ssh, (SshTarget{"web2", "2001:db8::2", 22}));
   EXPECT_EQ(web.hosts[3].ssh, (SshTarget{"web-4.example.net", "web-4.example.net", 22})) << "the host's name, when nothing is written";
-  EXPECT_EQ(web.hosts[0].members, (std::vector<std::string>{"s_web1", "web1"})) << "one in each pool";
+  EXPECT_EQ(web.hosts[0].members, (std::vector<std::string>{"s_web1", "web1", "web1.eqiad.example.net"})) << "one in each pool";
 
-  ASSERT_EQ(web.pools.size(), 2);
+  ASSERT_EQ(web.pools.size(), 3);
   const auto& lb1 = std::get<HaproxyPool>(web.pools[0]);
   EXPECT_EQ(lb1.options.socket, "/run/haproxy/admin.sock");
   EXPECT_EQ(lb1.options.timeout, 500ms);
   EXPECT_EQ(lb1.options.master_socket, "127.0.0.1:9998");
   EXPECT_EQ(name_of(web.pools[1]), "lb2/app");
   EXPECT_TRUE(std::holds_alternative<HaproxyStatFrontEnd>(web.front_end));
+  const auto& cdn = std::get<ConftoolPool>(web.pools[2]);
+  EXPECT_EQ(name_of(web.pools[2]), "eqiad/cache_text/cdn");
+  ConftoolOptions objects;
+  objects.endpoints = {"https://conf1007.example.net:4001", "http://127.0.0.1:2379"};
+  objects.dc = "eqiad";
+  objects.cluster = "cache_text";
+  objects.service = "cdn";
+  objects.prefix = "/conftool/v2/pools";
+  objects.credentials = in_folder("id_ed25519");
+  objects.tls = {in_folder("known_hosts"), in_folder("known_hosts"), in_folder("id_ed25519")};
+  objects.weight_most = 1000;
+  objects.shares_requests = true;
+  objects.cuts_connections = false;
+  objects.writes_per_second = 2;
+  objects.timeout = 1500ms;
+  EXPECT_EQ(cdn.options, objects);
+  ASSERT_EQ(cdn.pybal.size(), 2);
+  EXPECT_EQ(cdn.pybal[0], (PybalOptions{"lvs1013", "lvs1013:9090", "cdn_443", {"IdleConnection", "ProxyFetch"}, 10s, 1s}));
+  EXPECT_EQ(cdn.pybal[1].monitor_round, 15s);
+  EXPECT_EQ(cdn.count_at->backend, "cdn");
 
   EXPECT_EQ(web.release,
             (ReleaseOptions{"/srv/{{host}}", "cd {{path}}\nsystemctl restart web\n", "http://{{address}}/version", "", 1min, 10s, 3}));

@@ -80,14 +80,14 @@ swap || exit 66
 std::string entering(const std::string& base) { return fmt::format("base={}; cd \"$base\" || exit 66\n", shell_quote(base)); }
 
 // The value of the line that begins with `word`.
-std::string_view line_of(std::string_view out, std::string_view word) {
+std::optional<std::string_view> line_of(std::string_view out, std::string_view word) {
   while (!out.empty()) {
     auto end = std::min(out.find('\n'), out.size());
     auto line = out.substr(0, end);
     if (line.starts_with(word) && line.size() > word.size() && line[word.size()] == ' ') return line.substr(word.size() + 1);
     out.remove_prefix(std::min(end + 1, out.size()));
   }
-  return {};
+  return std::nullopt;
 }
 
 }  // namespace
@@ -114,7 +114,9 @@ Result<std::string> read_current(std::string_view out) {
   if (out.find("foreign\n") != out.npos) {
     return Failure{Errc::refused, "'current' is no symbolic link: move it to releases/<name> and link it"};
   }
-  auto target = line_of(out, "current");
+  auto said = line_of(out, "current");
+  if (!said) return Failure{Errc::unexpected_reply, fmt::format("the host described its releases as '{}'", out.substr(0, 200))};
+  auto target = *said;
   while (target.ends_with('/')) target.remove_suffix(1);
   auto name = target.substr(target.rfind('/') + 1);
   auto allowed = [](char c) {
@@ -131,7 +133,7 @@ Result<std::string> read_current(std::string_view out) {
 }
 
 std::int64_t read_free(std::string_view out) {
-  auto free = line_of(out, "free");
+  auto free = line_of(out, "free").value_or("");
   std::int64_t kilobytes = -1;
   auto end = free.data() + free.size();
   auto [parsed, error] = std::from_chars(free.data(), end, kilobytes);
@@ -139,7 +141,7 @@ std::int64_t read_free(std::string_view out) {
   return kilobytes * 1024;
 }
 
-std::string read_found(std::string_view out) { return std::string(line_of(out, "found").substr(0, 100)); }
+std::string read_found(std::string_view out) { return std::string(line_of(out, "found").value_or("").substr(0, 100)); }
 
 bool is_digest(std::string_view text) {
   return text.size() == 64 && std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });

@@ -58,14 +58,12 @@ TEST(Placeholders, ForAShellHoldNothingThatAShellCouldTakeForMore) {
 
 TEST(HostReleases, AreReadFromTheHostsWords) {
   auto digest = std::string(64, 'a');
-  auto found = read_look("noise\ncurrent releases/" + digest + "\ncomplete yes\nfree 2048\n");
-  ASSERT_TRUE(found) << found.error();
-  EXPECT_EQ(found->current, digest);
-  EXPECT_TRUE(found->complete);
-  EXPECT_EQ(found->free_bytes, 2048 * 1024);
-  auto fresh = read_look("current \ncomplete no\nfree 0\n");
+  auto current = read_current("noise\ncurrent releases/" + digest + "\nfree 2048\n");
+  ASSERT_TRUE(current) << current.error();
+  EXPECT_EQ(*current, digest);
+  auto fresh = read_current("current \n");
   ASSERT_TRUE(fresh) << fresh.error();
-  EXPECT_EQ(fresh->current, "");
+  EXPECT_EQ(*fresh, "");
 }
 
 TEST(HostReleases, ThatMakeNoSenseAreRefused) {
@@ -75,19 +73,21 @@ TEST(HostReleases, ThatMakeNoSenseAreRefused) {
     Errc code;
   } const cases[] = {
       {"nothing", "", Errc::unexpected_reply},
-      {"no number", "current \ncomplete no\nfree many\n", Errc::unexpected_reply},
-      {"a negative number", "current \ncomplete no\nfree -1\n", Errc::unexpected_reply},
-      {"a number past all disks", "current \ncomplete no\nfree 9223372036854775807\n", Errc::unexpected_reply},
-      {"current is a directory", "foreign\ncomplete no\nfree 1\n", Errc::refused},
-      {"current leads elsewhere", "current /opt/web\ncomplete no\nfree 1\n", Errc::refused},
-      {"current names no release", "current releases/..\ncomplete no\nfree 1\n", Errc::unexpected_reply},
+      {"current is a directory", "foreign\nfree 1\n", Errc::refused},
+      {"current leads elsewhere", "current /opt/web\nfree 1\n", Errc::refused},
+      {"current names no release", "current releases/..\nfree 1\n", Errc::unexpected_reply},
   };
   for (const auto& [name, out, code] : cases) {
     SCOPED_TRACE(name);
-    auto found = read_look(out);
-    ASSERT_FALSE(found);
-    EXPECT_EQ(found.error().code, code) << found.error();
+    auto current = read_current(out);
+    ASSERT_FALSE(current);
+    EXPECT_EQ(current.error().code, code) << current.error();
   }
+}
+
+TEST(HostReleases, FreeRoomIsANumberOfKilobytesOrUnknown) {
+  EXPECT_EQ(read_free("current \nfree 2048\n"), 2048 * 1024);
+  for (const auto* out : {"", "free many\n", "free -1\n", "free 9223372036854775807\n"}) EXPECT_EQ(read_free(out), -1) << out;
 }
 
 TEST(AnswerOfAService, NamesAReleaseByItsDigestOrTwelveDigitsOfIt) {

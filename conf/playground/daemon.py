@@ -16,6 +16,8 @@ import time
 import processes
 from balancer import BACKEND
 from processes import WorldError
+from pybal import MONITORS
+from world import CHECK_EVERY, CONFTOOL
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
 ROLLOUTS = "/api/v1/rollouts"
@@ -39,8 +41,7 @@ ssh: {{user: "{user}", key_file: "{key}", known_hosts: "{known_hosts}"}}
 hosts:
 {hosts}
 pools:
-  - haproxy: {{name: lb1, socket: "{socket}", backend: {backend}}}
-front_end:
+{pool}front_end:
   haproxy: {{}}
 release:
   path: "{folder}/hosts/{{{{host}}}}/srv"
@@ -57,6 +58,27 @@ strategy:
   max_failed: 1
   floor: {floor}%
 {strategy}verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s}}
+"""
+
+
+HAPROXY_POOL = """\
+  - haproxy: {{name: lb1, socket: "{socket}", backend: {backend}}}
+"""
+
+CONFTOOL_POOL = """\
+  - conftool:
+      endpoints: ["{etcd}"]
+      dc: {dc}
+      cluster: {cluster}
+      service: {service}
+      weight_most: 256  # of the HAProxy that stands in for IPVS, and so are the requests that it shares
+      shares_requests: true
+      pybal:
+{pybals}      count_at: {{name: lvs1, socket: "{socket}", backend: {backend}}}
+"""
+
+PYBAL = """\
+        - {{name: {name}, address: "127.0.0.1:{port}", pool: {pool}, monitors: [{monitors}], monitor_round: {round:g}s}}
 """
 
 
@@ -118,11 +140,24 @@ class Daemon:
         for name in wishes.services:
             (self.folder / f"{name}.yaml").write_text(
                 WEB_YAML.format(
-                    name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts, backend=BACKEND,
-                    socket=wishes.socket or self.world.balancer.socket, folder=self.folder, stages=stages, floor=floor,
+                    name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts,
+                    pool=self.pool(wishes.socket or self.world.balancer.socket), folder=self.folder, stages=stages, floor=floor,
                     check=wishes.check, strategy=wishes.strategy,
                 )
             )
+
+    def pool(self, socket: pathlib.Path) -> str:
+        world = self.world
+        if not world.etcd:
+            return HAPROXY_POOL.format(socket=socket, backend=BACKEND)
+        dc, cluster, service = CONFTOOL.split("/")
+        pybals = "".join(
+            PYBAL.format(name=pybal.name, port=pybal.port, pool=pybal.pool, monitors=", ".join(MONITORS), round=2 * CHECK_EVERY)
+            for pybal in world.pybals
+        )
+        return CONFTOOL_POOL.format(
+            etcd=world.etcd.url, dc=dc, cluster=cluster, service=service, pybals=pybals, socket=socket, backend=BACKEND
+        )
 
     def start(self):
         self.process = processes.start([BUILD / "shiftd", "--config", self.config], self.folder / "shiftd.log")

@@ -15,9 +15,10 @@ import time
 import report
 from balancer import WEIGHT
 from daemon import Daemon
+from etcd import PREFIX
 from processes import WorldError
 from releases import KINDS_OF_BAD
-from world import World
+from world import CONFTOOL, World
 
 FEW_FAILURES = 100  # of the canary, in a bad rollout at 200 requests a second
 MOST_COLUMNS = 60  # of the drawing of the share over time
@@ -32,13 +33,17 @@ def arguments():
     parser.add_argument("--hosts", type=int, default=10, metavar="N", help="hosts in the fleet (default 10)")
     parser.add_argument("--rate", type=float, default=200, metavar="N", help="requests a second (default 200)")
     parser.add_argument("--bake", type=int, default=5, metavar="SECONDS", help="bake time of every stage (default 5)")
-    parser.add_argument("--pool", choices=("haproxy", "conftool"), default="haproxy", help="where the pool's state lives")
+    parser.add_argument(
+        "--pool", choices=("conftool", "haproxy"), default="haproxy",
+        help="where the pool's state lives: in HAProxy (default), or in conftool's objects in etcd, which PyBal follows",
+    )
+    parser.add_argument("--lbs", type=int, choices=(1, 2), default=1, help="PyBals that follow conftool (default 1)")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and say how to play with it")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     parser.add_argument("--kill-at", metavar="PHASE", help="kill -9 shiftd once when a host enters PHASE, and start it again")
     chosen = parser.parse_args()
-    if chosen.pool == "conftool":
-        parser.error("--pool conftool: not yet; --pool haproxy works")
+    if chosen.pool == "haproxy" and chosen.lbs != 1:
+        parser.error("--lbs: with --pool conftool only")
     if chosen.hosts < 2:
         parser.error("--hosts: a fleet of one cannot be upgraded without downtime; 2 or more")
     if not 1 <= chosen.rate <= 2000:
@@ -64,8 +69,9 @@ class Story:
 
     def run(self) -> int:
         chosen = self.chosen
-        print(f"Starting {chosen.hosts} hosts, HAProxy and {chosen.rate:g} requests a second ...", flush=True)
-        with World(chosen.hosts, chosen.rate, chosen.bad, self.tell) as world:
+        balancer = "HAProxy" if chosen.pool == "haproxy" else "etcd, PyBal" if chosen.lbs == 1 else "etcd, two PyBals"
+        print(f"Starting {chosen.hosts} hosts, {balancer} and {chosen.rate:g} requests a second ...", flush=True)
+        with World(chosen.hosts, chosen.rate, chosen.bad, self.tell, chosen.pool, chosen.lbs) as world:
             daemon = Daemon(world, chosen.bake)
             daemon.start()
             self.began = time.time()
@@ -127,11 +133,21 @@ It keeps running; Ctrl-C ends it. In another terminal:
   status             {ctl} status
   the bad release    {ctl} start web --release 3 --source {release.tarball} --sha256 {release.digest} --wait
   HAProxy            echo 'show servers state' | socat - {world.balancer.socket}
-  everything else    {world.folder}""", flush=True)
+{conftool_words(world)}  everything else    {world.folder}""", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:
         print("\nending ...", flush=True)
+
+
+def conftool_words(world) -> str:
+    if not world.etcd:
+        return ""
+    pybal = world.pybals[0]
+    return f"""\
+  etcd               curl -s '{world.etcd.url}/v2/keys{PREFIX}/{CONFTOOL}?recursive=true&sorted=true'
+  PyBal              curl -s http://127.0.0.1:{pybal.port}/pools/{pybal.pool}
+"""
 
 
 def main() -> int:

@@ -7,12 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import processes
 from etcd import PREFIX
 from processes import WorldError
 
 PROGRAM = pathlib.Path(__file__).resolve().parents[2] / "tests" / "pybal" / "pybal.py"
+
+MONITORS = ("IdleConnection", "ProxyFetch")
+MONITORS_COME_FROM = "127.0.0.2"  # so that a host can tell them from users
 
 PYBAL_CONF = """\
 [global]
@@ -25,6 +29,7 @@ monitors = {monitors}
 proxyfetch.url = /healthz
 proxyfetch.interval = {interval}
 proxyfetch.timeout = {timeout}
+monitor-source = {source}
 [stand-in]
 tls = no
 {data_plane}control = {control}
@@ -41,15 +46,17 @@ class Pybal:
         self.port = processes.free_port("127.0.0.1")
         self.control_socket = folder / f"{name}.control"
         self.process: subprocess.Popen = None
+        self.started = 0.0  # when it was ready, wall clock
 
-    def start(self, addresses: dict, haproxy=None, backend="app", threshold=0.5, interval=1.0, timeout=1.0, cut=True, monitors=("IdleConnection", "ProxyFetch")):
+    def start(self, addresses: dict, haproxy=None, backend="app", threshold=0.5, interval=1.0, timeout=1.0, cut=True, monitors=MONITORS):
         """`addresses`: where the servers' names lead to. `interval`, `timeout`: seconds, of the fetch of a page."""
         data_plane = f"haproxy = {haproxy}\nbackend = {backend}\ncut = {'yes' if cut else 'no'}\n" if haproxy else ""
         dns = "\n".join(f"{name} = {address}" for name, address in addresses.items())
         (self.folder / f"{self.name}.conf").write_text(
             PYBAL_CONF.format(
                 port=self.port, pool=self.pool, etcd_port=self.etcd.port, prefix=PREFIX, directory=self.directory, threshold=threshold,
-                monitors=json.dumps(list(monitors)), interval=interval, timeout=timeout, data_plane=data_plane, control=self.control_socket, dns=dns,
+                monitors=json.dumps(list(monitors)), interval=interval, timeout=timeout,
+                source=MONITORS_COME_FROM, data_plane=data_plane, control=self.control_socket, dns=dns,
             )
         )
         self.launch()
@@ -58,6 +65,7 @@ class Pybal:
         self.control_socket.unlink(missing_ok=True)
         self.process = processes.start([sys.executable, "-B", PROGRAM, self.folder / f"{self.name}.conf"], self.folder / f"{self.name}.log")
         processes.until(10, self.ready, f"{self.name} ready (see {self.folder}/{self.name}.log)")
+        self.started = time.time()
 
     def ready(self) -> bool:
         if self.process.poll() is not None:

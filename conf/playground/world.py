@@ -1,6 +1,8 @@
-"""The playground's world: hosts, load balancer, users and the observer, started in order and ended by pid.
+"""The playground's world: hosts, load balancers, users and the observer, started in order and ended by pid.
 
-shiftd is not part of it (daemon.py): the world is as real without it.
+The pool's state lives in HAProxy, or in conftool's objects in etcd: then PyBal (a stand-in) follows them and sends the
+users through a HAProxy that stands in for IPVS. A second PyBal has its HAProxy, too, and no users: it is the one to which
+they would be moved. shiftd is not part of it (daemon.py): the world is as real without it.
 """
 
 import pathlib
@@ -9,14 +11,22 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 
 import load
 import processes
 import releases
-from balancer import Balancer
+from balancer import BACKEND, WEIGHT, Balancer
+from etcd import Etcd
 from fleet import Fleet
 from observer import Observer
 from processes import WorldError
+from pybal import Pybal
+
+CONFTOOL = "dc1/web/app"  # data center, cluster, service
+PYBAL_POOL = "app_80"
+PYBAL_THRESHOLD = 0.3
+CHECK_EVERY = 0.5  # seconds; as long a fetch may take
 
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
 
@@ -24,7 +34,7 @@ LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
 class World:
     """Use as a context: leaving it ends everything and removes the folder, unless something went wrong in it."""
 
-    def __init__(self, hosts: int, rate: float, bad: str, tell=lambda change: None):
+    def __init__(self, hosts: int, rate: float, bad: str, tell=lambda change: None, pool="haproxy", lbs=1):
         processes.adopt_orphans()
         self.folder = make_folder()
         self.rate = rate
@@ -34,7 +44,15 @@ class World:
             "3": releases.pack("3", self.folder, bad),
         }
         self.fleet = Fleet(self.folder, hosts)
-        self.balancer = Balancer(self.folder)
+        self.etcd, self.pybals = None, []
+        if pool == "conftool":
+            self.etcd = Etcd(self.folder)
+            names = [f"lvs{i + 1}" for i in range(lbs)]
+            self.pybals = [Pybal(self.folder, name, self.etcd, CONFTOOL, PYBAL_POOL) for name in names]
+            self.balancers = [Balancer(self.folder, f"haproxy-{name}", checks=False) for name in names]
+        else:
+            self.balancers = [Balancer(self.folder)]
+        self.balancer = self.balancers[0]  # where the users come in
         self.observer = Observer(self.fleet, self.balancer, self.releases.values(), tell)
         self.request_log = self.folder / "requests.log"
         self.users = None
@@ -45,7 +63,10 @@ class World:
         try:
             self.reaper.start()
             self.fleet.start(self.releases["1"])
-            self.balancer.start(self.fleet.hosts)
+            for balancer in self.balancers:
+                balancer.start(self.fleet.hosts)
+            if self.etcd:
+                self.start_conftool()
             self.observer.start()
             self.users = processes.start(
                 [sys.executable, "-I", load.__file__, "127.0.0.1", self.balancer.port, self.rate, self.request_log],
@@ -56,6 +77,22 @@ class World:
             self.end(keep_folder=True)
             raise
         return self
+
+    def start_conftool(self):
+        self.etcd.start()
+        addresses = {host.name: f"{host.address}:{host.port}" for host in self.fleet.hosts}
+        for name in addresses:
+            self.etcd.set(self.key(name), "yes", WEIGHT)
+        for pybal, balancer in zip(self.pybals, self.balancers):
+            pybal.start(addresses, balancer.socket, BACKEND, PYBAL_THRESHOLD, CHECK_EVERY, CHECK_EVERY)
+            processes.until(10, lambda: all(member.pooled for member in balancer.members().values()), f"{pybal.name}: every host in")
+        # As a PyBal is that was not started a moment ago: its monitors have had their two rounds.
+        for pybal in self.pybals:
+            processes.until(10, lambda: time.time() - pybal.started > 4 * CHECK_EVERY + 1, f"{pybal.name}: two rounds of checks")
+
+    def key(self, host: str) -> str:
+        """The host's object in conftool, as etcd.py takes it."""
+        return f"{CONFTOOL}/{host}"
 
     def __exit__(self, kind, error, trace):
         self.end(keep_folder=kind is not None and not issubclass(kind, KeyboardInterrupt))
@@ -70,7 +107,8 @@ class World:
         if self.reaper.ident is not None:
             self.reaper.join()
         processes.end_all()
-        for process in [self.balancer.process, *(host.sshd for host in self.fleet.hosts)]:
+        servers = [*self.balancers, *self.pybals, *([self.etcd] if self.etcd else [])]
+        for process in [*(server.process for server in servers), *(host.sshd for host in self.fleet.hosts)]:
             if process is not None:
                 process.wait()
         processes.reap_adopted()
@@ -105,7 +143,7 @@ class World:
 def make_folder() -> pathlib.Path:
     for parent in (None, "/tmp"):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="shiftd-playground-", dir=parent)).resolve()
-        if len(str(folder / "haproxy.sock.12345.tmp")) <= LONGEST_SOCKET_PATH:
+        if len(str(folder / "haproxy-lvs1.sock.12345.tmp")) <= LONGEST_SOCKET_PATH:
             return folder
         folder.rmdir()
     raise WorldError("the folder for temporary files has too long a name for a unix socket; set TMPDIR to a shorter one")

@@ -15,6 +15,9 @@ class Ipvs:
         self.commands = []
         self.weights = {}  # pool -> host -> weight in the kernel
 
+    def start(self, hosts: list):
+        pass
+
     def assign(self, pool: str, wanted: dict):
         """Everything in the pool, told again with every change of the configuration."""
         now = self.weights.setdefault(pool, {})
@@ -47,6 +50,10 @@ class Haproxy(Ipvs):
     def __init__(self, path: str, backend: str, cut: bool):
         super().__init__()
         self.path, self.backend, self.cut = path, backend, cut
+
+    def start(self, hosts: list):
+        """PyBal makes its services anew when it starts: nobody is in them."""
+        self.carry_out([("-d", host, None) for host in hosts])
 
     def carry_out(self, lines: list):
         commands = []

@@ -22,6 +22,10 @@ class Monitor:
     def stop(self):
         self.task.cancel()
 
+    async def connect(self):
+        source = self.section.get("monitor-source")
+        return await asyncio.open_connection(*self.server.address, local_addr=(source, 0) if source else None)
+
     def found(self, up: bool):
         self.coordinator.result(self, up)
         if self.up is up:
@@ -39,7 +43,7 @@ class IdleConnection(Monitor):
     async def run(self):
         while True:
             try:
-                reader, writer = await asyncio.wait_for(asyncio.open_connection(*self.server.address), float(self.option("timeout-clean-reconnect", "3")))
+                reader, writer = await asyncio.wait_for(self.connect(), float(self.option("timeout", "3")))
             except (OSError, asyncio.TimeoutError):
                 self.found(False)
             else:
@@ -65,7 +69,7 @@ class ProxyFetch(Monitor):
             self.found(status == 200)
 
     async def fetch(self) -> int:
-        reader, writer = await asyncio.open_connection(*self.server.address)
+        reader, writer = await self.connect()
         try:
             writer.write(f"GET {self.option('url', '/')} HTTP/1.0\r\nHost: {self.server.host}\r\n\r\n".encode("ascii"))
             return int((await reader.readline()).split()[1])

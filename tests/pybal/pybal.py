@@ -18,6 +18,7 @@ The configuration has PyBal's own form, a section for each pool, and two section
   proxyfetch.url = /healthz
   proxyfetch.interval = 10             # seconds, as every time here
   proxyfetch.timeout = 5
+  monitor-source = 127.0.0.2           # the stand-in's own: the address that checks come from
   [stand-in]
   tls = no                             # PyBal itself always speaks TLS, and never verifies whom to
   haproxy = /run/haproxy.sock          # the data plane; none: only remembered
@@ -52,6 +53,7 @@ class Pybal:
         own = self.config["stand-in"]
         self.ipvs = data_plane.make(own.get("haproxy"), own.get("backend", "app"), own.getboolean("cut", False))
         addresses = {name: split(address) for name, address in self.config["dns"].items()}
+        self.ipvs.start(list(addresses))
         self.pools, self.observers = {}, []
         for name in self.config.sections():
             if name in OWN_SECTIONS:

@@ -10,6 +10,7 @@ import getpass
 import http.client
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tarfile
@@ -108,6 +109,13 @@ class Host:
         """The pids of the SSH connections to it."""
         return [pid for pid, (parent, state) in processes.parents().items() if parent == self.sshd.pid and state != "Z"]
 
+    def power_off(self):
+        """Its sshd, the connections to it, and its service end at once, as without power."""
+        pids = [*self.sessions(), self.sshd.pid, int((self.home / "service.pid").read_text())]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.sshd.wait()
+
     def running(self) -> str:
         """The digest of the release that answers; empty when nobody does."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=2)
@@ -163,6 +171,11 @@ class Fleet:
 
     def start_sshd(self, host: Host):
         host.sshd = processes.start([SSHD, "-D", "-e", "-f", host.home / "sshd_config"], host.home / "sshd.log")
+
+    def power_on(self, host: Host):
+        """It starts with the release that it had."""
+        self.start_sshd(host)
+        self.restart(host)
 
     def restart(self, host: Host):
         code, _, error = processes.run([host.home / "restart"], 20)

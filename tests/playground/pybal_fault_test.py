@@ -1,0 +1,95 @@
+"""What becomes of a rollout on conftool when a PyBal freezes, stops listening or begins anew, and when a host loses its power."""
+
+import json
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import Scene  # noqa: E402
+
+
+def closed(record):
+    return record["is"] == "pool_closed"
+
+
+class PybalFaults(unittest.TestCase):
+    def ends_well(self, scene, rollout):
+        self.assertEqual(scene.end_of(rollout)["outcome"], "succeeded")
+        self.assertEqual(scene.complaints("2"), [])
+        for host in scene.hosts:
+            self.assertEqual(scene.world.etcd.get(scene.world.key(host.name)), json.dumps({"weight": 100, "pooled": "yes"}))
+            self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2"], 1), host.name)
+
+    def nobody_noticed(self, scene):
+        self.assertEqual(scene.failures(), [])
+
+    def test_one_of_two_frozen_midway_the_rollout_holds_names_it_and_goes_on(self):
+        with Scene(pool="conftool", lbs=2) as scene:
+            rollout = scene.start("2")
+            scene.wait_for_phase(rollout, "serving_new", "web1")
+            frozen = scene.world.pybals[1]
+            frozen.freeze()
+            try:
+                scene.wait_for(rollout, lambda record: record["is"] == "source_lost", "that lvs2 does not answer")
+                held = scene.wait_until(lambda: scene.status(rollout)["lost"], "the reason in the status")
+                self.assertIn("view lvs2/app_80", str(held))
+                self.assertEqual([scene.restarts(host)[1:] for host in scene.hosts], [["2"], [], []])
+            finally:
+                frozen.thaw()
+            self.ends_well(scene, rollout)
+            self.nobody_noticed(scene)
+            print("one of two PyBals frozen while the first host bakes: held, 'view lvs2/app_80' named, went on; 0 failed requests")
+
+    def test_one_that_stopped_listening_closes_the_pool_by_name(self):
+        with Scene(pool="conftool") as scene:
+            pybal, etcd = scene.world.pybals[0], scene.world.etcd
+            pybal.end_watch(cleanly=False)
+            etcd.set(scene.world.key("web3"), "yes", 90)  # a person's doing, before the rollout; PyBal does not hear of it
+            rollout = scene.start("2")
+            record = scene.wait_for(rollout, closed, "that the pool is closed")
+            self.assertIn("web3: its store holds yes, weight 90, it has yes, weight 100", record["why"])
+            self.assertEqual([host.current() for host in scene.hosts], [scene.world.releases["1"].digest] * 3)
+            pybal.stop()
+            pybal.launch()
+            self.assertEqual(scene.end_of(rollout)["outcome"], "succeeded")
+            self.assertEqual(etcd.get(scene.world.key("web3")), json.dumps({"weight": 90, "pooled": "yes"}))
+            self.assertEqual(scene.complaints("2", except_hosts=("web3",)), [])
+            print("PyBal deaf after a reset: the pool is closed with the member that shows it; restarted, the rollout succeeds")
+
+    def test_begun_anew_midway_nothing_is_written_in_its_first_rounds(self):
+        with Scene(pool="conftool") as scene:
+            rollout = scene.start("2")
+            scene.wait_for_phase(rollout, "serving_new", "web1")
+            pybal = scene.world.pybals[0]
+            pybal.stop()
+            pybal.launch()
+            record = scene.wait_for(rollout, closed, "that the pool is closed")
+            self.assertRegex(record["why"], "lvs1/app_80: (it has been up for|not every monitor has spoken of|no monitor has said)")
+            self.ends_well(scene, rollout)
+            emptied = [change.text for change in scene.world.observer.changes if change.text == "taken out of the pool"]
+            self.assertLessEqual(len(emptied), 3 + 3)  # each host once to be upgraded; once more by PyBal's own start
+            print("PyBal begun anew while the first host bakes: closed until its monitors had two rounds, then succeeded")
+
+
+class PowerLost(unittest.TestCase):
+    def test_a_host_without_power_is_set_to_no_and_cannot_come_back_on_the_old_release(self):
+        with Scene(pool="conftool") as scene:
+            host = scene.hosts[2]
+            host.power_off()
+            rollout = scene.start("2")
+            end = scene.end_of(rollout)
+            key = scene.world.key(host.name)
+            self.assertEqual(json.loads(scene.world.etcd.get(key))["pooled"], "no", end)
+            # Its power comes back, with the release that it had: nobody is sent to it.
+            scene.world.fleet.power_on(host)
+            scene.wait_until(lambda: scene.world.pybals[0].servers()[host.name]["up"], "PyBal finds it well")
+            self.assertEqual(scene.members()[host.name][0], False)
+            self.assertEqual(scene.complaints("2", except_hosts=(host.name,)), [])
+            self.assertIn(host.name, end["reason"])
+            print(f"{host.name} without power while 'yes': {end['outcome']}, set to no and named; back on release 1, nobody is sent to it")
+
+
+if __name__ == "__main__":
+    unittest.main()

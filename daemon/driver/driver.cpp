@@ -170,11 +170,28 @@ Decision Driver::quarantine(const std::string& why) {
 
 Task<Result<void>> Driver::save(const std::vector<std::string>& texts) {
   auto saved = co_await journal_.append(committed_.request.rollout, committed_.records, texts, scratch_.phase == Phase::ended);
-  if (!saved && saved.error().code == Errc::conflict) {
-    // Somebody else drives this rollout. Nothing that we believe about it is worth anything.
-    throw std::runtime_error("the journal of " + committed_.request.rollout + " was continued by somebody else: " + saved.error().what);
+  if (!saved && saved.error().code == Errc::timed_out) {
+    if (co_await was_saved(texts, saved.error().what)) co_return Result<void>{};
   }
+  if (!saved && saved.error().code == Errc::conflict) continued_by_somebody_else(saved.error().what);
   co_return saved;
+}
+
+// Nothing was heard of an append: the journal itself shows whether it was made. Nothing is decided until it has answered.
+Task<bool> Driver::was_saved(const std::vector<std::string>& texts, std::string why) {
+  while (true) {
+    auto found = co_await journal_.read(committed_.request.rollout, committed_.records, texts.size() + 1);
+    if (found && found->empty()) co_return false;
+    if (found && *found != texts) continued_by_somebody_else("other records than ours are in it");
+    if (found) co_return true;
+    journal_trouble_ = why + "; and it cannot be read: " + found.error().what;
+    co_await clock_.sleep_for(journal_pause);
+  }
+}
+
+// Nothing that we believe about the rollout is worth anything.
+void Driver::continued_by_somebody_else(const std::string& how) const {
+  throw std::runtime_error("the journal of " + committed_.request.rollout + " was continued by somebody else: " + how);
 }
 
 // The journal has refused: nothing of this has happened. Commands are told so; everything else is decided again.

@@ -70,6 +70,8 @@ class Driver {
   Decision decide_all(std::vector<Queued>& events);
   Decision quarantine(const std::string& why);
   Task<Result<void>> save(const std::vector<std::string>& texts);
+  Task<bool> was_saved(const std::vector<std::string>& texts, std::string why);
+  [[noreturn]] void continued_by_somebody_else(const std::string& how) const;
   void give_up(std::vector<Queued> events, const std::string& why);
   void commit(const Decision& decision, const std::vector<std::string>& texts);
   void bind_plan();

@@ -39,13 +39,15 @@ Task<> Driver::watch_store(PoolIndex pool) {
   while (true) {
     auto limit = service_.pace.idle_view + service_.pace.call_limit;
     auto reading = co_await within(clock_, limit, store.watch(last, service_.pace.idle_view));
-    source_answer(store.name(), reading ? std::string() : reading.error().what);
     if (!reading) {
+      source_answer(store.name(), reading.error().what);
       co_await clock_.sleep_for(backoff.next());
       continue;
     }
     backoff.reset();
+    // What it says first: that it answers again lets hosts start, and must not do so on what was known before.
     tell_changes(pool, *reading);
+    source_answer(store.name(), {});
     stores_[pool] = *reading;
     last = std::move(*reading);
   }
@@ -78,7 +80,10 @@ Task<> Driver::watch_views(PoolIndex pool) {
     auto began = clock_.steady();
     co_await look(pool);
     tell_closed(pool);
+    // What they show first, then that they answer again, as in watch_store.
     tell_seen(pool);
+    for (std::size_t view = 0; view < views_[pool].size(); ++view)
+      source_answer("view " + pools_[pool]->views[view]->name(), views_[pool][view].trouble);
     looked_[pool]->notify();
     if (look_serial_ != serial) continue;  // something was written meanwhile: what was seen is the past
     auto now = clock_.steady();
@@ -120,7 +125,6 @@ Task<> Driver::look_at(PoolIndex pool, std::size_t view) {
   state.asked = serial;
   state.trouble = reading ? std::string() : reading.error().what;
   if (reading) state.reading = std::move(*reading);
-  source_answer("view " + asked.name(), state.trouble);
 }
 
 // Whether the load balancer still listens to its store. It may take a moment to; the first time it has to agree at once.

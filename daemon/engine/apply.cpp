@@ -107,6 +107,9 @@ class Bookkeeper {
 
   void operator()(const MemberSet& fact) {
     auto& member = rollout_.members.at(fact.member);
+    // Somebody changed something else about it: that stays, and of the original only the setting is written back.
+    bool other_fields = fact.observed.setting == member.known.setting && fact.observed.bytes != member.known.bytes;
+    if (fact.effect == 0 && other_fields) member.original.bytes.clear();
     member.known = fact.observed;
     if (fact.effect == 0 || member.effect != fact.effect) return;
     member.effect = 0;

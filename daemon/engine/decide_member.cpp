@@ -108,7 +108,7 @@ void Deciding::operator()(const MemberChanged& event) {
   }
   if (member.holder == Holder::ours && observed.setting == member.wanted) {
     // As we want it: an earlier attempt of ours that was thought lost, or the same by another's hand.
-    bool exact = !refused || !member.verbatim || observed.bytes == member.original.bytes;
+    bool exact = !refused || !member.verbatim || member.original.bytes.empty() || observed.bytes == member.original.bytes;
     if (observed != member.known || refused) say(MemberSet{event.member, exact ? event.effect : 0, observed});
     if (!exact) reassert(event.member);
     return;

@@ -86,7 +86,9 @@ struct MemberState {
   Holder holder = Holder::untouched;
   Setting wanted;        // what we last decided
   bool verbatim = true;  // wanted is the original, to be written byte for byte
-  Observed original;     // the plan's; or, after a `release-hold`, what the person left
+  // The plan's; or, after a `release-hold`, what the person left. Without bytes when somebody changed other fields of it:
+  // then only the setting is written back.
+  Observed original;
   Observed known;        // what the store held when we last knew
   EffectId effect = 0;   // the write under way
   // What writes asked for that were superseded before their results were known: such a write may still land, and is no

@@ -1,6 +1,7 @@
 #pragma once
 
-// A journal that can be told to refuse, as one on a full disk does; otherwise the one in memory.
+// A journal that can be told to refuse, as one on a full disk does, or to keep its answer to itself; otherwise the one in
+// memory.
 
 #include <memory>
 #include <utility>
@@ -12,6 +13,7 @@ namespace shiftd {
 class RefusingJournal final : public Journal {
  public:
   bool full = false;
+  bool unheard = false;  // once: the next append is made, and its answer is timed_out
 
   Task<Result<std::vector<RolloutSummary>>> list() override { return memory_->list(); }
   Task<Result<void>> create(std::string rollout, std::string service, std::vector<std::string> records) override {
@@ -20,7 +22,8 @@ class RefusingJournal final : public Journal {
   }
   Task<Result<void>> append(std::string rollout, std::uint64_t expected, std::vector<std::string> records, bool ended) override {
     if (full) return refuse();
-    return memory_->append(std::move(rollout), expected, std::move(records), ended);
+    auto appended = memory_->append(std::move(rollout), expected, std::move(records), ended);
+    return std::exchange(unheard, false) ? unheard_of(std::move(appended)) : std::move(appended);
   }
   Task<Result<std::vector<std::string>>> read(std::string rollout, std::uint64_t from, std::size_t most) override {
     return memory_->read(std::move(rollout), from, most);
@@ -41,6 +44,10 @@ class RefusingJournal final : public Journal {
   JournalStats stats() const override { return memory_->stats(); }
 
  private:
+  static Task<Result<void>> unheard_of(Task<Result<void>> appended) {
+    (void)co_await std::move(appended);
+    co_return Failure{Errc::timed_out, "no answer"};
+  }
   static Task<Result<void>> refuse() { co_return Failure{Errc::exhausted, "the disk is full"}; }
 
   std::unique_ptr<Journal> memory_ = make_memory_journal();

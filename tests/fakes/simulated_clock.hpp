@@ -4,6 +4,7 @@
 // that somebody waits for. Deterministic: those who wait for the same instant are woken in the order in which they came.
 
 #include <map>
+#include <optional>
 #include <stdexcept>
 
 #include <boost/asio/co_spawn.hpp>
@@ -56,13 +57,20 @@ class SimulatedClock final : public Clock {
       while (!done() && loop.poll_one() > 0) {
       }
       if (done() || waiting_.empty()) return;
-      auto next = waiting_.begin();
-      now_ = std::max(now_, next->first);
-      auto* timer = next->second;
-      waiting_.erase(next);
-      timer->cancel();
+      wake_next();
     }
   }
+
+  // The same by single steps, for who has more than one thing that waits.
+  std::optional<Steady> next_waiting() const { return waiting_.empty() ? std::nullopt : std::optional(waiting_.begin()->first); }
+  void wake_next() {
+    auto next = waiting_.begin();
+    advance_to(next->first);
+    auto* timer = next->second;
+    waiting_.erase(next);
+    timer->cancel();
+  }
+  void advance_to(Steady when) { now_ = std::max(now_, when); }
 
   void jump_wall(Duration by) { wall_jumped_ += by; }
 

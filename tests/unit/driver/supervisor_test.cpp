@@ -111,6 +111,20 @@ TEST_F(SupervisorTest, APersonsWordThatAFullJournalRefusedDoesNotStopTheRolloutF
   expect_all("two");
 }
 
+TEST_F(SupervisorTest, RecordsThatWereSavedUnheardAreFoundInTheJournal) {
+  for (auto phase : {HostPhase::depooling, HostPhase::upgrading, HostPhase::serving_new}) {
+    SCOPED_TRACE(to_string(phase));
+    begin(4, five_stages());
+    auto id = start("two");
+    pass_until_phase(id, phase);
+    journal_->unheard = true;
+    EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+    EXPECT_FALSE(journal_->unheard);
+    expect_all("two");
+    expect_no_swap_twice();
+  }
+}
+
 TEST_F(SupervisorTest, APersonsChangeWinsAndTheHostIsNamed) {
   begin(10, five_stages());
   auto id = start("two");

@@ -1,0 +1,293 @@
+#include "tests/simulator/checkers.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace shiftd::simulator {
+namespace {
+
+std::string who(const Pool& pool, const Member& member) { return pool.name + "/" + member.name; }
+
+// What its store would make the member carry, to the benefit of the doubt: a loss that cannot be known yet counts as none.
+int carried(const World& world, const Member& member) {
+  auto now = world.clock.steady();
+  bool just_changed = member.others_at != Steady{} && now - member.others_at <= world.view_age();
+  return just_changed ? std::max(member.carries(), member.weight_before_others) : member.carries();
+}
+
+// A host that answers nothing carries nothing, once that can be known.
+bool lost(const World& world, const Pool& pool, const Member& member) {
+  auto index = static_cast<std::size_t>(&member - pool.members.data());
+  return std::any_of(pool.balancers.begin(), pool.balancers.end(), [&](const Balancer& balancer) {
+    const auto& applied = balancer.members[index];
+    return !applied.up && world.clock.steady() - applied.since > world.view_age();
+  });
+}
+
+std::int64_t at_least(double weight) { return static_cast<std::int64_t>(std::ceil(weight - 1e-6)); }
+
+}  // namespace
+
+void Checkers::wrote(std::size_t pool, std::size_t member, const Setting& before, bool late) {
+  // What a frozen HAProxy does when it thaws was sent before anything could be known.
+  if (late) return;
+  never_overwrites_what_others_changed(pool, member, before);
+  never_overwrites_another_field(pool, member);
+  never_repools_what_was_found_out(pool, member);
+  never_exceeds_the_original_weight(pool, member);
+  if (auto* kept = acting()) never_undercuts_the_bounds(*kept, pool, member, before);
+}
+
+void Checkers::never_overwrites_what_others_changed(std::size_t pool, std::size_t index, const Setting& before) {
+  const auto& member = world_.pools[pool].members[index];
+  if (!member.theirs || member.setting == before) return;
+  world_.violate("never_overwrites_what_others_changed", who(world_.pools[pool], member) + " was " + to_string(before) +
+                                                             " by another's hand, and we made it " + to_string(member.setting));
+}
+
+void Checkers::never_overwrites_another_field(std::size_t pool, std::size_t index) {
+  const auto& member = world_.pools[pool].members[index];
+  if (member.note == member.tools_note || member.tools_note == World::any_note) return;
+  world_.violate("never_overwrites_another_field", who(world_.pools[pool], member) + " had note " + std::to_string(member.tools_note) +
+                                                       " by another tool, and we made it " + std::to_string(member.note));
+}
+
+void Checkers::never_repools_what_was_found_out(std::size_t pool, std::size_t index) {
+  const auto& member = world_.pools[pool].members[index];
+  if (member.setting.pooled != Pooled::yes || member.base.pooled == Pooled::yes) return;
+  world_.violate("never_repools_what_was_found_out",
+                 who(world_.pools[pool], member) + " was " + to_string(member.base) + ", and we made it " + to_string(member.setting));
+}
+
+void Checkers::never_exceeds_the_original_weight(std::size_t pool, std::size_t index) {
+  const auto& member = world_.pools[pool].members[index];
+  if (member.carries() <= member.base.weight) return;
+  world_.violate("never_exceeds_the_original_weight",
+                 who(world_.pools[pool], member) + " was " + to_string(member.base) + ", and we made it " + to_string(member.setting));
+}
+
+void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_index, std::size_t index, const Setting& before) {
+  const auto& pool = world_.pools[pool_index];
+  const auto& changed = pool.members[index];
+  auto carried_before = before.pooled == Pooled::yes ? before.weight : 0;
+  // Who adds, or takes away what carries nothing, undercuts nothing.
+  if (changed.carries() >= carried_before || !world_.hosts[changed.host].serves()) return;
+  const auto& rollout = kept.rollout;
+  const auto& strategy = rollout.plan.strategy;
+  // What no load balancer told is not known, and a roll back does not wait for it.
+  for (const auto& balancer : pool.balancers) {
+    auto blind_until = std::max({balancer.silent_until, balancer.not_found_until, balancer.nonsense_until});
+    if (balancer.dead || world_.clock.steady() - blind_until < world_.view_age()) return;
+  }
+
+  std::int64_t normal = 0;
+  std::int64_t heaviest = 0;
+  std::int64_t serving = 0;
+  for (const auto& planned : rollout.plan.members) {
+    if (!planned.serving() || rollout.plan.pools[planned.pool].name != pool.name) continue;
+    normal += planned.original.setting.weight;
+    heaviest = std::max<std::int64_t>(heaviest, planned.original.setting.weight);
+    ++serving;
+  }
+  if (serving <= 1 && strategy.allow_downtime) return;
+  std::int64_t left = 0;
+  std::int64_t left_capacity = 0;
+  std::int64_t left_serving = 0;
+  for (const auto& member : pool.members) {
+    auto weight = carried(world_, member);
+    if (weight == 0 || lost(world_, pool, member)) continue;
+    left += weight;
+    left_capacity += std::max(weight, member.base.weight);
+    ++left_serving;
+  }
+  auto usual = heaviest >= normal ? 2.0 : std::clamp(static_cast<double>(normal) / static_cast<double>(normal - heaviest), 1.25, 2.0);
+  auto max_load = strategy.max_load.value_or(usual);
+  bool back = rollout.phase == Phase::rolling_back;
+  if (back) max_load = std::max(max_load, strategy.max_load_rollback);
+  auto least = at_least(static_cast<double>(normal) / max_load);
+  auto floor = strategy.floor && !back ? at_least(static_cast<double>(normal) * strategy.floor->fraction()) : 0;
+  auto threshold = static_cast<std::int64_t>(std::ceil(static_cast<double>(serving) * pool.capabilities.depool_threshold - 1e-9));
+  bool undercut = left < least || (changed.carries() == 0 && (left_capacity < floor || left_serving < threshold));
+  if (!undercut) return;
+  world_.violate("never_undercuts_the_bounds", who(pool, changed) + " from " + to_string(before) + " to " + to_string(changed.setting) +
+                                                   " leaves weight " + std::to_string(left) + " (least " + std::to_string(least) +
+                                                   "), capacity " + std::to_string(left_capacity) + " (floor " + std::to_string(floor) +
+                                                   ") of " + std::to_string(normal) + " and " + std::to_string(left_serving) + " of " +
+                                                   std::to_string(serving) + " hosts (threshold " + std::to_string(threshold) + ")");
+}
+
+void Checkers::swaps(std::size_t host, const std::string& digest, const std::string& job) {
+  auto rollout = rollouts.find(job.substr(0, job.rfind('-')));
+  if (rollout == rollouts.end()) return world_.violate("never_acts_before_it_has_saved", "job " + job + " belongs to no saved rollout");
+  never_swaps_a_host_in_traffic(host);
+  never_swaps_an_undrained_host(rollout->second, host);
+  never_swaps_twice(rollout->second, host, digest, job);
+}
+
+void Checkers::never_swaps_a_host_in_traffic(std::size_t host) {
+  for (auto [pool_index, member] : world_.hosts[host].members) {
+    const auto& pool = world_.pools[pool_index];
+    for (const auto& balancer : pool.balancers) {
+      auto flowed_for = world_.clock.steady() - balancer.members[member].since;
+      if (!pool.flows(balancer, member) || flowed_for <= world_.view_age()) continue;
+      world_.violate("never_swaps_a_host_in_traffic",
+                     world_.hosts[host].name + " takes traffic from " + balancer.name + " since " + to_string(flowed_for));
+    }
+  }
+}
+
+void Checkers::never_swaps_an_undrained_host(const Kept& kept, std::size_t host) {
+  const auto& rollout = kept.rollout;
+  if (rollout.plan.strategy.on_drain_limit == DrainDeadline::go_on || rollout.phase == Phase::rolling_back) return;
+  for (auto [pool, member] : world_.hosts[host].members) {
+    for (const auto& balancer : world_.pools[pool].balancers) {
+      const auto& applied = balancer.members[member];
+      if (balancer.dead || applied.drains_at <= world_.clock.steady() || world_.clock.steady() - applied.since <= world_.view_age())
+        continue;
+      world_.violate("never_swaps_an_undrained_host", world_.hosts[host].name + " still answers requests of " + balancer.name);
+    }
+  }
+}
+
+void Checkers::never_swaps_twice(Kept& kept, std::size_t host, const std::string& digest, const std::string& job) {
+  auto last = kept.swapped.find(host);
+  bool again = last != kept.swapped.end() && last->second == digest && !kept.handed_back.contains(host);
+  kept.swapped[host] = digest;
+  kept.handed_back.erase(host);
+  if (again) world_.violate("never_swaps_twice", world_.hosts[host].name + " is swapped to " + digest + " again, by " + job);
+}
+
+void Checkers::saved(const std::string& id, const std::vector<std::string>& texts) {
+  auto& kept = rollouts[id];
+  for (const auto& text : texts) {
+    ++records;
+    record_bytes += text.size();
+    if (world_.tracing) world_.say("record", text.substr(0, 300));
+    auto record = kept.codec.decode(text);
+    if (!record) return world_.violate("every_record_can_be_read_back", text + ": " + record.error().what);
+    apply_fact(kept, *record);
+  }
+}
+
+void Checkers::apply_fact(Kept& kept, const Record& record) {
+  auto& rollout = kept.rollout;
+  auto phase = rollout.phase;
+  if (const auto* moved = std::get_if<HostMoved>(&record.fact)) {
+    ++transitions.hosts[static_cast<std::size_t>(rollout.hosts[moved->host].phase)][static_cast<std::size_t>(moved->phase)];
+  }
+  if (const auto* passed = std::get_if<StagePassed>(&record.fact); passed != nullptr) never_passes_a_stage_blindly(kept);
+  shiftd::apply(rollout, record);
+  if (phase != rollout.phase) ++transitions.rollouts[static_cast<std::size_t>(phase)][static_cast<std::size_t>(rollout.phase)];
+  if (const auto* returned = std::get_if<MemberReturned>(&record.fact)) {
+    const auto& planned = rollout.plan.members[returned->member];
+    for (auto& pool : world_.pools) {
+      if (pool.name != rollout.plan.pools[planned.pool].name) continue;
+      auto& member = pool.members[pool.find(planned.name)];
+      kept.handed_back.insert(member.host);
+      member.theirs = false;
+      // Taken back: as it was, all of it.
+      if (!returned->adopted && member.before) member.base = *member.before;
+      if (!returned->adopted) member.tools_note = World::any_note;
+      member.before.reset();
+    }
+  }
+  if (std::holds_alternative<StageBegun>(record.fact)) kept.stage_served = world_.served_by_release;
+  if (!std::holds_alternative<Ended>(record.fact)) return;
+  every_end_says_why(kept);
+  every_member_is_accounted_for(kept);
+  every_host_is_on_a_known_release(kept);
+  a_good_release_in_a_calm_world_succeeds(kept);
+}
+
+void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  if (!rollout.current_stage().judged) return;
+  world_.serve_traffic();
+  auto served = world_.served_by_release - kept.stage_served;
+  bool enough = served + 1 >= rollout.plan.strategy.min_requests || world_.faults.ever_hit(Fault::counters_jump);
+  if (!enough)
+    world_.violate("never_passes_a_stage_blindly",
+                   "stage " + std::to_string(rollout.stage + 1) + " passes on " + std::to_string(served) + " requests of the canary");
+  for (const auto& pool : world_.pools) {
+    auto now = world_.clock.steady();
+    if (pool.counters_stall_until > now && now - pool.counters_stalled_at > world_.pace.counts + world_.view_age())
+      world_.violate("never_passes_a_stage_blindly", pool.name + " has not counted since " + to_string(now - pool.counters_stalled_at));
+  }
+}
+
+bool Checkers::named(const Kept& kept, const std::string& host) const {
+  const auto& reason = kept.rollout.reason;
+  return reason.find(host) != reason.npos || reason.find(" more") != reason.npos;
+}
+
+void Checkers::every_end_says_why(const Kept& kept) {
+  if (kept.rollout.reason.empty()) world_.violate("every_end_says_why", "it ended without a word");
+}
+
+void Checkers::every_member_is_accounted_for(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  for (MemberIndex index = 0; index < rollout.members.size(); ++index) {
+    const auto& planned = rollout.plan.members[index];
+    const auto& state = rollout.members[index];
+    const auto& name = rollout.plan.hosts[planned.host].name;
+    bool others = state.holder == Holder::theirs && rollout.plan.hosts[planned.host].role != Role::upgrade;
+    if (state.holder == Holder::untouched || others || named(kept, name)) continue;
+    for (const auto& pool : world_.pools) {
+      if (pool.name != rollout.plan.pools[planned.pool].name) continue;
+      const auto& member = pool.members[pool.find(planned.name)];
+      auto now = pool.observed(member);
+      bool just_changed = world_.clock.steady() - member.others_at <= world_.view_age();
+      if (now.setting == state.original.setting || just_changed) continue;
+      world_.violate("every_member_is_accounted_for", who(pool, member) + " ends as " + to_string(now.setting) + ", was " +
+                                                          to_string(state.original.setting) + ", and is not named in: " + rollout.reason);
+    }
+  }
+}
+
+void Checkers::every_host_is_on_a_known_release(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  if (rollout.outcome == Outcome::aborted) return;
+  for (const auto& planned : rollout.plan.hosts) {
+    if (planned.role != Role::upgrade || planned.digest.empty() || named(kept, planned.name)) continue;
+    auto wanted = rollout.outcome == Outcome::succeeded ? rollout.request.release.digest : planned.digest;
+    for (const auto& host : world_.hosts) {
+      if (host.name != planned.name || host.current == wanted || host.lost_power) continue;
+      world_.violate("every_host_is_on_a_known_release",
+                     host.name + " is on " + host.current + ", not " + wanted + ", and is not named in: " + rollout.reason);
+    }
+  }
+}
+
+void Checkers::a_good_release_in_a_calm_world_succeeds(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  bool good = world_.releases.at(rollout.request.release.digest).kind == ReleaseKind::good;
+  bool calm = std::all_of(world_.faults.hits.begin(), world_.faults.hits.end(), [](auto hits) { return hits == 0; });
+  // The verdict may err: how often is checked over all seeds.
+  if (!good || !calm || rollout.outcome == Outcome::succeeded || rollout.condemned) return;
+  world_.violate("a_good_release_in_a_calm_world_succeeds", std::string(to_string(rollout.outcome)) + ": " + rollout.reason);
+}
+
+Checkers::Kept* Checkers::acting() {
+  for (auto& [id, kept] : rollouts) {
+    if (kept.rollout.active()) return &kept;
+  }
+  return nullptr;
+}
+
+bool Checkers::all_ended() const {
+  return std::all_of(rollouts.begin(), rollouts.end(), [](const auto& kept) { return kept.second.rollout.phase == Phase::ended; });
+}
+
+void Checkers::at_most_one_rollout_acts() {
+  int acts = 0;
+  for (const auto& [id, kept] : rollouts) acts += kept.rollout.active() || kept.rollout.phase == Phase::quarantined ? 1 : 0;
+  if (acts > 1) world_.violate("at_most_one_rollout_acts", std::to_string(acts) + " rollouts act on the same pools");
+}
+
+void Checkers::the_fold_equals_the_live_state(const Rollout& live) {
+  auto found = rollouts.find(live.request.rollout);
+  if (found == rollouts.end() || found->second.rollout.records != live.records || found->second.rollout == live) return;
+  world_.violate("the_fold_equals_the_live_state", "after record " + std::to_string(live.records) + " of " + live.request.rollout);
+}
+
+}  // namespace shiftd::simulator

@@ -1,0 +1,76 @@
+#pragma once
+
+// What must hold, judged on the true state of the world. One function each, named after its promise; the first that is
+// broken stops the run.
+//
+// Attribution: what others broke is not held against us. Where we act on what we saw, we are judged on any state of the
+// world not older than World::view_age(): what changed since cannot be known.
+
+#include <array>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/engine/codec.hpp"
+#include "tests/simulator/world.hpp"
+
+namespace shiftd::simulator {
+
+// How often each host and rollout went from one phase to another.
+struct Transitions {
+  std::array<std::array<std::uint64_t, host_phases>, host_phases> hosts{};
+  std::array<std::array<std::uint64_t, rollout_phases>, rollout_phases> rollouts{};
+};
+
+class Checkers final : public Witness {
+ public:
+  explicit Checkers(World& world) : world_(world) {}
+
+  void wrote(std::size_t pool, std::size_t member, const Setting& before, bool late) override;
+  void swaps(std::size_t host, const std::string& digest, const std::string& job) override;
+  void saved(const std::string& rollout, const std::vector<std::string>& records) override;
+
+  // The fold of what is on the disk is what the daemon has in mind.
+  void the_fold_equals_the_live_state(const Rollout& live);
+  void at_most_one_rollout_acts();
+  // No rollout of this run is under way.
+  [[nodiscard]] bool all_ended() const;
+
+  struct Kept {
+    Codec codec;
+    Rollout rollout;
+    std::map<std::size_t, std::string> swapped;  // by host: the digest that this rollout last swapped in
+    std::set<std::size_t> handed_back;           // since then
+    Steady stage_since{};
+    double stage_served = 0;
+    bool condemned_by_us = false;
+  };
+  std::map<std::string, Kept> rollouts;
+  Transitions transitions;
+  std::uint64_t records = 0;
+  std::uint64_t record_bytes = 0;
+
+ private:
+  void never_overwrites_what_others_changed(std::size_t pool, std::size_t member, const Setting& before);
+  void never_overwrites_another_field(std::size_t pool, std::size_t member);
+  void never_repools_what_was_found_out(std::size_t pool, std::size_t member);
+  void never_exceeds_the_original_weight(std::size_t pool, std::size_t member);
+  void never_undercuts_the_bounds(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
+  void never_swaps_a_host_in_traffic(std::size_t host);
+  void never_swaps_an_undrained_host(const Kept& kept, std::size_t host);
+  void never_swaps_twice(Kept& kept, std::size_t host, const std::string& digest, const std::string& job);
+  void never_passes_a_stage_blindly(const Kept& kept);
+  void every_member_is_accounted_for(const Kept& kept);
+  void every_host_is_on_a_known_release(const Kept& kept);
+  void every_end_says_why(const Kept& kept);
+  void a_good_release_in_a_calm_world_succeeds(const Kept& kept);
+
+  void apply_fact(Kept& kept, const Record& record);
+  Kept* acting();
+  [[nodiscard]] bool named(const Kept& kept, const std::string& host) const;
+
+  World& world_;
+};
+
+}  // namespace shiftd::simulator

@@ -1,0 +1,126 @@
+// Users, and the front end's counters of what they were answered.
+
+#include <cmath>
+#include <sstream>
+
+#include "tests/simulator/world.hpp"
+
+namespace shiftd::simulator {
+
+double World::failure_rate(const Host& host) const {
+  if (!host.serves()) return 1;
+  const auto& release = releases.at(host.running);
+  auto age = clock.steady() - host.running_since;
+  switch (release.kind) {
+    case ReleaseKind::slowly_bad: return release.failure_rate * std::min(1.0, static_cast<double>(age.count()) / 60'000);
+    case ReleaseKind::flapping: return (age.count() / 10'000) % 2 == 0 ? release.failure_rate : 0;
+    default: return release.failure_rate;
+  }
+}
+
+void World::serve_traffic() {
+  auto now = clock.steady();
+  auto seconds = static_cast<double>((now - served_until).count()) / 1000;
+  if (seconds <= 0) return;
+  for (auto& pool : pools) {
+    double alive = 0;
+    for (const auto& balancer : pool.balancers) alive += balancer.dead ? 0 : 1;
+    for (const auto& balancer : pool.balancers) {
+      if (balancer.dead) continue;
+      double weights = 0;
+      for (std::size_t index = 0; index < pool.members.size(); ++index) {
+        if (pool.flows(balancer, index)) weights += balancer.members[index].setting.weight;
+      }
+      auto requests = pool.rate * seconds / alive;
+      if (weights == 0) failed_requests += requests;
+      if (weights == 0) continue;
+      for (std::size_t index = 0; index < pool.members.size(); ++index) {
+        if (!pool.flows(balancer, index)) continue;
+        auto& member = pool.members[index];
+        const auto& host = hosts[member.host];
+        auto served = requests * balancer.members[index].setting.weight / weights;
+        auto failed = served * failure_rate(host);
+        member.requests += served;
+        member.failures += failed;
+        failed_requests += failed;
+        if (host.running != wanted) continue;
+        served_by_release += served;
+        failed_by_release += failed;
+      }
+    }
+  }
+  served_until = now;
+}
+
+namespace {
+
+class SimulatedFrontEnd final : public FrontEnd {
+ public:
+  SimulatedFrontEnd(World& world, std::size_t pool, int life) : world_(world), index_(pool), life_(life) {}
+
+  const std::string& name() const override { return world_.pools[index_].name; }
+
+  Task<Result<CountsReading>> poll() override {
+    co_await world_.reach(life_, Duration(world_.chance.pick(0, 3)));
+    auto& pool = world_.pools[index_];
+    bool dead = !pool.conditional && pool.balancers[0].dead;
+    if (dead || world_.clock.steady() < pool.counters_stall_until) co_return Failure{Errc::unreachable, "connection refused"};
+    world_.serve_traffic();
+    CountsReading reading;
+    reading.first = last_.empty();
+    reading.reset = !reading.first && last_life_ != pool.counters_life;
+    last_life_ = pool.counters_life;
+    last_.resize(pool.members.size());
+    for (std::size_t index = 0; index < pool.members.size(); ++index) {
+      auto& member = pool.members[index];
+      auto requests = std::floor(member.requests);
+      auto failures = std::min(requests, static_cast<double>(world_.chance.poisson(member.failures)));
+      member.requests -= requests;
+      member.failures = 0;
+      member.counted_requests += static_cast<std::uint64_t>(requests);
+      member.counted_failures += static_cast<std::uint64_t>(failures);
+      auto& last = last_[index];
+      if (reading.reset) last = {0, 0};
+      // A counter that dips gives what it has: as after a reset.
+      if (member.counted_requests < last.first || member.counted_failures < last.second) last = {0, 0};
+      HostCounts counts{member.name, member.counted_requests - last.first, member.counted_failures - last.second};
+      last = {member.counted_requests, member.counted_failures};
+      if (reading.first) counts.requests = counts.failures = 0;
+      reading.hosts.push_back(std::move(counts));
+    }
+    co_return reading;
+  }
+
+  std::string checkpoint() const override {
+    std::string text = std::to_string(last_life_);
+    for (auto [requests, failures] : last_) text += " " + std::to_string(requests) + " " + std::to_string(failures);
+    return text;
+  }
+
+  Result<void> restore(const std::string& checkpoint) override {
+    std::istringstream text(checkpoint);
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> last;
+    int life = 0;
+    text >> life;
+    for (std::uint64_t requests = 0, failures = 0; text >> requests >> failures;) last.emplace_back(requests, failures);
+    if (last.size() != world_.pools[index_].members.size()) return Failure{Errc::bad_input, "of another pool"};
+    last_ = std::move(last);
+    last_life_ = life;
+    return {};
+  }
+
+ private:
+  World& world_;
+  std::size_t index_;
+  int life_;
+  int last_life_ = 0;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> last_;
+};
+
+}  // namespace
+
+std::unique_ptr<FrontEnd> World::make_front_end(std::size_t pool, int its_life) {
+  return std::make_unique<SimulatedFrontEnd>(*this, pool, its_life);
+}
+
+}  // namespace shiftd::simulator

@@ -46,15 +46,15 @@ class PybalFaults(unittest.TestCase):
         with Scene(pool="conftool") as scene:
             pybal, etcd = scene.world.pybals[0], scene.world.etcd
             pybal.end_watch(cleanly=False)
-            etcd.set(scene.world.key("web3"), "yes", 90)  # a person's doing, before the rollout; PyBal does not hear of it
+            etcd.set(scene.world.key("web3"), "yes", 101)  # a person's doing, before the rollout; PyBal does not hear of it
             rollout = scene.start("2")
             record = scene.wait_for(rollout, closed, "that the pool is closed")
-            self.assertIn("web3: its store holds yes, weight 90, it has yes, weight 100", record["why"])
+            self.assertIn("web3: its store holds yes, weight 101, it has yes, weight 100", record["why"])
             self.assertEqual([host.current() for host in scene.hosts], [scene.world.releases["1"].digest] * 3)
             pybal.stop()
             pybal.launch()
             self.assertEqual(scene.end_of(rollout)["outcome"], "succeeded")
-            self.assertEqual(etcd.get(scene.world.key("web3")), json.dumps({"weight": 90, "pooled": "yes"}))
+            self.assertEqual(etcd.get(scene.world.key("web3")), json.dumps({"weight": 101, "pooled": "yes"}))
             self.assertEqual(scene.complaints("2", except_hosts=("web3",)), [])
             print("PyBal deaf after a reset: the pool is closed with the member that shows it; restarted, the rollout succeeds")
 

@@ -112,7 +112,7 @@ Result<HttpReply> EtcdCluster::ask(int member, HttpRequest request) const {
   auto clock = make_system_clock();
   request.address = "127.0.0.1:" + std::to_string(members_[static_cast<std::size_t>(member)].client_port);
   if (options_.tls) request.tls = TlsFiles{file("ca.pem"), file("client.pem"), file("client.key")};
-  return run_task(loop, http_exchange(*clock, std::move(request), 5s));
+  return run_task(loop, http_exchange(*clock, std::move(request), 2s));
 }
 
 // Of whichever member answers.

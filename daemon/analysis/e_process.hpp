@@ -1,13 +1,13 @@
 #pragma once
 
-// The evidence of one comparison, canary against baseline, as it grows over time.
+// The evidence of one interval, canary against baseline: formulas only.
 //
-// The null says: canary rate <= K * baseline rate + d, with the baseline rate free in every tick. The value of the process
-// stays below 1/alpha for ever with probability 1 - alpha while the null is true, whenever one looks, and grows
-// without bound when it is not. docs/verdict.md derives the formulas.
+// The null says: canary rate <= K * baseline rate + d, with the baseline rate free in every interval. Bets on what is here
+// grow without bound when it is false, and are not expected to grow while it is true. docs/verdict.md derives the formulas.
 
 #include <array>
-#include <limits>
+
+#include "daemon/analysis/mixture.hpp"
 
 namespace shiftd {
 
@@ -17,6 +17,8 @@ struct CohortCounts {
   double canary_failures = 0;
   double baseline_requests = 0;
   double baseline_failures = 0;
+
+  bool operator==(const CohortCounts&) const = default;
 };
 
 struct NullHypothesis {
@@ -24,10 +26,15 @@ struct NullHypothesis {
   double floor = 1e-4;          // d >= 0, a rate
   double baseline_rate = 0.01;  // predicted from the past only; > 0
   double dispersion = 1;        // phi >= 1: how many times wilder than Poisson the counts are
+
+  // The highest canary rate that the null allows, if the baseline does as predicted.
+  [[nodiscard]] double tolerated() const { return factor * baseline_rate + floor; }
 };
 
 // Under each alternative the canary fails this many times as often as the null allows at most.
 inline constexpr std::array<double, 10> alternatives{1.3, 1.7, 2.3, 3.2, 5, 9, 20, 60, 250, 2000};
+
+using EProcess = Mixture<alternatives.size()>;
 
 // The canary rate of one alternative, kept below certainty.
 double alternative_rate(double times, const NullHypothesis& null);
@@ -36,35 +43,17 @@ double alternative_rate(double times, const NullHypothesis& null);
 // (canary_rate, null.baseline_rate): the reverse information projection. At least one cohort has requests.
 double nearest_null_rate(const CohortCounts& counts, double canary_rate, const NullHypothesis& null);
 
+// What one alternative makes of an interval: its log e-value is linear in the canary's counts, host by host.
+struct Stake {
+  double per_failure = 0;
+  double per_request = 0;  // to be subtracted
+  double of_baseline = 0;
+
+  [[nodiscard]] double gain(double requests, double failures) const { return failures * per_failure - requests * per_request; }
+};
+Stake stake(const CohortCounts& counts, double canary_rate, const NullHypothesis& null);
+
 // The logarithm of the e-value of one interval against one alternative.
 double log_e_value(const CohortCounts& counts, double canary_rate, const NullHypothesis& null);
-
-class EProcess {
- public:
-  static constexpr double never_started = -std::numeric_limits<double>::infinity();
-
-  EProcess() { log_e_.fill(never_started); }
-  // As it was: one number for each alternative, and the mass that has not been started.
-  EProcess(const std::array<double, alternatives.size()>& log_e, double unstarted) : log_e_(log_e), unstarted_(unstarted) {}
-
-  // Starts fresh copies that carry `mass` of the whole: they have not seen what came before, so that a long good past
-  // cannot hide a late fault. All masses together are at most 1.
-  void start(double mass);
-
-  // An interval in which only one cohort had requests says nothing.
-  void update(const CohortCounts& counts, const NullHypothesis& null);
-
-  // The mean over the alternatives; what has not been started counts as it is. Capped at e^600.
-  [[nodiscard]] double value() const;
-
-  [[nodiscard]] const std::array<double, alternatives.size()>& log_e() const { return log_e_; }
-  [[nodiscard]] double unstarted() const { return unstarted_; }
-
-  bool operator==(const EProcess&) const = default;
-
- private:
-  std::array<double, alternatives.size()> log_e_{};
-  double unstarted_ = 1;
-};
 
 }  // namespace shiftd

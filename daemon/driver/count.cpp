@@ -92,23 +92,36 @@ Task<Result<void>> Driver::count_once() {
   co_return Result<void>{};
 }
 
+// Of all traffic, once this stage has passed.
+double Driver::next_share() const {
+  const auto& stages = committed_.plan.stages;
+  auto next = std::min<std::size_t>(committed_.stage + 1, stages.empty() ? 0 : stages.size() - 1);
+  return next < stages.size() ? std::clamp(stages[next].achievable, 1e-4, 1.0) : 1;
+}
+
 void Driver::judge(Duration length) {
   auto now = time_.now();
+  bool canary_serves = false;
   for (HostIndex host = 0; host < ticks_.size(); ++host) {
     auto before = std::exchange(generations_[host], generation(host));
     auto after = generations_[host];
     // A host that was out at one end of the tick served one release in it; one that changed over within it served two.
     auto served = before == after || before == nobody ? after : after == nobody ? before : nobody;
     ticks_[host].cohort = served == wanted ? Cohort::canary : served == former ? Cohort::baseline : Cohort::neither;
-    bool found_there = committed_.plan.hosts[host].role == Role::already_there;
-    ticks_[host].age = found_there ? Duration(std::chrono::hours(1)) : std::max(Duration(0), now - committed_.hosts[host].joined);
+    ticks_[host].seasoned = committed_.plan.hosts[host].role == Role::already_there;
+    canary_serves = canary_serves || ticks_[host].cohort == Cohort::canary;
   }
   if (judged_stage_ != committed_.stage || judged_serving_ != committed_.serving_new()) {
     judged_stage_ = committed_.stage;
     judged_serving_ = committed_.serving_new();
     test_.stage_changed(now);
   }
-  auto verdict = test_.tick(now, length, ticks_);
+  if (canary_serves)
+    season_ = Season::live;
+  else if (season_ == Season::before && committed_.in_flight() > 0)
+    season_ = Season::between;
+  auto verdict = test_.tick({now, length, season_, committed_.stage, next_share()}, ticks_);
+  auto evidence = test_.evidence(ticks_);
 
   double canary = 0;
   double all = 0;
@@ -120,17 +133,18 @@ void Driver::judge(Duration length) {
   recent_canary_ = recent_canary_ * share_memory + canary;
   recent_all_ = recent_all_ * share_memory + all;
   live_.served_share = recent_all_ > 0.5 ? recent_canary_ / recent_all_ : 0;
-  live_.canary_requests = verdict.evidence.canary_requests;
-  live_.canary_failures = verdict.evidence.canary_failures;
-  live_.baseline_requests = verdict.evidence.baseline_requests;
-  live_.baseline_failures = verdict.evidence.baseline_failures;
-  live_.e_value = verdict.evidence.e_value;
-  live_.evidence = verdict.evidence.text;
+  live_.canary_requests = evidence.canary_requests;
+  live_.canary_failures = evidence.canary_failures;
+  live_.baseline_requests = evidence.baseline_requests;
+  live_.baseline_failures = evidence.baseline_failures;
+  live_.e_value = evidence.e_value;
+  live_.evidence = evidence.text;
 
   if (!committed_.rolling()) return;
-  if (verdict.call == Call::roll_back) return post(Judged{committed_.stage, Judgement::roll_back, verdict.evidence.text});
+  if (verdict.call == Call::roll_back) return post(Judged{committed_.stage, Judgement::roll_back, evidence.text});
   bool may_pass = committed_.phase == Phase::baking && time_.now() >= committed_.bake_until;
-  if (verdict.call == Call::promote && may_pass) post(Judged{committed_.stage, Judgement::promote, verdict.evidence.text});
+  bool enough = evidence.e_value < 2 && evidence.stage_canary_requests >= std::max<std::uint64_t>(service_.verdict.min_requests, 1);
+  if ((verdict.call == Call::promote || enough) && may_pass) post(Judged{committed_.stage, Judgement::promote, evidence.text});
 }
 
 // Lost, it costs evidence, never a decision: a failure to keep it is only logged.
@@ -139,6 +153,7 @@ Task<> Driver::keep_checkpoint() {
   state["test"] = test_.checkpoint();
   state["stage"] = judged_stage_;
   state["serving"] = judged_serving_;
+  state["season"] = season_;
   for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
     if (pools_[pool]->front_end) state["front_ends"][pools_[pool]->front_end->name()] = pools_[pool]->front_end->checkpoint();
   }
@@ -166,6 +181,7 @@ Task<> Driver::load_checkpoint() {
   }
   judged_stage_ = state.value("stage", StageIndex{0});
   judged_serving_ = state.value("serving", std::uint32_t{0});
+  season_ = static_cast<Season>(std::clamp(state.value("season", 0), 0, 2));
   auto front_ends = state.value("front_ends", nlohmann::json::object());
   for (auto* pool : pools_) {
     if (!pool->front_end) continue;

@@ -110,6 +110,7 @@ class Driver {
   Task<> count_loop();
   Task<Result<void>> count_once();
   void judge(Duration length);
+  [[nodiscard]] double next_share() const;
   [[nodiscard]] int generation(HostIndex host) const;
   Task<> keep_checkpoint();
   Task<> load_checkpoint();
@@ -163,6 +164,7 @@ class Driver {
   CanaryTest test_;
   StageIndex judged_stage_ = 0;
   std::uint32_t judged_serving_ = 0;
+  Season season_ = Season::before;
   std::vector<int> generations_;  // by host, at the last count
   std::vector<HostTick> ticks_;   // by host, of the present tick
   double recent_canary_ = 0;

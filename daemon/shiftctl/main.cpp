@@ -1,4 +1,5 @@
-// shiftctl: asks shiftd, over HTTP and nothing else. (`rescue` reads a journal instead, for when there is no shiftd.)
+// shiftctl: asks shiftd, over HTTP and nothing else. (`rescue` reads a journal and `verdict` traces instead: both
+// need no shiftd.)
 
 #include <iostream>
 #include <optional>
@@ -8,6 +9,7 @@
 
 #include "daemon/shiftctl/commands.hpp"
 #include "daemon/shiftctl/rescue.hpp"
+#include "daemon/shiftctl/verdict_replay.hpp"
 #include "daemon/shiftctl/words.hpp"
 
 namespace {
@@ -22,6 +24,11 @@ int rescue(const shiftd::Options& options) {
   if (!text) return fail(text.error());
   std::cout << *text;
   return 0;
+}
+
+int replay(const shiftd::Options& options) {
+  auto done = shiftd::replay_files({options.files, options.settings, options.explain, options.ticks}, std::cout);
+  return done ? 0 : fail(done.error());
 }
 
 int ask(shiftd::Options options) {
@@ -47,5 +54,6 @@ int main(int count, char** words) {
   int ending = 0;
   auto options = shiftd::parse_options(count, words, ending);
   if (!options) return ending;
+  if (options->command == "verdict") return replay(*options);
   return options->command == "rescue" ? rescue(*options) : ask(std::move(*options));
 }

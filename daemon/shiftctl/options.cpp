@@ -33,6 +33,13 @@ void on_host(CLI::App& command, Options& options, bool reason_required) {
   command.add_option("--reason", options.reason, "kept in the journal")->required(reason_required);
 }
 
+void on_replay(CLI::App& command, Options& options) {
+  command.add_option("FILE", options.files, "a trace (shiftd-trace 1); - reads standard input")->required();
+  command.add_option("--tune", options.settings, "NAME=VALUE, as in the service file's verdict: tolerate=1.3x")->allow_extra_args(false);
+  auto* explain = command.add_flag("--explain", options.explain, "tell the run in the terminal");
+  command.add_flag("--ticks", options.ticks, "a JSON line for each tick")->excludes(explain);
+}
+
 }  // namespace
 
 std::optional<Options> parse_options(int count, const char* const* words, int& ending) {
@@ -67,6 +74,9 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   auto* rescue = app.add_subcommand("rescue", "without a daemon: the commands that restore every original");
   rescue->add_option("--journal", options.journal, "shiftd's journal, or a copy of it")->required();
   rescue->add_option("--rollout", options.rollout, "only this one");
+  auto* verdict = app.add_subcommand("verdict", "the canary verdict, without a daemon");
+  verdict->require_subcommand(1);
+  on_replay(*verdict->add_subcommand("replay", "judge recorded rollouts; prints JSON lines"), options);
 
   try {
     app.parse(count, words);

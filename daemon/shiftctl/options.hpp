@@ -27,6 +27,12 @@ struct Options {
   std::string host;
   bool follow = false;
   std::string journal;
+
+  // verdict replay
+  std::vector<std::string> files;
+  std::vector<std::string> settings;
+  bool explain = false;
+  bool ticks = false;
 };
 
 // The options, or what to end with at once: help and mistakes have been printed by then.

@@ -1,0 +1,44 @@
+#pragma once
+
+// A recorded rollout as text, "shiftd-trace 1": cumulative requests and 5xx of each host, tick by tick. docs/verdict.md
+// describes the format.
+
+#include <cstdint>
+#include <functional>
+#include <istream>
+#include <string>
+#include <vector>
+
+#include "daemon/analysis/verdict.hpp"
+
+namespace shiftd {
+
+struct TraceRow {
+  TickFrame frame;
+  std::vector<HostTick> hosts;
+};
+
+struct Trace {
+  std::string id;
+  std::size_t canaries = 0;
+  std::vector<TraceRow> rows;  // the first row of the file only sets the counters: rows[0] is the file's row 1
+};
+
+// Fails with bad_input, naming the line: not a trace, or one with impossible numbers.
+Result<Trace> read_trace(std::istream& in);
+
+struct Replayed {
+  struct Spoken {
+    Call call = Call::keep_watching;
+    std::size_t row = 0;
+    Verdict verdict;
+    Evidence evidence;
+  };
+  std::vector<Spoken> spoken;  // the first promotion and the roll back, if they came; or how it stood at the end
+};
+
+// Judges a recorded rollout. `each` hears of every tick, if it is given.
+Replayed replay(const Trace& trace, const AnalysisOptions& options,
+                const std::function<void(std::size_t row, const CanaryTest& test, const Verdict& verdict)>& each = {});
+
+}  // namespace shiftd

@@ -63,12 +63,12 @@ std::string about(std::string_view message, std::string_view pool) {
     }
     std::string_view named;
     std::size_t length = message.size();
-    if (auto end = message.find(small_end); message.starts_with(small) && end != message.npos) {
+    if (auto end = message.find(small_end); message.starts_with(small) && end != std::string_view::npos) {
       named = message.substr(small.size(), end - small.size());
       length = end + small_end.size();
-    } else if (auto colon = message.find(held); colon != message.npos) {
+    } else if (auto colon = message.find(held); colon != std::string_view::npos) {
       auto after = message.find(held_end, colon);
-      if (after != message.npos) {
+      if (after != std::string_view::npos) {
         named = message.substr(0, colon);
         length = after + held_end.size();
       }
@@ -105,7 +105,7 @@ class Sample {
         continue;
       }
       auto equals = text_.find("=\"");
-      if (equals == text_.npos) return false;
+      if (equals == std::string_view::npos) return false;
       auto name = std::string(text_.substr(0, equals));
       text_.remove_prefix(equals + 2);
       if (!read_quoted(labels[std::move(name)])) return false;

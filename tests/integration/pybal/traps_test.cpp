@@ -42,7 +42,7 @@ class PybalTraps : public testing::Test {
     options.service = "nginx";
     store = make_conftool_pool_store(*clock, options);
   }
-  ~PybalTraps() override { etcd->remove(pool_path); }
+  void TearDown() override { etcd->remove(pool_path); }
 
   static void write(const std::string& name, const std::string& bytes) { etcd->put(pool_path + "/" + name, bytes); }
 

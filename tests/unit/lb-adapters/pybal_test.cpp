@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 TEST(PybalReplies, APoolIsItsServersByName) {
@@ -163,7 +162,7 @@ struct Healthy {
     answers.metrics->can_depool = 1;
     answers.metrics->pooled_down = 0;
   }
-  std::vector<std::string> closed() { return reading_of(answers, options).closed; }
+  std::vector<std::string> closed() const { return reading_of(answers, options).closed; }
 
   PybalOptions options;
   Answers answers;

@@ -71,13 +71,6 @@ std::optional<double> confidence(const yaml::Value& value) {
   return given;
 }
 
-// The planner cannot scale a pool yet: the key is kept for it, and refused until it can.
-std::optional<bool> never_scaled(const yaml::Value& value) {
-  auto given = true_or_false(value);
-  if (given && *given) return value.refuse("is not built yet: leave it out; the plan says which share the pool's weights can give");
-  return given;
-}
-
 }  // namespace
 
 void read_strategy(yaml::Section& at, Strategy& strategy) {
@@ -89,7 +82,7 @@ void read_strategy(yaml::Section& at, Strategy& strategy) {
   at.optional("max_load", strategy.max_load, load_bound);
   at.optional("max_load_rollback", strategy.max_load_rollback, load_bound);
   at.optional("allow_downtime", strategy.allow_downtime, true_or_false);
-  at.optional("scale_pool", strategy.scale_pool, never_scaled);
+  at.optional("scale_pool", strategy.scale_pool, true_or_false);
   at.optional("when_busy", strategy.when_busy, word<WhenBusy>({{"refuse", WhenBusy::refuse}, {"queue", WhenBusy::queue}}));
 
   at.optional("confirm_limit", strategy.confirm_limit, duration(100ms, 1h));

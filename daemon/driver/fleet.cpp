@@ -1,6 +1,8 @@
 #include "daemon/driver/fleet.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "daemon/io/task_group.hpp"
 #include "daemon/io/within.hpp"
@@ -27,6 +29,20 @@ Task<std::vector<Result<std::string>>> ask_hosts(Clock& clock, Service& service)
   co_return answers;
 }
 
+// Members in traffic that belong to no host of the service.
+std::uint32_t strangers_in(const PoolReading& reading, std::size_t pool, const Service& service) {
+  std::set<std::string_view> ours;
+  for (const auto& host : service.hosts) {
+    for (const auto& [in, name] : host.members) {
+      if (in == pool) ours.insert(name);
+    }
+  }
+  auto strange = [&](const PoolReading::Member& member) {
+    return member.observed.setting.pooled == Pooled::yes && member.observed.setting.weight > 0 && !ours.contains(member.name);
+  };
+  return static_cast<std::uint32_t>(std::count_if(reading.members.begin(), reading.members.end(), strange));
+}
+
 }  // namespace
 
 Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
@@ -35,9 +51,10 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
   for (auto& pool : service.pools) {
     auto reading = co_await within(clock, service.pace.call_limit, pool.store->read());
     if (!reading) co_return std::move(reading).error().during("read " + pool.store->name());
-    seen.fleet.pools.push_back({pool.store->name(), pool.store->capabilities()});
+    seen.fleet.pools.push_back({pool.store->name(), pool.store->capabilities(), 0});
     readings.push_back(std::move(*reading));
   }
+  for (std::size_t pool = 0; pool < readings.size(); ++pool) seen.fleet.pools[pool].strangers = strangers_in(readings[pool], pool, service);
   auto answers = co_await ask_hosts(clock, service);
   std::size_t asked = 0;
   for (std::size_t index = 0; index < service.hosts.size(); ++index) {

@@ -171,6 +171,10 @@ class Bookkeeper {
 
   void operator()(const Held& fact) { rollout_.held = fact.why; }
   void operator()(const Shrunk& fact) { rollout_.shrunk = fact.on; }
+  void operator()(const Scaled& fact) {
+    rollout_.scale = fact.by;
+    rollout_.scaled = at_;
+  }
   void operator()(const Finishing&) { rollout_.phase = Phase::finishing; }
   void operator()(const Paused& fact) {
     rollout_.paused = true;

@@ -35,6 +35,15 @@ std::string why_closed(const Rollout& rollout, HostIndex host) {
   return text;
 }
 
+std::int64_t scale_of(const Rollout& rollout, PoolIndex pool) { return std::min(rollout.scale, rollout.plan.pools[pool].scale); }
+
+int home_weight(const Rollout& rollout, MemberIndex index, int scale) {
+  const auto& original = rollout.members[index].original.setting;
+  const auto& pool = rollout.plan.pools[rollout.plan.members[index].pool];
+  auto scaled = std::int64_t{original.weight} * std::min(scale, pool.scale);
+  return static_cast<int>(std::min<std::int64_t>(scaled, std::max(original.weight, pool.capabilities.weight_most)));
+}
+
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
   if (!rolling_back) {
     if (auto closed = why_closed(rollout, host); !closed.empty()) return closed;
@@ -51,10 +60,11 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
       forbidden = rollout.plan.hosts[host].name + " out would leave " + std::to_string(left) + " of " + std::to_string(of) + " in " +
                   pool.name + ", " + bound + " is " + std::to_string(least);
     };
-    auto least_flow = rolling_back ? pool.least_flow_rollback : pool.least_flow;
+    auto scale = scale_of(rollout, pool_index);
+    auto least_flow = scale * (rolling_back ? pool.least_flow_rollback : pool.least_flow);
     auto flow_left = flow.flow - setting.weight;
     if (flow_left < least_flow)
-      return says(flow_left, pool.weight, least_flow,
+      return says(flow_left, pool.weight * scale, least_flow,
                   rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
     if (flow.serving - 1 < pool.least_serving)
       return says(flow.serving - 1, pool.serving, pool.least_serving, "the least that its load balancer needs");
@@ -95,7 +105,7 @@ bool lowered(const Rollout& rollout, HostIndex host) {
   bool any = false;
   each_member(rollout, host, [&](MemberIndex index) {
     const auto& member = rollout.members[index];
-    any = any || (takes_part(member) && member.wanted.weight < member.original.setting.weight);
+    any = any || (takes_part(member) && member.wanted.weight < home_weight(rollout, index, rollout.scale));
   });
   return any;
 }
@@ -140,13 +150,14 @@ Shown shown_by(const std::vector<MemberView>& views) {
     return traffic == Traffic::cannot_tell ? 3 : traffic == Traffic::flowing ? 2 : traffic == Traffic::draining ? 1 : 0;
   };
   auto illness = [](Health health) { return health == Health::down ? 3 : health == Health::unknown ? 2 : health == Health::up ? 1 : 0; };
-  shown = {Traffic::none, true, Health::unchecked, 0, {}};
+  shown = {Traffic::none, true, Health::unchecked, 0, {}, views.front().weight};
   for (const auto& view : views) {
     if (rank(view.traffic) > rank(shown.traffic)) shown.traffic = view.traffic;
     if (illness(view.health) > illness(shown.health)) shown.health = view.health;
     if (view.traffic == Traffic::cannot_tell) shown.why = view.why;
     shown.flows_everywhere = shown.flows_everywhere && view.traffic == Traffic::flowing;
     shown.weight = std::max(shown.weight, view.weight);
+    shown.weight_least = std::min(shown.weight_least, view.weight);
   }
   return shown;
 }

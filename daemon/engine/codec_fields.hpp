@@ -68,6 +68,7 @@ class FieldWriter {
   }
   void field(const char* name, Instant value) { key(name), text_ += std::to_string(value.time_since_epoch().count()); }
   void field(const char* name, Duration value) { key(name), text_ += std::to_string(value.count()); }
+  void field(const char* name, int value) { key(name), text_ += std::to_string(value); }
   void stage(StageIndex value) { key("stage"), text_ += std::to_string(value); }
   void host(HostIndex value) { key("host"), quote(names_.hosts.at(value)); }
   void pool(PoolIndex value) { key("pool"), quote(names_.pools.at(value)); }
@@ -119,6 +120,7 @@ class FieldReader {
   void field(const char* name, std::uint64_t& value) {
     if (auto found = json_.find(name); found != json_.end()) value = integer<std::uint64_t>(*found, name);
   }
+  void field(const char* name, int& value) { value = integer<int>(required(name), name); }
   void field(const char* name, Instant& value) { value = Instant(Duration(integer<std::int64_t>(required(name), name))); }
   void field(const char* name, Duration& value) { value = Duration(integer<std::int64_t>(required(name), name)); }
 
@@ -192,6 +194,7 @@ template <class V> void fields(V& v, RollingBack& f) { v.field("by", f.by); v.fi
 template <class V> void fields(V& v, Aborting& f) { v.field("by", f.by); v.field("reason", f.reason); }
 template <class V> void fields(V& v, ClockJumped& f) { v.field("by_ms", f.by); }
 template <class V> void fields(V& v, Quarantined& f) { v.field("why", f.why); }
+template <class V> void fields(V& v, Scaled& f) { v.field("by", f.by); }
 template <class V> void fields(V& v, Ended& f) { v.outcome(f.outcome); v.field("reason", f.reason); }
 template <class V> void fields(V& v, PoolClosed& f) { v.pool(f.pool); v.field("why", f.why); }
 template <class V> void fields(V& v, PoolOpened& f) { v.pool(f.pool); }

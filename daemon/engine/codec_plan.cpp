@@ -195,6 +195,7 @@ json plan_to_json(const Plan& plan) {
                               {"least_flow_rollback", pool.least_flow_rollback},
                               {"serving", pool.serving},
                               {"least_serving", pool.least_serving}});
+    if (pool.scale != 1) value["pools"].back()["scale"] = pool.scale;
   }
   // The hosts hold their members, so that a person reads one host in one place.
   for (const auto& host : plan.hosts) {
@@ -239,6 +240,8 @@ Plan plan_from_json(const json& value) {
          integer<std::int64_t>(pool.at("floor"), "floor"), integer<std::int64_t>(pool.at("least_flow"), "least_flow"),
          integer<std::int64_t>(pool.at("least_flow_rollback"), "least_flow_rollback"),
          integer<std::uint32_t>(pool.at("serving"), "serving"), integer<std::uint32_t>(pool.at("least_serving"), "least_serving")});
+    if (pool.contains("scale")) plan.pools.back().scale = integer<int>(pool.at("scale"), "scale");
+    if (plan.pools.back().scale < 1) throw FieldError("'scale' of a pool is at least 1");
   }
   for (const auto& host : list("hosts")) {
     auto index = static_cast<HostIndex>(plan.hosts.size());

@@ -29,6 +29,9 @@ void Deciding::operator()(const Tick&) {
   if (!records_.empty()) return;  // what follows is decided on what was said
 
   const auto& strategy = rollout_.plan.strategy;
+  bool scaling = rollout_.scale > 1 && rollout_.phase == Phase::shifting && rollout_.unconfirmed > 0 && rollout_.upgraded.empty();
+  if (scaling && rollout_.in_flight() == 0 && now_ - std::max(rollout_.scaled, rollout_.resumed) >= strategy.confirm_limit)
+    return pause_ourselves("the weights were multiplied by " + std::to_string(rollout_.scale) + ", and not every load balancer shows it");
   if (rollout_.rolling() && !rollout_.shrunk && rollout_.current_stage().lowered() && rollout_.lost.contains("front end") &&
       now_ - rollout_.blind_since >= strategy.blind_limit) {
     say(Shrunk{true});

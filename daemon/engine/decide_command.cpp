@@ -19,6 +19,17 @@ std::string_view to_string(Verb verb) {
   return "?";
 }
 
+namespace {
+
+// Whether weights of the host's members are multiplied now.
+bool is_scaled(const Rollout& rollout, HostIndex host) {
+  bool any = false;
+  each_member(rollout, host, [&](MemberIndex member) { any = any || scale_of(rollout, rollout.plan.members[member].pool) > 1; });
+  return any;
+}
+
+}  // namespace
+
 Result<void> permits(const Rollout& rollout, const Command& command) {
   auto verb = std::string(to_string(command.verb));
   auto refuse = [&](const std::string& why) -> Result<void> {
@@ -52,6 +63,9 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       bool theirs = false;
       each_member(rollout, command.host, [&](MemberIndex member) { theirs = theirs || rollout.members[member].holder == Holder::theirs; });
       if (!theirs) return refuse(rollout.plan.hosts[command.host].name + " is not held by anybody else");
+      if (command.verb == Verb::release_hold && is_scaled(rollout, command.host))
+        return refuse("what it weighs now would become its original, in a pool whose weights are multiplied by " +
+                      std::to_string(rollout.scale) + " until the rollout ends; take it, or wait for the end");
       const auto& host = rollout.hosts[command.host];
       if (auto why = why_closed(rollout, command.host); !why.empty() && command.verb == Verb::take) return refuse(why);
       if (host.phase == HostPhase::left && host.swapped && rollout.phase != Phase::rolling_back) {
@@ -115,17 +129,21 @@ void Deciding::full_weights() {
 void Deciding::full_weight(HostIndex host) {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
-    if (takes_part(member) && !member.verbatim && member.wanted.pooled == Pooled::yes) want_original(index);
+    bool lowered = member.wanted.weight != home_weight(rollout_, index, rollout_.scale);
+    if (takes_part(member) && lowered && member.wanted.pooled == Pooled::yes) want_original(index);
   });
 }
 
 // A person lets go of a host: with what they made of it as its original (release-hold), or as it was (take).
 void Deciding::hand_back(const Command& event) {
   auto host = event.host;
-  // Of a host that is not ours to upgrade nothing is ever written.
-  bool adopted = event.verb == Verb::release_hold || planned(host).role != Role::upgrade;
+  // Of a host that is not ours to upgrade nothing is ever written, unless all of its pool is scaled.
+  bool untouchable = planned(host).role != Role::upgrade && !is_scaled(rollout_, host);
+  bool adopted = event.verb == Verb::release_hold || untouchable;
   each_member(rollout_, host, [&](MemberIndex member) {
-    if (rollout_.members[member].holder == Holder::theirs) say(MemberReturned{member, adopted, event.by, event.reason});
+    if (rollout_.members[member].holder != Holder::theirs) return;
+    say(MemberReturned{member, adopted, event.by, event.reason});
+    if (planned(host).role != Role::upgrade && !adopted) want_original(member);
   });
   if (planned(host).role != Role::upgrade || state(host).phase != HostPhase::left) return;
   bool back = rollout_.phase == Phase::rolling_back;

@@ -20,10 +20,11 @@ bool has_step(HostPhase phase) {
 }
 
 // Whether a load balancer that shows `view` has taken up what we want of the member. One whose own check fails has: what
-// it keeps out then is not ours to ask for.
-bool shows(const MemberState& member, const Shown& view) {
+// it keeps out then is not ours to ask for. `whole`: no less weight will do, because the shares of others depend on it.
+bool shows(const MemberState& member, const Shown& view, bool whole) {
   if (view.traffic == Traffic::cannot_tell) return false;
   if (member.wanted.pooled != Pooled::yes || member.wanted.weight == 0) return view.traffic != Traffic::flowing;
+  if (whole && view.health != Health::down && view.weight_least < member.wanted.weight) return false;
   return (view.flows_everywhere || view.health == Health::down) && view.weight <= member.wanted.weight;
 }
 
@@ -215,6 +216,12 @@ void Deciding::note_health(HostIndex host, const std::vector<Shown>& shown) {
   if (state(host).down && healthy(host, shown)) say(HostHealth{host, false, {}});
 }
 
+// In a scaled pool a small canary is small only beside the scaled weights of those that are not on the release.
+bool Deciding::whole(MemberIndex index) const {
+  const auto& member = rollout_.plan.members[index];
+  return rollout_.plan.pools[member.pool].scale > 1 && !state(member.host).swapped;
+}
+
 // A member is confirmed when it was written and every view shows it so.
 void Deciding::confirm_shown(HostIndex host, const std::vector<Shown>& shown) {
   if (state(host).unconfirmed == 0) return;
@@ -222,7 +229,7 @@ void Deciding::confirm_shown(HostIndex host, const std::vector<Shown>& shown) {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     const auto& view = shown[at++];
-    if (!member.confirmed && member.effect == 0 && shows(member, view)) say(MemberConfirmed{index});
+    if (!member.confirmed && member.effect == 0 && shows(member, view, whole(index))) say(MemberConfirmed{index});
   });
 }
 
@@ -290,7 +297,7 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
     const auto& view = shown[at++];
     if (!takes_part(member)) return;
     down = down || view.health == Health::down;
-    entered = entered && member.effect == 0 && shows(member, view);
+    entered = entered && member.effect == 0 && shows(member, view, whole(index));
   });
   bool forward = state(host).phase == HostPhase::joining;
   if (forward && down) {

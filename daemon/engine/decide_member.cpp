@@ -19,13 +19,19 @@ void Deciding::want(MemberIndex index, Setting setting, const Observed& original
   say(wanted);
 }
 
-void Deciding::want_original(MemberIndex index) { want(index, rollout_.members[index].original.setting); }
+// In a pool whose weights are scaled, its original weight means what it meant when it is scaled with the others.
+void Deciding::want_original(MemberIndex index) {
+  const auto& member = rollout_.members[index];
+  auto setting = member.original.setting;
+  if (serves(member)) setting.weight = home_weight(rollout_, index, rollout_.scale);
+  want(index, setting);
+}
 
 void Deciding::reassert(MemberIndex index) { want(index, rollout_.members[index].wanted); }
 
 // Of a member that serves the release. `least`: as small as it can be made.
 int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool least) const {
-  auto original = rollout_.members[index].original.setting.weight;
+  auto original = home_weight(rollout_, index, rollout_.scale);
   if (rollout_.phase == Phase::aborting) return original;  // an aborted rollout ends with everybody at full weight
   const auto& planned_member = rollout_.plan.members[index];
   const auto& capabilities = rollout_.plan.pools[planned_member.pool].capabilities;
@@ -39,7 +45,7 @@ int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool l
 void Deciding::set_weights(const PlannedStage& stage, bool least) {
   std::vector<std::int64_t> spare;
   for (PoolIndex pool = 0; pool < rollout_.flows.size(); ++pool)
-    spare.push_back(std::max<std::int64_t>(0, rollout_.flows[pool].flow - rollout_.plan.pools[pool].least_flow));
+    spare.push_back(std::max<std::int64_t>(0, rollout_.flows[pool].flow - scale_of(rollout_, pool) * rollout_.plan.pools[pool].least_flow));
   bool waits = false;
   for (auto host : rollout_.upgraded) {
     each_member(rollout_, host, [&](MemberIndex index) {

@@ -71,6 +71,7 @@ class Deciding {
   void seen_entering(HostIndex host, const std::vector<Shown>& shown);
   void confirm_shown(HostIndex host, const std::vector<Shown>& shown);
   [[nodiscard]] bool healthy(HostIndex host, const std::vector<Shown>& shown) const;
+  [[nodiscard]] bool whole(MemberIndex member) const;
   [[nodiscard]] HostPhase after_return(HostIndex host, bool failed) const;
   [[nodiscard]] Duration emptying_limit() const;
 
@@ -104,6 +105,8 @@ class Deciding {
   void prepare_ahead();
   void give_back_waiting();
   void give_back_stragglers();
+  bool rescale(int to);
+  [[nodiscard]] std::string towering(int scale) const;
   bool withdraw_next();
   bool withdraw_failing();
   [[nodiscard]] std::string why_not_pass() const;
@@ -141,6 +144,10 @@ bool serves(const Rollout& rollout, HostIndex host);
 bool takes_part(const MemberState& member);
 // What the member is at now, as far as we know: what a person made of it, or what we last decided.
 Setting present(const MemberState& member);
+// What the pool's weights are multiplied by now.
+std::int64_t scale_of(const Rollout& rollout, PoolIndex pool);
+// The weight that a serving member has when nothing is asked of it and weights are multiplied by `scale`.
+int home_weight(const Rollout& rollout, MemberIndex index, int scale);
 // Whether the host may leave its pools without undercutting the floor or overloading another: empty, or the sum that
 // forbids it.
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);

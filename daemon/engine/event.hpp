@@ -18,6 +18,7 @@ struct Shown {
   Health health = Health::unknown;  // the worst
   int weight = 0;                   // the greatest
   std::string why;                  // what cannot tell, and why
+  int weight_least = 0;             // the least of the views
 
   bool operator==(const Shown&) const = default;
 };

@@ -14,9 +14,15 @@ std::uint32_t Plan::hosts_to_upgrade() const {
   return static_cast<std::uint32_t>(std::count_if(hosts.begin(), hosts.end(), upgraded));
 }
 
+int Plan::scale() const {
+  int greatest = 1;
+  for (const auto& pool : pools) greatest = std::max(greatest, pool.scale);
+  return greatest;
+}
+
 int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMember& member) {
   auto factor = stage.factors[member.pool];
-  auto original = member.original.setting.weight;
+  auto original = member.original.setting.weight * plan.pools[member.pool].scale;
   if (factor >= 1) return original;
   // A hair is added before rounding down, so that 0.29 * 100 is 29 and not 28.
   auto lowered = static_cast<int>(std::floor(factor * original + 1e-9));

@@ -70,6 +70,9 @@ struct PlannedPool {
   std::int64_t least_flow_rollback = 0;
   std::uint32_t serving = 0;        // serving members
   std::uint32_t least_serving = 0;  // of those, what the load balancer must keep to be able to depool a failing one
+  // Every serving member's weight is multiplied by this while the rollout lasts, so that a small share can be expressed;
+  // the sums above are of original weights.
+  int scale = 1;
 
   bool operator==(const PlannedPool&) const = default;
 };
@@ -99,10 +102,12 @@ struct Plan {
   std::vector<std::string> notes;  // what people should know before they say yes
 
   [[nodiscard]] std::uint32_t hosts_to_upgrade() const;
+  // The greatest over the pools.
+  [[nodiscard]] int scale() const;
   bool operator==(const Plan&) const = default;
 };
 
-// The weight of a canary member at a stage: never 0, never more than its original.
+// The weight of a canary member at a stage, its pool's scale included: never 0, never more than its original times that.
 int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMember& member);
 
 // What the planner is given: the fleet as it was found.
@@ -121,6 +126,7 @@ struct MemberFound {
 struct PoolFound {
   std::string name;
   Capabilities capabilities;
+  std::uint32_t strangers = 0;  // members in traffic there that belong to no host of the service
 };
 struct Fleet {
   std::vector<HostFound> hosts;

@@ -38,30 +38,40 @@ std::uint32_t Planning::hosts_within(BasisPoints share, std::uint32_t least) con
   return upgraded;
 }
 
+// What part of their originals the weights of the first `upgraded` hosts have to be, to give no more than the share.
+double Planning::factor_for(double share, PoolIndex index, std::uint32_t upgraded) const {
+  const auto& pool = plan_.pools[index];
+  auto touched = static_cast<double>(upgraded_weight(index, upgraded));
+  auto already = static_cast<double>(already_weight_[index]);
+  auto old = static_cast<double>(pool.weight) - touched - already;
+  auto natural = pool.weight == 0 ? 0 : (touched + already) / static_cast<double>(pool.weight);
+  if (natural <= share || touched == 0 || !pool.capabilities.weights_steer) return 1;
+  return std::clamp((share / (1 - share) * old - already) / touched, 0.0, 1.0);
+}
+
+// The share of the release in each pool, by the integer weights that the stage gives its first `upgraded` hosts.
+std::vector<double> Planning::shares_of(const PlannedStage& stage, std::uint32_t upgraded) const {
+  std::vector<double> shares;
+  std::vector<double> canary(plan_.pools.size(), 0.0);
+  for (const auto& member : plan_.members) {
+    if (member.host >= upgraded) break;
+    if (member.serving()) canary[member.pool] += stage_weight(plan_, stage, member);
+  }
+  for (PoolIndex index = 0; index < plan_.pools.size(); ++index) {
+    const auto& pool = plan_.pools[index];
+    auto already = static_cast<double>(already_weight_[index] * pool.scale);
+    auto flow = canary[index] + static_cast<double>((pool.weight - upgraded_weight(index, upgraded)) * pool.scale);
+    shares.push_back(flow > 0 ? (canary[index] + already) / flow : 0);
+  }
+  return shares;
+}
+
 // The stage with the first `upgraded` hosts on the release.
 PlannedStage Planning::stage_with(const StageSpec& spec, std::uint32_t upgraded) const {
   PlannedStage stage{spec.share, 0, upgraded + already_, {}, spec.bake, spec.gate, true};
-  auto share = spec.share.fraction();
-  for (PoolIndex index = 0; index < plan_.pools.size(); ++index) {
-    const auto& pool = plan_.pools[index];
-    auto touched = static_cast<double>(upgraded_weight(index, upgraded));
-    auto already = static_cast<double>(already_weight_[index]);
-    auto old = static_cast<double>(pool.weight) - touched - already;
-    auto natural = pool.weight == 0 ? 0 : (touched + already) / static_cast<double>(pool.weight);
-    double factor = 1;
-    if (natural > share && touched > 0 && pool.capabilities.weights_steer)
-      factor = std::clamp((share / (1 - share) * old - already) / touched, 0.0, 1.0);
-    stage.factors.push_back(factor);
-  }
-  std::vector<double> upgraded_flow(already_weight_.begin(), already_weight_.end());
-  for (const auto& member : plan_.members) {
-    if (member.host < upgraded && member.serving()) upgraded_flow[member.pool] += stage_weight(plan_, stage, member);
-  }
-  for (PoolIndex index = 0; index < plan_.pools.size(); ++index) {
-    auto old = static_cast<double>(plan_.pools[index].weight - upgraded_weight(index, upgraded) - already_weight_[index]);
-    auto flow = upgraded_flow[index] + old;
-    if (flow > 0) stage.achievable = std::max(stage.achievable, upgraded_flow[index] / flow);
-  }
+  for (PoolIndex index = 0; index < plan_.pools.size(); ++index)
+    stage.factors.push_back(factor_for(spec.share.fraction(), index, upgraded));
+  for (auto share : shares_of(stage, upgraded)) stage.achievable = std::max(stage.achievable, share);
   stage.judged = upgraded < serving_to_upgrade_ || serving_outside_ > 0;
   return stage;
 }
@@ -84,7 +94,8 @@ void Planning::add_stage(PlannedStage stage) {
   last = std::move(stage);
 }
 
-Result<void> Planning::set_stages() {
+// The stages as asked for; their shares are in order.
+Result<std::vector<StageSpec>> Planning::asked_stages() const {
   auto specs = plan_.strategy.stages;
   if (specs.empty()) specs.push_back({all_traffic, Duration(0), Gate::open});
   for (std::size_t i = 1; i < specs.size(); ++i) {
@@ -95,14 +106,21 @@ Result<void> Planning::set_stages() {
   if (specs.front().share.value <= 0) return Failure{Errc::bad_input, "a stage of 0% gives the release no traffic to be judged by"};
   if (specs.back().share != all_traffic)
     return Failure{Errc::bad_input, "the last stage must be 100%, not " + to_string(specs.back().share)};
+  return specs;
+}
+
+Result<void> Planning::set_stages() {
+  auto specs = asked_stages();
+  if (!specs) return specs.error();
   auto canaries = canary_count();
   if (!canaries) return canaries.error();
   if (to_upgrade_ == 0) {
     plan_.notes.push_back("nothing to do: every host is on " + plan_.request.release.version);
     return {};
   }
+  set_scale(specs->front(), hosts_within(specs->front().share, *canaries));
   std::uint32_t before = 0;
-  for (const auto& spec : specs) {
+  for (const auto& spec : *specs) {
     auto upgraded = hosts_within(spec.share, *canaries);
     auto stage = stage_with(spec, upgraded);
     if (auto allowed = check_load(stage, upgraded, before); !allowed) return allowed;

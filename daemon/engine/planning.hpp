@@ -25,6 +25,10 @@ class Planning {
   Result<Plan> make();
 
  private:
+  // planning_scale.cpp
+  void set_scale(const StageSpec& first, std::uint32_t upgraded);
+  [[nodiscard]] int scale_for(const StageSpec& first, PoolIndex pool, std::uint32_t upgraded) const;
+
   // planning_fleet.cpp
   Result<void> take_fleet();
   [[nodiscard]] Result<void> check_names() const;
@@ -41,6 +45,9 @@ class Planning {
   Result<void> set_stages();
   [[nodiscard]] Result<std::uint32_t> canary_count() const;
   [[nodiscard]] std::uint32_t hosts_within(BasisPoints share, std::uint32_t least) const;
+  [[nodiscard]] double factor_for(double share, PoolIndex pool, std::uint32_t upgraded) const;
+  [[nodiscard]] std::vector<double> shares_of(const PlannedStage& stage, std::uint32_t upgraded) const;
+  [[nodiscard]] Result<std::vector<StageSpec>> asked_stages() const;
   [[nodiscard]] PlannedStage stage_with(const StageSpec& spec, std::uint32_t upgraded) const;
   void add_stage(PlannedStage stage);
   [[nodiscard]] bool comes_out_equal(const PlannedStage& a, const PlannedStage& b) const;

@@ -129,14 +129,15 @@ Result<void> Planning::check_load(const PlannedStage& stage, std::uint32_t upgra
   auto stage_name = "stage " + to_string(stage.asked) + " with " + hosts_word(upgraded) + " upgraded";
   for (PoolIndex index = 0; index < plan_.pools.size(); ++index) {
     const auto& pool = plan_.pools[index];
-    auto flow = pool.weight;  // with the hosts looked at so far joined
+    auto weight = pool.weight * pool.scale;
+    auto flow = weight;  // with the hosts looked at so far joined
     for (std::uint32_t host = 0; host < upgraded; ++host) {
       std::int64_t original = 0;
       std::int64_t joins = 0;
       const auto& planned = plan_.hosts[host];
       for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) {
         if (plan_.members[member].pool != index || !plan_.members[member].serving()) continue;
-        original += plan_.members[member].original.setting.weight;
+        original += std::int64_t{plan_.members[member].original.setting.weight} * pool.scale;
         joins += stage_weight(plan_, stage, plan_.members[member]);
       }
       // The hosts of the stages before have joined already, and all at once.
@@ -144,18 +145,17 @@ Result<void> Planning::check_load(const PlannedStage& stage, std::uint32_t upgra
       auto least = flow - original + (goes_out ? 0 : joins);
       flow += joins - original;
       if (host + 1 < upgraded_before) continue;
-      if (least < pool.least_flow) {
-        auto load = static_cast<double>(pool.weight) / static_cast<double>(std::max<std::int64_t>(least, 1));
-        return Failure{Errc::bad_input, stage_name + " leaves weight " + std::to_string(least) + " of " + std::to_string(pool.weight) +
-                                            " in " + pool.name + ": the other hosts would carry " + times(load) +
+      if (least < pool.least_flow * pool.scale) {
+        auto load = static_cast<double>(weight) / static_cast<double>(std::max<std::int64_t>(least, 1));
+        return Failure{Errc::bad_input, stage_name + " leaves weight " + std::to_string(least) + " of " + std::to_string(weight) + " in " +
+                                            pool.name + ": the other hosts would carry " + times(load) +
                                             " times their normal load, max_load allows " +
                                             times(static_cast<double>(pool.weight) / static_cast<double>(pool.least_flow)) +
                                             "; use fewer canary hosts or a larger share"};
       }
-      if (goes_out && pool.weight - original < pool.floor) {
-        return Failure{Errc::bad_input, planned.name + " out leaves weight " + std::to_string(pool.weight - original) + " of " +
-                                            std::to_string(pool.weight) + " in " + pool.name + ", the floor is " +
-                                            std::to_string(pool.floor)};
+      if (auto left = pool.weight - original / pool.scale; goes_out && left < pool.floor) {
+        return Failure{Errc::bad_input, planned.name + " out leaves weight " + std::to_string(left) + " of " + std::to_string(pool.weight) +
+                                            " in " + pool.name + ", the floor is " + std::to_string(pool.floor)};
       }
     }
   }

@@ -149,6 +149,46 @@ void Deciding::prepare_ahead() {
   move(rollout_.next_prepare, HostPhase::preparing);
 }
 
+// Brings the weights of the scaled pools to `to` times their originals. One pass at most doubles or halves them, and every
+// view has to show it before the next: between the first and the last write of a pass a host has up to twice the weight of
+// its fellows, and so less than twice its load. True: there is something to do or to wait for.
+bool Deciding::rescale(int to) {
+  bool waits = rollout_.unconfirmed > 0 && rollout_.upgraded.empty() && rollout_.in_flight() == 0;
+  if (rollout_.scale == to) {
+    if (to == 1 || !waits) return false;
+    hold(waits_for(rollout_));
+    return true;
+  }
+  if (rollout_.unconfirmed > 0 || !rollout_.closed.empty()) return hold(waits_for(rollout_)), true;
+  auto next = to > rollout_.scale ? std::min(to, 2 * rollout_.scale) : std::max(to, (rollout_.scale + 1) / 2);
+  if (auto why = next < rollout_.scale ? towering(next) : std::string(); !why.empty()) return hold(why), true;
+  hold("");
+  say(Scaled{next});
+  for (MemberIndex index = 0; index < rollout_.members.size(); ++index) {
+    const auto& member = rollout_.members[index];
+    if (rollout_.plan.pools[rollout_.plan.members[index].pool].scale == 1 || !takes_part(member)) continue;
+    Setting setting{member.wanted.pooled, home_weight(rollout_, index, next)};
+    if (setting != member.wanted) want(index, setting);
+  }
+  return true;
+}
+
+// Who would get more than the scaled weights allow, because somebody else holds it at a weight of its own: empty, nobody.
+std::string Deciding::towering(int scale) const {
+  for (MemberIndex index = 0; index < rollout_.members.size(); ++index) {
+    const auto& member = rollout_.members[index];
+    const auto& planned_member = rollout_.plan.members[index];
+    const auto& pool = rollout_.plan.pools[planned_member.pool];
+    if (pool.scale == 1 || member.holder != Holder::theirs || present(member).pooled != Pooled::yes) continue;
+    if (auto weight = present(member).weight; weight > home_weight(rollout_, index, scale)) {
+      const auto& name = planned(planned_member.host).name;
+      return "the weights of " + pool.name + " cannot go back: " + name + " is held by somebody else at " + std::to_string(weight) +
+             ", and would tower over the others; lower it, or take " + name;
+    }
+  }
+  return {};
+}
+
 void Deciding::proceed_shifting() {
   if (rollout_.plan.stages.empty()) return say(Finishing{});
   if (too_many_failed() || withdraw_failing() || rollout_.paused) return;
@@ -156,6 +196,7 @@ void Deciding::proceed_shifting() {
   if (!records_.empty()) return;
 
   const auto& stage = rollout_.current_stage();
+  if (stage.lowered() && rescale(rollout_.plan.scale())) return;
   if (wants_another()) {
     auto next = rollout_.next_start;
     if (state(next).phase != HostPhase::ready) return;  // still being prepared
@@ -190,6 +231,7 @@ void Deciding::proceed_finishing() {
     return depool(host, HostPhase::out, state(host).why);
   }
   if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(waits_for(rollout_));
+  if (rescale(1)) return;
   auto named = named_hosts(rollout_);
   const auto& version = rollout_.request.release.version;
   if (rollout_.plan.stages.empty()) return end(Outcome::succeeded, "nothing to do: every host is on " + version);
@@ -231,6 +273,7 @@ void Deciding::proceed_rolling_back() {
   if (rollout_.unconfirmed > 0) return hold(waits_for(rollout_));
   give_back_stragglers();
   if (!records_.empty()) return;
+  if (rescale(1)) return;
   auto named = named_hosts(rollout_);
   bool needs_person = rollout_.in(HostPhase::out) > 0;
   for (HostIndex host = 0; host < rollout_.hosts.size() && rollout_.in(HostPhase::left) > 0 && !needs_person; ++host) {
@@ -246,6 +289,7 @@ void Deciding::proceed_aborting() {
   if (!records_.empty()) return;
   if (rollout_.weights_due) return hold(waits_for(rollout_));
   if (!rollout_.moving.empty() || rollout_.unconfirmed > 0) return hold(waits_for(rollout_));
+  if (rescale(1)) return;
   auto named = named_hosts(rollout_);
   auto serving = rollout_.serving_new();
   end(Outcome::aborted, rollout_.reason + "; " + std::to_string(serving) + (serving == 1 ? " host serves " : " hosts serve ") +

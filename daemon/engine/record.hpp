@@ -134,6 +134,14 @@ struct Shrunk {
   bool on = false;
   bool operator==(const Shrunk&) const = default;
 };
+// From now on the weights of the pools that the plan scales are this many times their originals, each at most by its own
+// scale. 1: as they were found.
+struct Scaled {
+  int by = 1;
+
+  bool operator==(const Scaled&) const = default;
+};
+
 // Every stage has passed; what is left is to tidy up.
 struct Finishing {
   bool operator==(const Finishing&) const = default;
@@ -172,10 +180,10 @@ struct Ended {
   bool operator==(const Ended&) const = default;
 };
 
-using Fact =
-    std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
-                 MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held, Shrunk,
-                 Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed, PoolOpened, WeightsDue>;
+using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
+                          MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
+                          Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed,
+                          PoolOpened, WeightsDue, Scaled>;
 
 struct Record {
   Instant at;

@@ -89,8 +89,8 @@ struct MemberState {
   // The plan's; or, after a `release-hold`, what the person left. Without bytes when somebody changed other fields of it:
   // then only the setting is written back.
   Observed original;
-  Observed known;        // what the store held when we last knew
-  EffectId effect = 0;   // the write under way
+  Observed known;       // what the store held when we last knew
+  EffectId effect = 0;  // the write under way
   // What writes asked for that were superseded before their results were known: such a write may still land, and is no
   // foreign change. Settled by the next write of ours that succeeds.
   std::vector<Setting> unsettled;
@@ -118,6 +118,8 @@ struct Rollout {
   bool paused = false;
   bool condemned = false;  // the verdict spoke against the release: what serves it is harming users
   bool shrunk = false;     // no counters for too long: the canary is at its least weight
+  int scale = 1;           // what weights are multiplied by now, each pool's at most by its own scale
+  Instant scaled;          // when that last changed
   Instant resumed;         // when it was last resumed: patience with the load balancers begins again
   std::string held;        // why nothing moves though nobody paused it; empty: not held
   Outcome outcome = Outcome::none;

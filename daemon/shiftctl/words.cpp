@@ -155,6 +155,12 @@ Sentence shrunk(const json& record) {
   return {"the canary has its stage's weight again", "", Tone::good, true};
 }
 
+Sentence scaled(const json& record) {
+  auto by = number(record, "by");
+  if (by <= 1) return {"the weights of the pools go back to their originals", "", Tone::plain, true};
+  return {fmt::format("the weights of the pools are multiplied by {}, shares stay as they are", by), "", Tone::plain, true};
+}
+
 Sentence finishing(const json&) { return {"every stage has passed; tidying up", "", Tone::good, true}; }
 
 Sentence paused(const json& record) { return {fmt::format("paused{}{}", by(record), because(record, "reason")), "", Tone::warning, true}; }
@@ -216,6 +222,7 @@ constexpr std::array kinds = {
     Kind{"gate_passed", gate_passed},
     Kind{"held", held},
     Kind{"shrunk", shrunk},
+    Kind{"scaled", scaled},
     Kind{"finishing", finishing},
     Kind{"paused", paused},
     Kind{"resumed", resumed},

@@ -63,7 +63,7 @@ Shown EngineWorld::shown(MemberIndex member) const {
   shown.traffic = in ? Traffic::flowing : busy.contains(host) ? Traffic::draining : Traffic::none;
   shown.flows_everywhere = in;
   shown.health = down.contains(host) ? Health::down : Health::up;
-  shown.weight = in ? setting.weight : 0;
+  shown.weight = shown.weight_least = in ? setting.weight : 0;
   return shown;
 }
 
@@ -203,6 +203,9 @@ class Words {
     return line("rollout", fact.why.empty() ? "not held any more" : "held" + why(fact.why));
   }
   std::string operator()(const Shrunk& fact) const { return line("rollout", fact.on ? "canary made small" : "canary as planned again"); }
+  std::string operator()(const Scaled& fact) const {
+    return line("rollout", fact.by == 1 ? "weights as they were found" : "weights times " + std::to_string(fact.by));
+  }
   std::string operator()(const Finishing&) const { return line("rollout", "finishing"); }
   std::string operator()(const Paused& fact) const { return line("rollout", "paused by " + fact.by + why(fact.reason)); }
   std::string operator()(const Resumed& fact) const { return line("rollout", "resumed by " + fact.by); }

@@ -28,7 +28,10 @@ std::string broken_bounds(const Rollout& before, const Rollout& after) {
     const auto& pool = after.plan.pools[index];
     const auto& was = before.flows[index];
     const auto& is = after.flows[index];
-    if (is.flow < was.flow && is.flow < (back ? pool.least_flow_rollback : pool.least_flow))
+    // While weights go from one scale to another, all of a pool's together, the flow says nothing.
+    auto scale = std::min(after.scale, pool.scale);
+    bool rescaling = after.scaled == after.now && after.scaled != Instant();
+    if (!rescaling && is.flow < was.flow && is.flow < scale * (back ? pool.least_flow_rollback : pool.least_flow))
       return "we lowered the flow of " + pool.name + " to " + std::to_string(is.flow);
     if (is.serving < was.serving && is.serving < pool.least_serving)
       return "we lowered the members of " + pool.name + " to " + std::to_string(is.serving);
@@ -129,11 +132,12 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     const auto& member = before.members[wanted->member];
     auto host = after.plan.members[wanted->member].host;
     const auto& name = after.plan.hosts[host].name;
-    if (after.plan.hosts[host].role != Role::upgrade && member.holder == Holder::untouched)
+    const auto& pool = after.plan.pools[after.plan.members[wanted->member].pool];
+    if (after.plan.hosts[host].role != Role::upgrade && member.holder == Holder::untouched && pool.scale == 1)
       return "we write " + name + ", which is not ours";
     if (member.holder == Holder::theirs && before.hosts[host].phase != HostPhase::left) return "we overwrite another's " + name;
     const auto& original = member.original.setting;
-    if (wanted->setting.weight > std::max(original.weight, 1) && wanted->setting.pooled == Pooled::yes)
+    if (wanted->setting.weight > std::max(original.weight * std::min(after.scale, pool.scale), 1) && wanted->setting.pooled == Pooled::yes)
       return name + " gets more weight than it had";
     if (wanted->setting.pooled == Pooled::yes && original.pooled != Pooled::yes) return "we pool " + name + ", which was found depooled";
     if (wanted->setting.pooled == Pooled::yes && wanted->setting.weight == 0 && original.weight != 0) return name + " gets weight 0";
@@ -145,7 +149,8 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     }
     if (auto why = broken_closed(before, *wanted); !why.empty()) return why;
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
-    if (before.hosts[host].phase == HostPhase::left && wanted->verbatim) return {};  // back to what was planned with
+    bool home = wanted->verbatim || (before.scale > 1 && wanted->setting.weight == original.weight * std::min(before.scale, pool.scale));
+    if (before.hosts[host].phase == HostPhase::left && home) return {};  // back to what was planned with
     return broken_bounds(before, after);
   }
   return {};
@@ -163,7 +168,9 @@ std::string broken_end(const Rollout& rollout) {
     members_of(rollout, host, [&](MemberIndex index) {
       const auto& member = rollout.members[index];
       bool as_found = member.known.setting == member.original.setting && member.known.bytes == member.original.bytes;
-      if (as_found || named || rollout.plan.hosts[host].role != Role::upgrade) return;
+      bool never_touched =
+          rollout.plan.hosts[host].role != Role::upgrade && rollout.plan.pools[rollout.plan.members[index].pool].scale == 1;
+      if (as_found || named || never_touched || member.holder == Holder::theirs) return;
       broken = name + " is neither as it was found nor named";
     });
     if (!broken.empty()) return broken;

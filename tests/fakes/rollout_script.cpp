@@ -120,6 +120,7 @@ class Script {
     strategy.max_failed = quota(line.value("max_failed", "10%"));
     if (auto floor = line.value("floor"); !floor.empty()) strategy.floor = parse_share(floor).value();
     if (auto load = line.value("max_load"); !load.empty()) strategy.max_load = std::stod(load);
+    strategy.scale_pool = line.value("scale_pool") == "yes";
     strategy.allow_downtime = line.value("allow_downtime") == "yes";
     strategy.on_drain_limit = line.value("on_drain_limit") == "go_on" ? DrainDeadline::go_on : DrainDeadline::give_back;
     strategy.drain_limit = duration_of(line.value("drain_limit", "5m"));

@@ -97,7 +97,7 @@ std::vector<Record> sample_records() {
     facts.emplace_back(HostMoved{1, static_cast<HostPhase>(phase), 0, false, ""});
   for (auto outcome : {Outcome::none, Outcome::succeeded, Outcome::failed, Outcome::aborted}) facts.emplace_back(Ended{outcome, "so"});
   // What was added later comes last: the lines before it are for ever.
-  for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false})})
+  for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false}), Fact(Scaled{6})})
     facts.push_back(std::move(fact));
   std::vector<Record> records;
   auto at = Instant(1'764'000'000'007ms);

@@ -341,7 +341,7 @@ std::int64_t flow_with(const Plan& plan, const PlannedStage& stage, PoolIndex po
     if (member.host < joined) {
       flow += stage_weight(plan, stage, member);
     } else if (member.host >= joined + out) {
-      flow += member.original.setting.weight;
+      flow += member.original.setting.weight * plan.pools[pool].scale;
     }
   }
   return flow;
@@ -370,6 +370,7 @@ Asked random_ask(std::mt19937& random) {
   if (pick(0, 2) == 0) asked.strategy.max_load = 1 + pick(1, 300) / 100.0;
   if (pick(0, 4) == 0) asked.strategy.floor = BasisPoints{pick(0, 9'000)};
   asked.strategy.allow_downtime = pick(0, 1) == 1;
+  asked.strategy.scale_pool = pick(0, 3) == 0;
   return asked;
 }
 
@@ -400,20 +401,21 @@ TEST(Planner, KeepsItsBoundsForEveryFleetStageAndIntermediateSet) {
         std::int64_t all = 0;
         for (const auto& member : made->members) {
           if (member.pool != pool || !member.serving()) continue;
-          auto weight = member.original.setting.weight;
+          auto weight = member.original.setting.weight * bounds.scale;
+          ASSERT_LE(weight, std::max(member.original.setting.weight, bounds.capabilities.weight_most));
           if (member.host < upgraded) {
             weight = stage_weight(*made, stage, member);
             ASSERT_GE(weight, 1);
-            ASSERT_LE(weight, member.original.setting.weight);
+            ASSERT_LE(weight, member.original.setting.weight * bounds.scale);
           }
           all += weight;
           if (member.host < upgraded || made->hosts[member.host].role == Role::already_there) fresh += weight;
         }
         if (all > 0) achieved = std::max(achieved, static_cast<double>(fresh) / static_cast<double>(all));
         for (auto joined = before; joined < upgraded; ++joined) {
-          ASSERT_GE(flow_with(*made, stage, pool, joined, 1), bounds.least_flow) << "with host " << joined << " out";
+          ASSERT_GE(flow_with(*made, stage, pool, joined, 1), bounds.least_flow * bounds.scale) << "with host " << joined << " out";
         }
-        ASSERT_GE(flow_with(*made, stage, pool, upgraded, 0), bounds.least_flow);
+        ASSERT_GE(flow_with(*made, stage, pool, upgraded, 0), bounds.least_flow * bounds.scale);
       }
       EXPECT_NEAR(stage.achievable, achieved, 1e-12);
       // Never more than was asked, unless not even the least weights can give so little.
@@ -433,6 +435,50 @@ TEST(Planner, KeepsItsBoundsForEveryFleetStageAndIntermediateSet) {
     }
   }
   EXPECT_GT(planned, 500);
+}
+
+TEST(Planner, ScalesAPoolByTheLeastFactorThatGivesTheFirstShare) {
+  struct {
+    const char* name;
+    int hosts;
+    std::vector<int> weights;
+    std::string_view stages;
+    int weight_most;
+    int scale;
+    const char* first;
+  } const rows[] = {
+      {"weights of 1, as HAProxy has them by default", 10, {1}, "1%,100%", 256, 11, "1 at 1, gives 1%"},
+      {"weights of 10", 10, {10}, "1%,100%", 256, 6, "1 at 5, gives 0.92%"},
+      {"fine enough as it is", 10, {100}, "1%,100%", 256, 1, "1 at 9, gives 0.99%"},
+      {"a whole host is no more than the share", 10, {1}, "10%,100%", 256, 1, "1 at 1, gives 10%"},
+      {"as far as the pool's greatest weight allows", 10, {1}, "0.1%,100%", 50, 50, "1 at 1, gives 0.22%"},
+      {"the heaviest host bounds the factor", 4, {1, 1, 1, 100}, "0.5%,100%", 256, 2, "1 at 1, gives 0.49%"},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.name);
+    auto asked = ask(row.hosts, row.weights, row.stages);
+    asked.fleet.capabilities.weight_most = row.weight_most;
+    asked.strategy.scale_pool = true;
+    if (row.hosts == 4) asked.strategy.max_load = 100;
+    auto made = plan(asked);
+    ASSERT_TRUE(made) << made.error();
+    EXPECT_EQ(made->pools[0].scale, row.scale);
+    EXPECT_THAT(described(*made), HasSubstr(row.first));
+    bool told = std::any_of(made->notes.begin(), made->notes.end(),
+                            [](const auto& note) { return note.find("is multiplied by") != std::string::npos; });
+    EXPECT_EQ(told, row.scale > 1);
+  }
+}
+
+TEST(Planner, DoesNotScaleAPoolThatOthersShare) {
+  auto asked = ask(10, {1}, "1%,100%");
+  asked.strategy.scale_pool = true;
+  auto fleet = fleet_of(asked.fleet);
+  fleet.pools[0].strangers = 2;
+  auto made = make_plan(request_for(), asked.strategy, fleet);
+  ASSERT_TRUE(made) << made.error();
+  EXPECT_EQ(made->pools[0].scale, 1);
+  EXPECT_THAT(made->notes.front(), HasSubstr("2 of its members belong to no host of the service"));
 }
 
 TEST(Planner, PlansTenThousandHosts) {

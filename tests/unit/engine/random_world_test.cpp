@@ -44,6 +44,8 @@ class RandomWorld {
     strategy.max_load = 1.1 + pick(1, 20) / 10.0;
     strategy.max_load_rollback = std::max(2.0, *strategy.max_load);
     strategy.allow_downtime = chance(50);
+    strategy.scale_pool = chance(30);
+    if (strategy.scale_pool && chance(60)) fleet.weights = {pick(1, 20)};
     if (chance(30)) strategy.drain_grace = 2s;
     if (chance(50)) strategy.on_drain_limit = DrainDeadline::go_on;
     strategy.drain_limit = 30s;

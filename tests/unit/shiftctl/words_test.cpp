@@ -55,6 +55,8 @@ TEST(Words, SayEveryKindOfRecordAsASentence) {
       {Held{""}, "goes on", true, Tone::good},
       {Shrunk{true}, "the canary is brought to its least weight for lack of counters", true, Tone::warning},
       {Shrunk{false}, "the canary has its stage's weight again", true, Tone::good},
+      {Scaled{4}, "the weights of the pools are multiplied by 4, shares stay as they are", true, Tone::plain},
+      {Scaled{1}, "the weights of the pools go back to their originals", true, Tone::plain},
       {Finishing{}, "every stage has passed; tidying up", true, Tone::good},
       {Paused{"bob", "lunch"}, "paused by bob: lunch", true, Tone::warning},
       {Resumed{"bob"}, "resumed by bob", true, Tone::good},

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
+#include <set>
 
 #include <boost/system/system_error.hpp>
 
@@ -12,8 +14,6 @@
 namespace shiftd {
 namespace {
 
-// How long an event that can wait is kept for company, so that it shares the commit of what follows.
-constexpr Duration company{25};
 // How long to wait before a journal that refused is asked again.
 constexpr Duration journal_pause{1000};
 
@@ -28,6 +28,24 @@ Duration planned_duration(const Plan& plan) {
   Duration bakes{0};
   for (const auto& stage : plan.stages) bakes += stage.bake;
   return 2 * bakes + std::chrono::minutes(1) * static_cast<int>(plan.hosts_to_upgrade() / plan.batch + 1);
+}
+
+// Whose patient events an event may not overtake.
+struct About {
+  std::optional<HostIndex> host;
+  bool everything = false;
+};
+
+About about(const Plan& plan, const Event& event) {
+  if (const auto* done = std::get_if<StepDone>(&event)) return {done->host};
+  if (const auto* failed = std::get_if<StepFailed>(&event)) return {failed->host};
+  if (const auto* failed = std::get_if<CheckFailed>(&event)) return {failed->host};
+  if (const auto* seen = std::get_if<HostSeen>(&event)) return {seen->host};
+  if (const auto* written = std::get_if<MemberWritten>(&event)) return {plan.members.at(written->member).host};
+  if (const auto* changed = std::get_if<MemberChanged>(&event)) return {plan.members.at(changed->member).host};
+  bool of_nobody = std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) ||
+                   std::holds_alternative<SourceSilent>(event) || std::holds_alternative<SourceAnswers>(event);
+  return {{}, !of_nobody};
 }
 
 // What recurs by itself need not be kept while the journal refuses.
@@ -72,19 +90,17 @@ Task<> Driver::recover() {
   for (const auto& effect : outstanding(committed_)) perform(effect);
 }
 
-void Driver::post(Event event, bool patient) {
+void Driver::post(Event event, Duration patience) {
   if (!journal_trouble_.empty() && recurs(event)) return;
   bool was_empty = queue_.empty();
-  queue_.push_back({std::move(event), nullptr});
-  if (!patient) urgent_ = true;
-  if (!patient || was_empty) queue_signal_.notify();
+  queue_.push_back({std::move(event), nullptr, patience > Duration(0) ? clock_.steady() + patience : Steady{}});
+  if (patience == Duration(0) || was_empty) queue_signal_.notify();
 }
 
 Task<Result<void>> Driver::command(Command command) {
   if (!journal_trouble_.empty()) co_return Failure{Errc::unavailable, "the journal cannot be written: " + journal_trouble_};
   auto answer = std::make_shared<Answer>(executor_);
-  queue_.push_back({command, answer});
-  urgent_ = true;
+  queue_.push_back({command, answer, {}});
   queue_signal_.notify();
   while (!answer->ready) co_await answer->given.wait();
   co_return answer->result;
@@ -101,10 +117,11 @@ Task<> Driver::tick_loop() {
 Task<> Driver::decide_loop() {
   while (committed_.phase != Phase::ended) {
     while (queue_.empty()) co_await queue_signal_.wait();
-    if (!urgent_) co_await queue_signal_.wait_for(clock_, company);
-    std::vector<Queued> events(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));
-    queue_.clear();
-    urgent_ = false;
+    auto events = take_queued();
+    if (events.empty()) {
+      co_await queue_signal_.wait_for(clock_, queue_.front().patient_until - clock_.steady());
+      continue;
+    }
 
     auto decision = decide_all(events);
     if (!decision.records.empty()) {
@@ -134,6 +151,32 @@ Task<> Driver::decide_loop() {
     queued.answer->given.notify();
   }
   tasks_->stop();
+}
+
+// What is urgent, with the patient events that waited for it; and everything, once one of them has waited enough.
+std::vector<Driver::Queued> Driver::take_queued() {
+  auto now = clock_.steady();
+  std::set<HostIndex> hosts;
+  bool everything = false;
+  for (const auto& queued : queue_) {
+    if (queued.patient_until > now) continue;
+    auto subject = about(committed_.plan, queued.event);
+    everything = everything || subject.everything || queued.patient_until != Steady{};
+    if (subject.host) hosts.insert(*subject.host);
+  }
+  std::vector<Queued> taken;
+  std::deque<Queued> staying;
+  for (auto& queued : queue_) {
+    auto waits_for = about(committed_.plan, queued.event).host;
+    bool take = everything || queued.patient_until <= now || !waits_for || hosts.contains(*waits_for);
+    if (take) {
+      taken.push_back(std::move(queued));
+    } else {
+      staying.push_back(std::move(queued));
+    }
+  }
+  queue_ = std::move(staying);
+  return taken;
 }
 
 Decision Driver::decide_all(std::vector<Queued>& events) {
@@ -209,8 +252,7 @@ void Driver::give_up(std::vector<Queued> events, const std::string& why) {
     }
   }
   // Something has to be decided for the journal to be tried again, and ticks are not taken while it refuses.
-  if (queue_.empty()) queue_.push_back({Tick{}, nullptr});
-  urgent_ = true;
+  if (queue_.empty()) queue_.push_back({Tick{}, nullptr, {}});
 }
 
 void Driver::commit(const Decision& decision, const std::vector<std::string>& texts) {

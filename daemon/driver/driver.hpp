@@ -38,8 +38,9 @@ class Driver {
   // Cancelled: stops where it is; a later Driver on the same journal goes on.
   Task<> run();
 
-  // Puts an event into the queue. `patient`: it may wait a moment for company, to share a commit.
-  void post(Event event, bool patient = false);
+  // Puts an event into the queue. It may wait as long as `patience` for what else there is to say of its host, to share a
+  // commit.
+  void post(Event event, Duration patience = Duration(0));
 
   // Fails as Control::command. Cancelled: the command may still be carried out.
   Task<Result<void>> command(Command command);
@@ -61,10 +62,12 @@ class Driver {
   struct Queued {
     Event event;
     std::shared_ptr<Answer> answer;  // none: nobody waits
+    Steady patient_until{};
   };
 
   // driver.cpp: the one loop that decides and saves.
   Task<> decide_loop();
+  std::vector<Queued> take_queued();
   Task<> tick_loop();
   Task<> recover();
   Decision decide_all(std::vector<Queued>& events);
@@ -129,7 +132,6 @@ class Driver {
   Rollout scratch_;
   std::deque<Queued> queue_;
   Signal queue_signal_;
-  bool urgent_ = false;
   std::string journal_trouble_;
   std::string broken_;  // a part of the driver that threw: the rollout is quarantined with it
   std::shared_ptr<Signal> committed_signal_;

@@ -13,6 +13,10 @@ namespace {
 // Steps that change nothing on the host, or nothing that matters: they end as soon as nobody wants their result.
 bool may_be_dropped(Step step) { return step == Step::prepare || step == Step::verify_new || step == Step::verify_old; }
 
+// For company in the journal: that of other hosts' preparations, and what the views show of a write.
+constexpr Duration prepared_patience{25};
+constexpr Duration written_patience{100};
+
 // Clears a flag when a lane ends, however it ends.
 template <class F>
 struct OnExit {
@@ -81,7 +85,9 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
     auto result = co_await within(clock_, left, try_step(host, effect, step));
     if (result) {
       StepDone done{host, effect, shown(host)};
-      co_return post(std::move(done));
+      // Prepared before its turn, it need not have a commit of its own.
+      bool early = step == Step::prepare && host >= committed_.next_start + committed_.plan.batch;
+      co_return post(std::move(done), early ? prepared_patience : Duration(0));
     }
     auto pause = backoff.next();
     auto spent = clock_.steady() - began + pause;
@@ -169,7 +175,7 @@ Task<> Driver::write_lane(MemberIndex index) {
     told = effect;
     if (auto* done = std::get_if<Written>(&*written)) {
       // What the views show of it comes a moment later; both share a commit.
-      post(MemberWritten{index, effect, std::move(done->observed)}, true);
+      post(MemberWritten{index, effect, std::move(done->observed)}, written_patience);
     } else {
       post(MemberChanged{index, effect, std::move(std::get<ForeignChange>(*written).observed)});
     }

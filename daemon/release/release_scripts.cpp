@@ -10,54 +10,63 @@
 namespace shiftd {
 namespace {
 
-// Prints what `current` names, or what is wrong with it.
+// Prints what `current` names, or what is wrong with it, and keeps it in `now`.
 constexpr std::string_view print_current = R"sh(
-if [ -L current ]; then echo "current $(readlink current)"
-elif [ -e current ]; then echo "foreign"
-else echo "current "; fi
+now=
+if [ -L current ]; then now=$(readlink current); fi
+if [ -n "$now" ] || [ ! -e current ]; then echo "current $now"; else echo "foreign"; fi
 )sh";
 
-// Reads the tarball from its input, unless it leaves before.
+// Reads the tarball from its input, unless it leaves before. `df` may name two file systems: the least counts.
 constexpr std::string_view bring = R"sh(
-[ -L current ] || [ ! -e current ] || exit 0
-if [ -e "releases/$digest/.shiftd-complete" ]; then exit 0; fi
+[ -n "$now" ] || [ ! -e current ] || exit 0
+[ ! -e "releases/$digest/.shiftd-complete" ] || exit 0
 [ -n "$room" ] || exit 64
-free=$(df -Pk . .shiftd | { read -r _; least=; while read -r _ _ _ k _; do [ "$k" -ge "${least:-$((k + 1))}" ] || least=$k; done; echo "$least"; })
+disks=$(df -Pk . .shiftd) || exit 1
+free=
+while read -r _ _ _ k _; do
+  case $k in '' | *[!0-9]*) continue ;; esac
+  [ "$k" -ge "${free:-$((k + 1))}" ] || free=$k
+done <<disks
+$disks
+disks
 echo "free $free"
 [ "$free" -ge "$room" ] || exit 69
 exec 9>>.shiftd/unpack.lock || exit 1
 flock -n 9 || exit 75
 file=.shiftd/uploads/$digest.tar.gz
 part=releases/$digest.partial
-trap 'rm -rf "$file" "$part"' EXIT
+set -- "$file" "$part"
+trap 'rm -rf "$@"' EXIT
+[ ! -e "$part" ] || rm -rf "$part" || exit 1
 cat >"$file" || exit 1
 found=$(sha256sum <"$file") || exit 1
 found=${found%% *}
 if [ "$found" != "$digest" ]; then echo "found $found"; exit 65; fi
-[ ! -e "$part" ] || rm -rf "$part" || exit 1
-mkdir -p "$part" && tar -xzf "$file" --no-same-owner -C "$part" && echo "$digest" >"$part/.shiftd-complete" || exit 1
+mkdir "$part" && tar -xzf "$file" --no-same-owner -C "$part" && echo "$digest" >"$part/.shiftd-complete" || exit 1
 chmod 755 "$part" && sync -f "$part" || exit 1
 if [ -e "releases/$digest" ]; then
-  case $(readlink current) in */"$digest") echo "releases/$digest is current and has no .shiftd-complete" >&2; exit 1 ;; esac
+  case $now in */"$digest") echo "releases/$digest is current and has no .shiftd-complete" >&2; exit 1 ;; esac
   rm -rf "releases/$digest" || exit 1
 fi
 mv -T "$part" "releases/$digest" && sync releases || exit 1
 
 # From here on only tidying: nothing of it fails the release.
-set -- releases/*/.shiftd-complete
-if [ $# -gt $((keep + 1)) ]; then
-  current=$(readlink current); current=${current##*/}
-  previous=$(readlink previous); previous=${previous##*/}
+count() { counted=$#; }
+count releases/*/.shiftd-complete
+if [ $counted -gt $((keep + 1)) ]; then
+  previous=$(readlink previous)
   kept=0
-  for marker in $(ls -t "$@"); do
+  for marker in $(ls -t releases/*/.shiftd-complete); do
     name=${marker#releases/}; name=${name%/.shiftd-complete}
-    case $name in "$digest" | "$current" | "$previous") continue ;; esac
+    case $name in "$digest" | "${now##*/}" | "${previous##*/}") continue ;; esac
     kept=$((kept + 1))
-    [ "$kept" -le "$keep" ] || rm -rf "releases/$name"
+    [ "$kept" -le "$keep" ] || set -- "$@" "releases/$name"
   done
 fi
-for left in releases/*.partial; do [ ! -e "$left" ] || rm -rf "$left"; done
-find .shiftd/uploads .shiftd/jobs -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +
+for left in releases/*.partial; do [ ! -e "$left" ] || set -- "$@" "$left"; done
+count .shiftd/jobs/*
+[ $counted -le 50 ] || find .shiftd/uploads .shiftd/jobs -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +
 exit 0
 )sh";
 

@@ -3,7 +3,7 @@
 // What one load balancer instance really does with the members of one pool.
 //
 // A view that does not answer is no answer: the driver turns every failure into "cannot tell" for all of its members.
-// Calls on one view never overlap.
+// Calls on one view may overlap.
 
 #include <cstdint>
 #include <functional>

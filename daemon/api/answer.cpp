@@ -61,6 +61,12 @@ Task<ApiAnswer> list(Control& control, Target target) {
   co_return briefs ? json_answer(render(*briefs)) : refuse(briefs.error());
 }
 
+Task<ApiAnswer> pools(Control& control, std::string service) {
+  auto found = co_await control.pools(std::move(service));
+  if (!found) co_return refuse(found.error());
+  co_return json_answer(render(*found));
+}
+
 Task<ApiAnswer> show(Control& control, Clock& clock, std::string rollout) {
   auto status = co_await control.show(std::move(rollout));
   co_return status ? json_answer(render(*status, clock.wall())) : refuse(status.error());
@@ -135,13 +141,13 @@ Task<ApiAnswer> answer(Control& control, Clock& clock, ApiRequest request) {
     case Route::ready: co_return ready(control);
     case Route::metrics: co_return ApiAnswer{200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(control), "", {}};
     case Route::services: co_return json_answer(render_services(control.services()));
+    case Route::pools: co_return co_await pools(control, std::move(routed->name));
     case Route::plan: co_return co_await plan(control, std::move(request));
     case Route::list: co_return co_await list(control, std::move(*target));
     case Route::start: co_return co_await start(control, std::move(request));
-    case Route::show: co_return co_await show(control, clock, std::move(routed->rollout));
-    case Route::command: co_return co_await command(control, line.verb, std::move(routed->rollout), std::move(request));
-    case Route::events:
-      co_return co_await events(control, std::move(routed->rollout), std::move(*target), std::move(request.last_event_id));
+    case Route::show: co_return co_await show(control, clock, std::move(routed->name));
+    case Route::command: co_return co_await command(control, line.verb, std::move(routed->name), std::move(request));
+    case Route::events: co_return co_await events(control, std::move(routed->name), std::move(*target), std::move(request.last_event_id));
   }
   co_return refuse(500, "unexpected", "this route has no answer");
 }

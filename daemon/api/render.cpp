@@ -76,6 +76,34 @@ json share_json(const RolloutStatus& status) {
           {"served", status.live.served_share}};
 }
 
+json member_status(const PoolMemberStatus& member, const PoolStatus& pool) {
+  json views = json::array();
+  for (std::size_t view = 0; view < member.views.size(); ++view) {
+    const auto& seen = member.views[view];
+    json shown{{"view", pool.views[view].name}, {"traffic", to_string(seen.traffic)}, {"health", to_string(seen.health)},
+               {"weight", seen.weight},         {"connections", seen.connections},    {"why", seen.why}};
+    if (seen.taken_up) shown["taken_up"] = to_string(*seen.taken_up);
+    views.push_back(std::move(shown));
+  }
+  json shown{{"host", member.host}, {"member", member.member}, {"views", views}, {"drift", member.drift}};
+  if (!member.malformed.empty()) shown["malformed"] = member.malformed;
+  if (member.missing) shown["missing"] = true;
+  if (!member.observed.revision.empty()) {
+    if (member.malformed.empty()) shown["pooled"] = to_string(member.observed.setting.pooled);
+    if (member.malformed.empty()) shown["weight"] = member.observed.setting.weight;
+    shown["bytes"] = member.observed.bytes;
+    shown["revision"] = member.observed.revision;
+  }
+  if (!member.holder.empty()) {
+    shown["holder"] = member.holder;
+    shown["original_pooled"] = to_string(member.original.setting.pooled);
+    shown["original_weight"] = member.original.setting.weight;
+    shown["original_bytes"] = member.original.bytes;
+  }
+  if (!member.restore.empty()) shown["restore"] = member.restore;
+  return shown;
+}
+
 }  // namespace
 
 std::string render(const RolloutStatus& status, Instant now) {
@@ -137,6 +165,18 @@ std::string render(const std::vector<RolloutBrief>& briefs) {
                     {"changed", count_of(brief.changed)}});
   }
   return text_of({{"rollouts", std::move(list)}});
+}
+
+std::string render(const std::vector<PoolStatus>& pools) {
+  json all = json::array();
+  for (const auto& pool : pools) {
+    json views = json::array();
+    for (const auto& view : pool.views) views.push_back({{"name", view.name}, {"trouble", view.trouble}, {"closed", view.closed}});
+    json members = json::array();
+    for (const auto& member : pool.members) members.push_back(member_status(member, pool));
+    all.push_back({{"pool", pool.pool}, {"trouble", pool.trouble}, {"rollout", pool.rollout}, {"views", views}, {"members", members}});
+  }
+  return text_of({{"pools", all}});
 }
 
 std::string render_services(const std::vector<std::string>& services) { return text_of({{"services", services}}); }

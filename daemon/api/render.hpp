@@ -14,6 +14,7 @@ namespace shiftd {
 std::string render(const RolloutStatus& status, Instant now);
 
 std::string render(const std::vector<RolloutBrief>& briefs);            // {"rollouts": [...]}
+std::string render(const std::vector<PoolStatus>& pools);               // {"pools": [...]}
 std::string render_services(const std::vector<std::string>& services);  // {"services": [...]}
 std::string render_started(std::string_view rollout);                   // {"rollout": "web-7"}
 

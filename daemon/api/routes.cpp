@@ -13,6 +13,7 @@ constexpr std::array table = {
     RouteLine{"GET", "/-/ready", Route::ready},
     RouteLine{"GET", "/metrics", Route::metrics},
     RouteLine{"GET", "/api/v1/services", Route::services},
+    RouteLine{"GET", "/api/v1/services/{service}/pools", Route::pools},
     RouteLine{"POST", "/api/v1/plan", Route::plan},
     RouteLine{"GET", "/api/v1/rollouts", Route::list},
     RouteLine{"POST", "/api/v1/rollouts", Route::start},
@@ -27,12 +28,11 @@ constexpr std::array table = {
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/take", Route::command, Verb::take},
 };
 
-// The rollout's name when the path fits; empty text when the pattern names none.
+// The name in the path when it fits; empty text when the pattern has none.
 std::optional<std::string> fits(std::string_view pattern, std::string_view path) {
-  constexpr std::string_view hole = "{rollout}";
-  auto at = pattern.find(hole);
+  auto at = pattern.find('{');
   if (at == std::string_view::npos) return pattern == path ? std::optional<std::string>("") : std::nullopt;
-  auto tail = pattern.substr(at + hole.size());
+  auto tail = pattern.substr(pattern.find('}') + 1);
   if (path.size() <= at + tail.size() || path.substr(0, at) != pattern.substr(0, at)) return std::nullopt;
   if (path.substr(path.size() - tail.size()) != tail) return std::nullopt;
   auto segment = path.substr(at, path.size() - at - tail.size());
@@ -49,9 +49,9 @@ std::span<const RouteLine> routes() { return table; }
 std::variant<Routed, NoSuchPath, WrongMethod> find_route(std::string_view method, std::string_view path) {
   std::string allow;
   for (const auto& line : table) {
-    auto rollout = fits(line.path, path);
-    if (!rollout) continue;
-    if (line.method == method) return Routed{&line, std::move(*rollout)};
+    auto name = fits(line.path, path);
+    if (!name) continue;
+    if (line.method == method) return Routed{&line, std::move(*name)};
     allow.append(allow.empty() ? "" : ", ").append(line.method);
   }
   if (allow.empty()) return NoSuchPath{};

@@ -11,11 +11,11 @@
 
 namespace shiftd {
 
-enum class Route : std::uint8_t { healthy, ready, metrics, services, plan, list, start, show, command, events };
+enum class Route : std::uint8_t { healthy, ready, metrics, services, pools, plan, list, start, show, command, events };
 
 struct RouteLine {
   std::string_view method;
-  std::string_view path;  // "{rollout}" stands for one path segment
+  std::string_view path;  // "{rollout}" or "{service}" stands for one path segment
   Route route;
   Verb verb = Verb::pause;  // for Route::command
 };
@@ -24,14 +24,14 @@ std::span<const RouteLine> routes();
 
 struct Routed {
   const RouteLine* line = nullptr;
-  std::string rollout;
+  std::string name;  // of the rollout or the service; empty where the path names none
 };
 struct NoSuchPath {};
 struct WrongMethod {
   std::string allow;  // "GET, POST"
 };
 
-// `path` is without its query. Percent escapes in the rollout's segment are resolved.
+// `path` is without its query. Percent escapes in the named segment are resolved.
 std::variant<Routed, NoSuchPath, WrongMethod> find_route(std::string_view method, std::string_view path);
 
 }  // namespace shiftd

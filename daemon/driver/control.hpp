@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/driver/pool_status.hpp"
 #include "daemon/engine/decide.hpp"
 #include "daemon/engine/plan.hpp"
 #include "daemon/engine/rollout.hpp"
@@ -93,6 +94,10 @@ class Control {
   virtual ~Control() = default;
 
   [[nodiscard]] virtual std::vector<std::string> services() const = 0;
+
+  // Looks at the service's pools now; changes nothing. A store or view that does not answer is said in its place.
+  // Fails with not_found: no such service.
+  virtual Task<Result<std::vector<PoolStatus>>> pools(std::string service) = 0;
 
   // Looks at the fleet and plans; changes nothing anywhere.
   // Fails with: not_found (no such service), bad_input (what was asked cannot be done: says the sum), unreachable ...

@@ -236,6 +236,15 @@ std::vector<std::string> Supervisor::services() const {
   return names;
 }
 
+Task<Result<std::vector<PoolStatus>>> Supervisor::pools(std::string name) {
+  auto* service = find_service(name);
+  if (service == nullptr) co_return Failure{Errc::not_found, "no service '" + name + "'"};
+  auto acts = [&](const auto& each) { return each.second.service == service && each.second.driver->rollout().phase != Phase::queued; };
+  auto running = std::find_if(running_.begin(), running_.end(), acts);
+  const auto* rollout = running == running_.end() ? nullptr : &running->second.driver->rollout();
+  co_return co_await look_at_pools(clock_, *service, rollout);
+}
+
 Task<Result<Plan>> Supervisor::plan(StartRequest asked) {
   auto* service = find_service(asked.service);
   if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};

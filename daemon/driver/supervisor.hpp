@@ -32,6 +32,7 @@ class Supervisor final : public Control {
   Task<> recovered();
 
   [[nodiscard]] std::vector<std::string> services() const override;
+  Task<Result<std::vector<PoolStatus>>> pools(std::string service) override;
   Task<Result<Plan>> plan(StartRequest request) override;
   Task<Result<std::string>> start(StartRequest request) override;
   Task<Result<void>> command(std::string rollout, CommandRequest request) override;

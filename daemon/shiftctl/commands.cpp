@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/shiftctl/digest.hpp"
+#include "daemon/shiftctl/pool_screen.hpp"
 #include "daemon/shiftctl/screen.hpp"
 #include "daemon/shiftctl/watch.hpp"
 #include "daemon/shiftctl/words.hpp"
@@ -22,6 +23,7 @@ namespace {
 using nlohmann::json;
 
 const std::string rollouts = "/api/v1/rollouts";
+constexpr Duration between_looks = std::chrono::seconds(1);  // of `pool --watch`
 
 // Each line at once: whoever reads it through a pipe wants to see it when it happens.
 void print(std::FILE* out, const std::string& text) {
@@ -104,6 +106,22 @@ Task<Result<ExitCode>> list(DaemonClient& client, Options options) {
   auto text = draw_list(*body);
   if (!text) co_return std::move(text).error();
   print(stdout, text->empty() ? "no rollouts yet" : *text);
+  co_return ExitCode::succeeded;
+}
+
+Task<Result<ExitCode>> pool(DaemonClient& client, Options options) {
+  auto path = "/api/v1/services/" + escaped(options.service) + "/pools";
+  if (options.watch && !options.json && ::isatty(STDOUT_FILENO) != 0) co_return co_await watch_pools(client, std::move(path));
+  std::string last;
+  do {
+    auto body = co_await client.ask("GET", path);
+    if (!body) co_return std::move(body).error();
+    auto page = options.json ? std::move(body) : draw_pools(*body);
+    if (!page) co_return std::move(page).error();
+    if (*page != last) print(stdout, *page);
+    last = std::move(*page);
+    if (options.watch) co_await client.clock().sleep_for(between_looks);
+  } while (options.watch);
   co_return ExitCode::succeeded;
 }
 
@@ -230,6 +248,7 @@ Task<Result<ExitCode>> tell(DaemonClient& client, Telling telling) {
 Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
   if (options.command == "plan") co_return co_await plan(client, std::move(options));
   if (options.command == "start") co_return co_await start(client, std::move(options));
+  if (options.command == "pool") co_return co_await pool(client, std::move(options));
   if (options.command == "list") co_return co_await list(client, std::move(options));
   auto rollout = co_await named_or_newest(client, options.rollout);
   if (!rollout) co_return std::move(rollout).error();

@@ -59,6 +59,9 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   auto* start = app.add_subcommand("start", "begin a rollout");
   on_release(*start, options);
   start->add_flag("--wait", options.wait, "until it has ended; its outcome is the exit code");
+  auto* pool = app.add_subcommand("pool", "a service's pools as they are now: stores, load balancers, whose hands they are in");
+  pool->add_option("SERVICE", options.service)->required();
+  pool->add_flag("--watch", options.watch, "again and again, until Ctrl-C");
   app.add_subcommand("list", "the rollouts, the newest first");
   on_rollout(app, options, "status", "where a rollout stands", false);
   on_rollout(app, options, "watch", "a rollout, live; its outcome is the exit code", false);

@@ -26,6 +26,7 @@ struct Options {
   std::string rollout;  // empty: the newest
   std::string host;
   bool follow = false;
+  bool watch = false;
   std::string journal;
 
   // verdict replay

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/io/task_group.hpp"
+#include "daemon/shiftctl/pool_screen.hpp"
 #include "daemon/shiftctl/screen.hpp"
 #include "daemon/shiftctl/words.hpp"
 
@@ -167,11 +168,44 @@ class Watching {
   bool dirty_ = true;
 };
 
+Task<> redraw_pools(DaemonClient& client, std::string path, std::string page) {
+  std::string notice;
+  while (true) {
+    Terminal::show(notice + page);
+    co_await client.clock().sleep_for(most_between_frames);
+    auto body = co_await client.ask("GET", path);
+    auto drawn = body ? draw_pools(*body) : Result<std::string>(body.error());
+    if (drawn) page = std::move(*drawn);
+    notice = drawn ? "" : clean(drawn.error().what) + "; trying again\n";
+  }
+}
+
+Task<> stop_at_signal(TaskGroup& tasks, asio::any_io_executor executor) {
+  asio::signal_set signals(executor, SIGINT, SIGTERM);
+  boost::system::error_code error;
+  co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, error));
+  if (!error) tasks.stop();
+}
+
 }  // namespace
 
 Task<Result<ExitCode>> watch(DaemonClient& client, std::string rollout) {
   Watching watching(client, std::move(rollout), co_await asio::this_coro::executor);
   co_return co_await watching.run();
+}
+
+Task<Result<ExitCode>> watch_pools(DaemonClient& client, std::string path) {
+  auto body = co_await client.ask("GET", path);
+  if (!body) co_return std::move(body).error();
+  auto page = draw_pools(*body);
+  if (!page) co_return std::move(page).error();
+  auto executor = co_await asio::this_coro::executor;
+  Terminal terminal;
+  TaskGroup tasks(executor);
+  tasks.start("frames", redraw_pools(client, std::move(path), std::move(*page)));
+  tasks.start("signals", stop_at_signal(tasks, executor));
+  co_await tasks.join();
+  co_return ExitCode::succeeded;
 }
 
 }  // namespace shiftd

@@ -50,6 +50,13 @@ class FakeControl : public Control {
 
   [[nodiscard]] std::vector<std::string> services() const override { return known_services; }
 
+  std::vector<PoolStatus> known_pools;
+  Task<Result<std::vector<PoolStatus>>> pools(std::string service) override {
+    if (refusal) co_return *refusal;
+    if (service != "web") co_return Failure{Errc::not_found, "no service '" + service + "'"};
+    co_return known_pools;
+  }
+
   Task<Result<Plan>> plan(StartRequest request) override {
     if (refusal) co_return *refusal;
     if (request.service != "web") co_return Failure{Errc::not_found, "no service '" + request.service + "'"};

@@ -126,5 +126,34 @@ TEST(PlanJson, HasThePlanInWords) {
     EXPECT_THAT(text, testing::HasSubstr(words));
 }
 
+TEST(Render, GivesOfAPoolWhatItsStoreHoldsWhatItsViewsShowAndWhoseHandsItIsIn) {
+  PoolStatus pool;
+  pool.pool = "eqiad/web/app";
+  pool.rollout = "web-7";
+  pool.views.push_back({"lvs1/app_80", "", {"be3 is down but pooled"}});
+  PoolMemberStatus member;
+  member.host = member.member = "web1";
+  member.observed = {{Pooled::no, 10}, "{\"\xff\"}", "cluster:7"};
+  MemberView view;
+  view.traffic = Traffic::flowing;
+  view.taken_up = Setting{Pooled::yes, 10};
+  member.views.push_back(view);
+  member.drift = {"lvs1/app_80 has taken up yes, weight 10"};
+  member.holder = "ours";
+  member.original = {{Pooled::yes, 10}, "{}", "cluster:6"};
+  member.restore = "curl x";
+  pool.members.push_back(member);
+  auto answer = json::parse(render(std::vector<PoolStatus>{pool})).at("pools").at(0);
+  EXPECT_EQ(answer.at("views").at(0).at("closed").at(0), "be3 is down but pooled");
+  auto shown = answer.at("members").at(0);
+  EXPECT_EQ(shown.at("pooled"), "no");
+  EXPECT_EQ(shown.at("revision"), "cluster:7");
+  EXPECT_EQ(shown.at("original_bytes"), "{}");
+  EXPECT_EQ(shown.at("restore"), "curl x");
+  EXPECT_EQ(shown.at("views").at(0).at("taken_up"), "yes, weight 10");
+  EXPECT_EQ(shown.at("views").at(0).at("traffic"), "flowing");
+  EXPECT_FALSE(shown.contains("malformed"));
+}
+
 }  // namespace
 }  // namespace shiftd

@@ -40,8 +40,16 @@ TEST(Routes, FindTheRolloutInThePath) {
   auto found = find_route("POST", "/api/v1/rollouts/web%2D7/pause");
   auto* routed = std::get_if<Routed>(&found);
   ASSERT_NE(routed, nullptr);
-  EXPECT_EQ(routed->rollout, "web-7");
+  EXPECT_EQ(routed->name, "web-7");
   EXPECT_EQ(routed->line->verb, Verb::pause);
+}
+
+TEST(Routes, FindTheServiceInThePath) {
+  auto found = find_route("GET", "/api/v1/services/web/pools");
+  auto* routed = std::get_if<Routed>(&found);
+  ASSERT_NE(routed, nullptr);
+  EXPECT_EQ(routed->name, "web");
+  EXPECT_EQ(routed->line->route, Route::pools);
 }
 
 TEST(Routes, RefuseWhatIsNoPathOfOurs) {

@@ -57,9 +57,16 @@ void Driver::tell_changes(PoolIndex pool, const PoolReading& reading) {
   StoreForgot forgot{pool, {}};
   for (const auto& read : reading.members) {
     auto found = member_of_[pool].find(read.name);
-    if (found == member_of_[pool].end() || !read.malformed.empty()) continue;
+    if (found == member_of_[pool].end()) continue;
     auto index = found->second;
     const auto& member = committed_.members[index];
+    // What cannot be understood is nobody's decision yet: the rollout holds and names it until it is mended.
+    if (!read.malformed.empty() || !committed_.lost.empty()) {
+      bool holds = !read.malformed.empty() && member.holder != Holder::theirs;
+      source_answer(pools_[pool]->store->name() + "/" + read.name,
+                    holds ? "its value cannot be understood: " + read.malformed : std::string());
+    }
+    if (!read.malformed.empty()) continue;
     if (read.observed == member.known || member.effect != 0) continue;
     bool restarted = !member.known.revision.starts_with(reading.epoch);
     if (!restarted) {

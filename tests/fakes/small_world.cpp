@@ -27,7 +27,7 @@ class Store final : public PoolStore {
     if (!world_.store_answers) co_return silent();
     PoolReading reading;
     reading.epoch = epoch_of(world_);
-    for (const auto& [host, state] : world_.hosts) reading.members.push_back({host, observed(world_, state), {}});
+    for (const auto& [host, state] : world_.hosts) reading.members.push_back({host, observed(world_, state), state.malformed});
     co_return reading;
   }
 
@@ -35,6 +35,7 @@ class Store final : public PoolStore {
     if (!world_.store_answers) co_return silent();
     world_.pass_time();
     auto& host = world_.hosts.at(wanted.member);
+    if (!host.malformed.empty()) co_return Failure{Errc::refused, host.malformed};
     auto now = observed(world_, host);
     bool restarted = !wanted.based_on.starts_with(epoch_of(world_));
     if (!restarted && now.revision != wanted.based_on && now.setting != wanted.setting) co_return WriteOutcome(ForeignChange{now});

@@ -22,7 +22,8 @@ struct SmallWorld {
     std::string running;  // the digest that answers
     Setting setting{Pooled::yes, 100};
     Setting taken_up{Pooled::yes, 100};  // what the load balancer has last heard of it
-    Steady drains_at{};  // when its last request will have ended
+    Steady drains_at{};                  // when its last request will have ended
+    std::string malformed;               // why nobody can understand what the store holds of it
     bool reachable = true;
     bool checks_pass = true;
     bool health_up = true;
@@ -32,7 +33,7 @@ struct SmallWorld {
     };
     std::map<std::string, Job> jobs;   // by id; each ran once
     std::map<std::string, int> swaps;  // by digest: how often it was swapped in
-    double requests = 0;              // served since the last count, fractions kept
+    double requests = 0;               // served since the last count, fractions kept
     double failures = 0;
     double counted_requests = 0;
     double counted_failures = 0;

@@ -125,6 +125,23 @@ TEST_F(SupervisorTest, RecordsThatWereSavedUnheardAreFoundInTheJournal) {
   }
 }
 
+TEST_F(SupervisorTest, AValueThatNobodyUnderstandsHoldsTheRolloutUntilItIsMended) {
+  begin(10, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->hosts.at("web09").malformed = "weight is no integer but string";
+  pass(1min);
+  const auto* rollout = running(id);
+  ASSERT_NE(rollout, nullptr);
+  ASSERT_TRUE(rollout->lost.contains("lb1/app/web09"));
+  EXPECT_NE(rollout->held.find("weight is no integer but string"), std::string::npos) << rollout->held;
+  EXPECT_EQ(world_->hosts.at("web09").running, "one");
+  world_->hosts.at("web09").malformed.clear();
+  auto ended = finish(id);
+  EXPECT_EQ(ended.outcome, Outcome::succeeded) << ended.reason;
+  expect_all("two");
+}
+
 TEST_F(SupervisorTest, APersonsChangeWinsAndTheHostIsNamed) {
   begin(10, five_stages());
   auto id = start("two");

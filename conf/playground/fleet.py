@@ -60,7 +60,7 @@ basename "$(readlink "$home/srv/current")" >>"$home/restarts"
 if [[ -f $home/pause-restart ]]; then sleep "$(<"$home/pause-restart")"; fi
 exec 3< <(exec setsid {python} -I -S "$home/srv/current/server.py" "$home/srv" {name} {address} {port} "$home/service.pid" \\
   </dev/null 2>>"$home/service.log")
-if read -r -t 5 -u 3 word digest && [[ $word == listening ]]; then
+if read -r -t 20 -u 3 word digest && [[ $word == listening ]]; then
   echo "{name} runs $digest"
 else
   echo "{name} did not start: $(tail -n 1 "$home/service.log")" >&2
@@ -178,7 +178,7 @@ class Fleet:
         self.restart(host)
 
     def restart(self, host: Host):
-        code, _, error = processes.run([host.home / "restart"], 20)
+        code, _, error = processes.run([host.home / "restart"], 60)
         if code != 0:
             raise WorldError(error.strip() or f"{host.home}/restart failed")
 
@@ -188,7 +188,7 @@ class Fleet:
                 raise WorldError(f"{host.name}: sshd ended with {host.sshd.returncode}; see {host.home}/sshd.log")
             return "Server listening" in (host.home / "sshd.log").read_text(errors="replace")
 
-        processes.until(5, listens, f"{host.name}: sshd listening")
+        processes.until(30, listens, f"{host.name}: sshd listening")
 
     def write_known_hosts(self):
         with self.known_hosts.open("w") as file:
@@ -214,7 +214,7 @@ def install(host: Host, release: Release):
 
 
 def make_key(path: pathlib.Path):
-    code, _, error = processes.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "shiftd-playground", "-f", path], 10)
+    code, _, error = processes.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "shiftd-playground", "-f", path], 60)
     if code != 0:
         raise WorldError(f"ssh-keygen: {error.strip()}")
 

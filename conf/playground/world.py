@@ -72,7 +72,7 @@ class World:
                 [sys.executable, "-I", load.__file__, "127.0.0.1", self.balancer.port, self.rate, self.request_log],
                 self.folder / "load.log",
             )
-            processes.until(5, lambda: self.request_log.exists() and self.request_log.stat().st_size, "the first requests")
+            processes.until(30, lambda: self.request_log.exists() and self.request_log.stat().st_size, "the first requests")
         except BaseException:
             self.end(keep_folder=True)
             raise

@@ -85,7 +85,7 @@ void write_text(const std::string& path, const std::string& text) {
 }
 
 bool eventually(const std::function<bool()>& happened) {
-  for (int tries = 0; tries < 500; ++tries) {
+  for (int tries = 0; tries < 6'000; ++tries) {
     if (happened()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

@@ -254,7 +254,7 @@ TEST_P(ExecutorContract, ALockThatAnotherJobHoldsIsRefusedAndSaysWhose) {
 TEST_P(ExecutorContract, AJobOverItsLimitIsEndedAndSaysSoEveryTimeItIsAskedFor) {
   auto endless = world_->command("endless", "", 0, 60s);
   for (int i = 0; i < 2; ++i) {
-    auto result = loop().run(host().job(world_->job("r1-6", endless, 300ms)));
+    auto result = loop().run(host().job(world_->job("r1-6", endless, 1s)));
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, Errc::exhausted) << result.error();
   }

@@ -130,12 +130,10 @@ TEST_F(RemoteJobTest, TheScriptsChildrenSeeNeitherOurLocksNorOurSettings) {
 }
 
 TEST_F(RemoteJobTest, AJobThatIgnoresItsEndIsKilled) {
-  auto start = loop_.clock().steady();
-  auto result = run(job("r1-1", "trap '' TERM; echo stubborn; echo $$ >pid; while :; do sleep 1; done", 300ms));
+  auto result = run(job("r1-1", "trap '' TERM; echo stubborn; echo $$ >pid; while :; do sleep 1; done", 2s));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, Errc::exhausted);
   EXPECT_NE(result.error().what.find("stubborn"), std::string::npos) << result.error();
-  EXPECT_LT(loop_.clock().steady() - start, 15s);
   // Not only said to be ended. (A process that nobody has buried yet has no command line either.)
   EXPECT_EQ(read_text("/proc/" + std::to_string(std::stoi(read_text(sshd_.file("jobs/r1-1/pid")))) + "/cmdline"), "");
 }

@@ -132,7 +132,7 @@ TEST_F(HaproxyStore, DoesNotWaitLongerThanItsTimeoutForAFrozenHaproxy) {
     auto started = clock->steady();
     auto reading = run_task(store->read());
     auto outcome = write("s1", {Pooled::no, 100}, revision);
-    EXPECT_LT(clock->steady() - started, 2s);
+    EXPECT_LT(clock->steady() - started, 20s);
     haproxy.thaw();
     ASSERT_FALSE(reading);
     EXPECT_EQ(reading.error().code, Errc::timed_out) << reading.error();

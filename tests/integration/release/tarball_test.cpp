@@ -34,7 +34,7 @@ class TarballReleaserTest : public testing::Test, public Hosts {
     // The "service" runs the release that was current at its last restart, and counts its restarts.
     options_.restart = "cat {{path}}/current/version >{{path}}/running && echo {{release}} >>{{path}}/restarts";
     options_.version_command = "cat {{path}}/running";
-    options_.prove_limit = 300ms;
+    options_.prove_limit = 20s;
   }
 
   Executor& executor(const std::string&) override { return *host_; }
@@ -370,13 +370,15 @@ TEST_F(TarballReleaserTest, TheServiceItselfProvesWhichReleaseAnswers) {
   EXPECT_TRUE(succeeded(loop_.run(releaser().prove_running(place_, one.digest))));
 
   write_text(at("running"), std::string(64, '0') + "\n");
-  auto other = loop_.run(releaser().prove_running(place_, one.digest));
+  options_.prove_limit = 1s;
+  auto impatient = make_tarball_releaser(loop_.clock(), options_, *this);
+  auto other = loop_.run(impatient->prove_running(place_, one.digest));
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code, Errc::refused);
   EXPECT_NE(other.error().what.find("another release answers: '0000"), std::string::npos) << other.error();
 
   fs::remove(at("running"));
-  auto none = loop_.run(releaser().prove_running(place_, one.digest));
+  auto none = loop_.run(impatient->prove_running(place_, one.digest));
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, Errc::timed_out) << none.error();
 }
@@ -398,11 +400,13 @@ TEST_F(TarballReleaserTest, TheProofMayBeAskedOverHttp) {
   };
   auto proven = loop_.run(beside(server, releaser().prove_running(place_, digest)));
   EXPECT_TRUE(succeeded(proven));
-  auto refuted = loop_.run(beside(server, releaser().prove_running(place_, std::string(64, 'b'))));
+  options_.prove_limit = 1s;
+  auto impatient = make_tarball_releaser(loop_.clock(), options_, *this);
+  auto refuted = loop_.run(beside(server, impatient->prove_running(place_, std::string(64, 'b'))));
   ASSERT_FALSE(refuted);
   EXPECT_EQ(refuted.error().code, Errc::refused) << refuted.error();
   place_.address = "127.0.0.1:" + std::to_string(free_port());
-  auto nobody = loop_.run(releaser().prove_running(place_, digest));
+  auto nobody = loop_.run(impatient->prove_running(place_, digest));
   ASSERT_FALSE(nobody);
   EXPECT_EQ(nobody.error().code, Errc::unreachable) << nobody.error();
 }

@@ -145,6 +145,19 @@ run_python() {
   done
 }
 
+# simulated TREE FIRST LAST: that many seeds of the simulated world; one test.
+simulated() {
+  local log=$root/build/tests/results/simulate-$2-$3.log
+  mkdir -p "$(dirname "$log")"
+  if "$1/tests/simulate" --seeds "$2..$3" --jobs 2 >"$log" 2>&1 </dev/null; then
+    tail -n 1 "$log" | sed 's/^/simulate: /'
+    count 1 0
+  else
+    grep -A 1 '^VIOLATION' "$log" | head -n 40
+    count 0 1 "tests/simulate --seeds $2..$3 (log: $log)"
+  fi
+}
+
 # "2+1" on standard input -> 3; nothing -> 0.
 added_up() {
   local sum

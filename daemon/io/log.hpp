@@ -12,7 +12,7 @@
 
 namespace shiftd::log {
 
-enum class Level { debug, info, warning, error };
+enum class Level { debug, info, warning, error, off };
 
 // Fails with bad_input on another word than debug, info, warning, error.
 Result<Level> parse_level(std::string_view word);

@@ -172,6 +172,7 @@ void Checkers::saved(const std::string& id, const std::vector<std::string>& text
 void Checkers::apply_fact(Kept& kept, const Record& record) {
   auto& rollout = kept.rollout;
   auto phase = rollout.phase;
+  auto stage = rollout.stage;
   if (const auto* moved = std::get_if<HostMoved>(&record.fact)) {
     ++transitions.hosts[static_cast<std::size_t>(rollout.hosts[moved->host].phase)][static_cast<std::size_t>(moved->phase)];
   }
@@ -191,7 +192,8 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
       member.before.reset();
     }
   }
-  if (std::holds_alternative<StageBegun>(record.fact)) kept.stage_served = world_.served_by_release;
+  // A stage that is begun again goes on counting.
+  if (rollout.stage != stage) kept.stage_served = world_.served_by_release;
   if (!std::holds_alternative<Ended>(record.fact)) return;
   every_end_says_why(kept);
   every_member_is_accounted_for(kept);

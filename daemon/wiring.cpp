@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "daemon/release/custom.hpp"
 #include "daemon/release/tarball.hpp"
 #include "daemon/ssh/ssh.hpp"
 #include "lb-adapters/conftool/conftool.hpp"
@@ -85,7 +86,8 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
     service->claims.push_back("host " + host.ssh.address + ":" + std::to_string(host.ssh.port));
     service->hosts.push_back(std::move(made));
   }
-  service->releaser = make_tarball_releaser(clock, config.release, *connections);
+  auto make_releaser = config.release.custom ? make_custom_releaser : make_tarball_releaser;
+  service->releaser = make_releaser(clock, config.release, *connections);
   service->owned = std::move(connections);
   return service;
 }

@@ -112,13 +112,15 @@ Result<StartRequest> parse_start(std::string_view body, std::string by) {
 
   Fields release(inner, "release.", {"version", "source", "sha256"});
   request.release.version = release.text("version", true, name_most);
-  request.release.source = release.text("source", true, path_most);
-  auto digest = release.text("sha256", true, 64);
-  if (!is_sha256(digest)) release.fail("'release.sha256' must be 64 hex digits");
-  if (!request.release.source.starts_with('/')) release.fail("'release.source' must be an absolute path on the daemon's machine");
+  request.release.source = release.text("source", false, path_most);
+  const auto& source = request.release.source;
+  auto digest = release.text("sha256", !source.empty(), 64);
+  if (!digest.empty() && !is_sha256(digest)) release.fail("'release.sha256' must be 64 hex digits");
+  if (!source.empty() && !source.starts_with('/')) release.fail("'release.source' must be an absolute path on the daemon's machine");
   if (!release.wrong().empty()) return bad(release.wrong());
   std::transform(digest.begin(), digest.end(), digest.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  request.release.digest = std::move(digest);
+  // A release that comes as no tarball is known by its version.
+  request.release.digest = digest.empty() ? request.release.version : std::move(digest);
   return request;
 }
 

@@ -7,6 +7,13 @@ namespace {
 
 std::string hosts_word(std::size_t count) { return fmt::format("{} host{}", count, count == 1 ? "" : "s"); }
 
+// The further lines of a note below its first.
+std::string indented(std::string_view note) {
+  std::string text;
+  for (char c : note) text += c == '\n' ? "\n        " : std::string(1, c);
+  return text;
+}
+
 std::string pools_text(const Plan& plan) {
   std::string text;
   for (const auto& pool : plan.pools)
@@ -55,7 +62,7 @@ std::string plan_text(const Plan& plan) {
   auto text = fmt::format("{} to {}: {} of {}, {} at a time, at most {} may fail\n", request.service, request.release.version,
                           plan.hosts_to_upgrade(), hosts_word(plan.hosts.size()), plan.batch, plan.max_failed);
   text += pools_text(plan) + stages_text(plan);
-  for (const auto& note : plan.notes) text += fmt::format("  note: {}\n", note);
+  for (const auto& note : plan.notes) text += fmt::format("  note: {}\n", indented(note));
   return text + "in this order:\n" + hosts_text(plan);
 }
 

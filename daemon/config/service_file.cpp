@@ -88,15 +88,35 @@ void read_version(yaml::Section& at, ReleaseOptions& release) {
   if (at.has("url") == at.has("command")) at.refuse("must name one way to ask which release is running: write either 'url' or 'command'");
 }
 
+const std::vector<std::string> known_of_a_release{"host", "address", "release", "version", "path"};
+
+void read_custom(yaml::Section& at, CustomSteps& custom) {
+  auto step = with_placeholders(command, known_of_a_release);
+  at.required("run", custom.run, step, "run: apt-get install -y web={{version}}");
+  at.required("revert", custom.revert, step, "revert: apt-get install -y --allow-downgrades web={{version}}");
+  at.optional("prepare", custom.prepare, step);
+  at.optional("dry_run", custom.dry_run, step);
+}
+
+std::optional<int> refuse_keep(const yaml::Value& value) {
+  return value.refuse("is for tarballs; 'custom' steps keep what they like: take it out");
+}
+
 void read_release(yaml::Section& at, ReleaseOptions& release) {
-  const std::vector<std::string> known{"host", "address", "release", "version", "path"};
   ReleaseOptions version;
   at.required("path", release.path, with_placeholders(base_path, {"host"}), "path: /srv/web");
-  at.required("restart", release.restart, with_placeholders(command, known), "restart: systemctl restart web");
+  at.optional("custom", release.custom, yaml::section(read_custom));
+  auto restart = with_placeholders(command, known_of_a_release);
+  if (at.has("custom")) {
+    at.optional("restart", release.restart, restart);
+    at.optional("keep", release.keep, refuse_keep);
+  } else {
+    at.required("restart", release.restart, restart, "restart: systemctl restart web");
+    at.optional("keep", release.keep, whole(0, 100));
+  }
   at.required("version", version, yaml::section(read_version), "version: {url: \"http://{{address}}/version\"}");
   at.optional("restart_limit", release.restart_limit, duration(1s, 1h));
   at.optional("prove_limit", release.prove_limit, duration(1s, 1h));
-  at.optional("keep", release.keep, whole(0, 100));
   release.version_url = version.version_url;
   release.version_command = version.version_command;
 }

@@ -1,6 +1,8 @@
 #include "daemon/driver/fleet.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
 #include <string_view>
 
@@ -11,19 +13,22 @@ namespace shiftd {
 namespace {
 
 constexpr std::size_t hosts_at_once = 32;
+constexpr Duration dry_run_limit = std::chrono::minutes(2);
 
-Task<> ask_host(Clock& clock, Service& service, std::size_t index, std::vector<Result<std::string>>& answers) {
-  auto limit = service.pace.reach_limit;
-  answers[index] = co_await within(clock, limit, service.releaser->inspect(service.hosts[index].place));
+using Ask = std::function<Task<Result<std::string>>(const HostPlace&)>;
+
+Task<> ask_host(Clock& clock, Duration limit, const HostPlace& place, const Ask& ask, Result<std::string>& answer) {
+  answer = co_await within(clock, limit, ask(place));
 }
 
-Task<std::vector<Result<std::string>>> ask_hosts(Clock& clock, Service& service) {
-  std::vector<Result<std::string>> answers(service.hosts.size());
+// A few at a time; the answers in the order of the hosts.
+Task<std::vector<Result<std::string>>> ask_hosts(Clock& clock, Duration limit, std::vector<HostPlace> places, const Ask& ask) {
+  std::vector<Result<std::string>> answers(places.size());
   auto executor = co_await boost::asio::this_coro::executor;
-  for (std::size_t from = 0; from < service.hosts.size(); from += hosts_at_once) {
+  for (std::size_t from = 0; from < places.size(); from += hosts_at_once) {
     TaskGroup asking(executor);
-    for (auto at = from; at < std::min(service.hosts.size(), from + hosts_at_once); ++at)
-      asking.start("inspect", ask_host(clock, service, at, answers));
+    for (auto at = from; at < std::min(places.size(), from + hosts_at_once); ++at)
+      asking.start("ask", ask_host(clock, limit, places[at], ask, answers[at]));
     co_await asking.join();
   }
   co_return answers;
@@ -43,6 +48,21 @@ std::uint32_t strangers_in(const PoolReading& reading, std::size_t pool, const S
   return static_cast<std::uint32_t>(std::count_if(reading.members.begin(), reading.members.end(), strange));
 }
 
+std::vector<HostPlace> all_places(const Service& service) {
+  std::vector<HostPlace> places;
+  for (const auto& host : service.hosts) places.push_back(host.place);
+  return places;
+}
+
+std::vector<HostPlace> places_to_upgrade(const Service& service, const Plan& plan) {
+  std::map<std::string, HostPlace> known;
+  for (const auto& host : service.hosts) known.emplace(host.place.name, host.place);
+  std::vector<HostPlace> places;
+  for (const auto& host : plan.hosts)
+    if (auto found = known.find(host.name); found != known.end() && host.role == Role::upgrade) places.push_back(found->second);
+  return places;
+}
+
 }  // namespace
 
 Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
@@ -55,7 +75,8 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
     readings.push_back(std::move(*reading));
   }
   for (std::size_t pool = 0; pool < readings.size(); ++pool) seen.fleet.pools[pool].strangers = strangers_in(readings[pool], pool, service);
-  auto answers = co_await ask_hosts(clock, service);
+  const Ask inspect = [&service](const HostPlace& place) { return service.releaser->inspect(place); };
+  auto answers = co_await ask_hosts(clock, service.pace.reach_limit, all_places(service), inspect);
   std::size_t asked = 0;
   for (std::size_t index = 0; index < service.hosts.size(); ++index) {
     const auto& host = service.hosts[index];
@@ -74,6 +95,29 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
   }
   if (asked == 0) co_return Failure{Errc::unreachable, "no host could be asked: " + seen.notes.front()};
   co_return seen;
+}
+
+Task<std::vector<std::string>> dry_run_notes(Clock& clock, Service& service, const Plan& plan) {
+  const auto& release = plan.request.release;
+  const Ask ask = [&](const HostPlace& place) { return service.releaser->dry_run(place, release); };
+  auto places = places_to_upgrade(service, plan);
+  auto answers = co_await ask_hosts(clock, dry_run_limit, places, ask);
+  std::vector<std::pair<std::string, std::string>> said;  // what, and by whom
+  for (std::size_t index = 0; index < places.size(); ++index) {
+    auto what = answers[index] ? *answers[index] : "cannot say what would change: " + answers[index].error().what;
+    if (what.empty()) continue;
+    // It ends on somebody's terminal.
+    std::replace_if(
+        what.begin(), what.end(), [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, ' ');
+    auto same = std::find_if(said.begin(), said.end(), [&](const auto& each) { return each.first == what; });
+    if (same == said.end())
+      said.emplace_back(std::move(what), places[index].name);
+    else
+      same->second += ", " + places[index].name;
+  }
+  std::vector<std::string> notes;
+  for (const auto& [what, hosts] : said) notes.push_back(hosts + ": " + what);
+  co_return notes;
 }
 
 }  // namespace shiftd

@@ -21,4 +21,8 @@ struct FleetSeen {
 // bad_input: a pool holds a value that cannot be understood.
 Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service);
 
+// What the releaser's dry runs say of the hosts that the plan would upgrade: one note for all hosts of which the same is
+// said. A dry run that fails is a note as well.
+Task<std::vector<std::string>> dry_run_notes(Clock& clock, Service& service, const Plan& plan);
+
 }  // namespace shiftd

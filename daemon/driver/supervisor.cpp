@@ -249,7 +249,11 @@ Task<Result<Plan>> Supervisor::plan(StartRequest asked) {
   auto* service = find_service(asked.service);
   if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};
   Request request{"", service->name, asked.release, asked.limit, asked.by, asked.reason};
-  co_return co_await make_plan_for(*service, std::move(request));
+  auto plan = co_await make_plan_for(*service, std::move(request));
+  if (!plan) co_return plan;
+  auto notes = co_await dry_run_notes(clock_, *service, *plan);
+  std::move(notes.begin(), notes.end(), std::back_inserter(plan->notes));
+  co_return plan;
 }
 
 Task<Result<std::string>> Supervisor::start(StartRequest asked) {

@@ -8,8 +8,8 @@ namespace shiftd {
 
 struct Release {
   std::string version;  // as people name it: "2.4.1"
-  std::string digest;   // sha256 of the tarball, 64 hex digits: what hosts and the journal know it by
-  std::string source;   // local path of the tarball on the daemon's machine
+  std::string digest;   // what hosts and the journal know it by: a tarball's sha256, 64 hex digits, or else its version
+  std::string source;   // local path of the tarball on the daemon's machine; empty: it comes in another way
 
   bool operator==(const Release&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "daemon/release/placeholders.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <string>
 
 namespace shiftd {
@@ -9,6 +10,15 @@ namespace {
 bool means_itself(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
          std::string_view("._-+:/@%,=").find(c) != std::string_view::npos;
+}
+
+// A ~ after a letter or digit, as in Debian's versions, is never somebody's home.
+bool is_plain(std::string_view value) {
+  for (std::size_t at = 0; at < value.size(); ++at) {
+    bool inside = value[at] == '~' && at > 0 && std::isalnum(static_cast<unsigned char>(value[at - 1])) != 0;
+    if (!means_itself(value[at]) && !inside) return false;
+  }
+  return true;
 }
 
 // IPv6 addresses come in brackets, which a shell takes for a pattern only where a file could match it.
@@ -44,9 +54,10 @@ Result<std::string> fill_placeholders(std::string_view text, const Placeholders&
 Result<std::string> fill_placeholders_for_shell(std::string_view text, const Placeholders& values) {
   for (const auto& [name, value] : values) {
     if (text.find("{{" + name + "}}") == text.npos) continue;
-    if (!std::ranges::all_of(value, means_itself) && !is_bracketed_address(value)) {
-      return Failure{Errc::bad_input, "{{" + name + "}} is '" + value +
-                                          "', which must not stand in a shell command: use letters, digits and ._-+:/@%,= only"};
+    if (!is_plain(value) && !is_bracketed_address(value)) {
+      return Failure{Errc::bad_input,
+                     "{{" + name + "}} is '" + value +
+                         "', which must not stand in a shell command: use letters, digits, ._-+:/@%,= and ~ between them only"};
     }
   }
   return fill_placeholders(text, values);

@@ -37,6 +37,10 @@ class Releaser {
   // by. Fails with bad_input. A releaser that reads nothing there has nothing to say.
   virtual Task<Result<void>> check_source(Release /*release*/) { co_return Result<void>{}; }
 
+  // What an upgrade to `release` would change on the host, for people; empty: nothing to say. Changes nothing.
+  // Fails as a command on the host does, and with refused when it says that it cannot tell.
+  virtual Task<Result<std::string>> dry_run(HostPlace /*host*/, Release /*release*/) { co_return std::string(); }
+
   // While the host still serves: opens its connection, checks the disk, brings the code to releases/<digest> and proves
   // its digest. May be repeated. Returns the digest that `current` names.
   virtual Task<Result<std::string>> prepare(HostPlace host, Release release) = 0;

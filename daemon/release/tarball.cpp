@@ -9,11 +9,10 @@
 
 #include <fmt/format.h>
 
-#include "daemon/io/http_client.hpp"
-#include "daemon/io/within.hpp"
 #include "daemon/release/local_digest.hpp"
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/release_scripts.hpp"
+#include "daemon/release/version_question.hpp"
 
 namespace shiftd {
 namespace {
@@ -23,16 +22,6 @@ constexpr std::int64_t space_factor = 3;
 constexpr std::int64_t space_besides = 1 << 20;
 // Unpacking says nothing for as long as it takes.
 constexpr Duration unpack_limit = std::chrono::minutes(10);
-constexpr Duration one_answer = std::chrono::seconds(3);
-// Between two questions to a service that is starting.
-constexpr Duration prove_pause_first = std::chrono::milliseconds(20);
-constexpr Duration prove_pause_most = std::chrono::milliseconds(320);
-
-std::string_view last_words(std::string_view output) {
-  while (output.ends_with('\n')) output.remove_suffix(1);
-  constexpr std::size_t most = 2000;
-  return output.substr(output.size() - std::min(output.size(), most));
-}
 
 Failure why_not_brought(const CommandResult& result, const std::string& base, const std::string& digest, std::int64_t room) {
   auto said = last_words(result.err);
@@ -73,7 +62,6 @@ class TarballReleaser final : public Releaser {
   Result<Placeholders> placeholders(const HostPlace& host, const std::string& digest) const;
   Task<Result<std::int64_t>> check_local(const Release& release);
   Task<Result<void>> swap(const HostPlace& host, const std::string& digest, std::string job_id);
-  Task<Result<std::string>> ask_version(const HostPlace& host, const std::string& digest);
 
   Clock& clock_;
   ReleaseOptions options_;
@@ -132,6 +120,9 @@ Task<Result<std::int64_t>> TarballReleaser::check_local(const Release& release) 
 }
 
 Task<Result<void>> TarballReleaser::check_source(Release release) {
+  if (release.source.empty()) {
+    co_return Failure{Errc::bad_input, "this service's releases are tarballs: name the file (--source) and its sha256"};
+  }
   if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
   auto checked = co_await check_local(release);
   if (!checked) co_return checked.error();
@@ -186,91 +177,19 @@ Task<Result<void>> TarballReleaser::swap(const HostPlace& host, const std::strin
   RemoteJob job{std::move(job_id), swap_script(base, digest, *restart), base + "/.shiftd/lock", base + "/.shiftd/jobs",
                 options_.restart_limit};
   auto result = co_await hosts_.executor(host.name).job(std::move(job));
-  if (!result) {
-    auto failure = std::move(result).error();
-    // In a releaser's words: a job that was not let in has done nothing; one that vanished may have done all; one that
-    // was ended at its limit is a restart that failed.
-    if (failure.code == Errc::refused)
-      failure.code = Errc::unavailable;
-    else if (failure.code == Errc::unavailable)
-      failure.code = Errc::timed_out;
-    else if (failure.code == Errc::exhausted)
-      failure.code = Errc::refused;
-    co_return failure;
-  }
+  if (!result) co_return in_a_releasers_words(std::move(result).error());
   if (result->exit_status == 0) co_return Result<void>{};
   auto what = result->exit_status == not_swapped_status ? "not swapped" : "restart";
   co_return Failure{Errc::refused, fmt::format("{} ended with {}: {}", what, result->exit_status, last_words(result->out))};
 }
 
-// "http://web1:8080/version" -> the place to connect to, and what to ask there.
-Result<HttpRequest> request_of(std::string_view url) {
-  constexpr std::string_view scheme = "http://";
-  if (!url.starts_with(scheme)) return Failure{Errc::bad_input, "version_url '" + std::string(url) + "' must begin with http://"};
-  url.remove_prefix(scheme.size());
-  auto slash = std::min(url.find('/'), url.size());
-  HttpRequest request;
-  request.address = url.substr(0, slash);
-  request.target = slash == url.size() ? "/" : std::string(url.substr(slash));
-  auto bracket = request.address.rfind(']');
-  if (request.address.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) request.address += ":80";
-  request.reply_body_most = 4096;
-  return request;
-}
-
-Task<Result<std::string>> TarballReleaser::ask_version(const HostPlace& host, const std::string& digest) {
+Task<Result<void>> TarballReleaser::prove_running(HostPlace host, std::string digest) {
   auto values = placeholders(host, digest);
   if (!values) co_return values.error();
-  if (!options_.version_url.empty()) {
-    auto url = fill_placeholders(options_.version_url, *values);
-    if (!url) co_return std::move(url).error().during("version_url");
-    auto request = request_of(*url);
-    if (!request) co_return request.error();
-    auto reply = co_await http_exchange(clock_, std::move(*request), one_answer);
-    if (!reply) co_return std::move(reply).error().during(*url);
-    if (reply->status != 200) co_return Failure{Errc::unavailable, fmt::format("{}: status {}", *url, reply->status)};
-    co_return std::move(reply->body);
-  }
-  auto command = fill_placeholders_for_shell(options_.version_command, *values);
-  if (!command) co_return std::move(command).error().during("version_command");
-  if (command->empty()) co_return Failure{Errc::bad_input, "neither version_url nor version_command is given"};
-  auto result = co_await hosts_.executor(host.name).run(*command);
-  if (!result) co_return std::move(result).error().during("version_command");
-  if (result->exit_status != 0) {
-    co_return Failure{Errc::unavailable, fmt::format("version_command ended with {}: {}", result->exit_status, last_words(result->err))};
-  }
-  co_return std::move(result->out);
-}
-
-// What an answer that does not name the release leaves to say, should no better one come before the limit.
-Failure no_proof_yet(const Result<std::string>& answer) {
-  // The old process may still be the one that answers.
-  if (answer) return {Errc::refused, fmt::format("another release answers: '{}'", last_words(*answer).substr(0, 100))};
-  auto failure = answer.error();
-  if (failure.code != Errc::unreachable) failure.code = Errc::timed_out;
-  return failure;
-}
-
-bool asking_again_is_useless(const Result<std::string>& answer) {
-  return !answer && (answer.error().code == Errc::bad_input || answer.error().code == Errc::unauthenticated);
-}
-
-Task<Result<void>> TarballReleaser::prove_running(HostPlace host, std::string digest) {
-  auto activity = fmt::format("prove that {} runs {}", host.name, digest.substr(0, 12));
-  auto deadline = clock_.steady() + options_.prove_limit;
-  auto pause = prove_pause_first;
-  auto last = Failure{Errc::timed_out, "no answer within " + to_string(options_.prove_limit)};
-  for (auto now = clock_.steady(); now < deadline; now = clock_.steady()) {
-    auto asking = ask_version(host, digest);
-    auto answer = co_await within(clock_, deadline - now, std::move(asking));
-    if (answer && answer_names(*answer, digest)) co_return Result<void>{};
-    if (asking_again_is_useless(answer)) co_return answer.error().during(activity);
-    // An answer cut off by the limit says less than the one before it.
-    if (clock_.steady() < deadline) last = no_proof_yet(answer);
-    co_await clock_.sleep_until(std::min(clock_.steady() + pause, deadline));
-    pause = std::min(pause * 2, prove_pause_most);
-  }
-  co_return std::move(last).during(activity);
+  auto& executor = hosts_.executor(host.name);
+  auto proven = co_await prove_version(clock_, options_, executor, std::move(*values), digest, answer_names);
+  if (!proven) co_return std::move(proven).error().during(fmt::format("prove that {} runs {}", host.name, digest.substr(0, 12)));
+  co_return proven;
 }
 
 }  // namespace

@@ -49,7 +49,10 @@ Look terminal_look() {
   return terminal ? Look{size.ws_col, true} : Look{1000, false};
 }
 
-Result<json> release_request(const Options& options) {
+// A release without a tarball is its version alone.
+Result<json> release_of(const Options& options) {
+  json release{{"version", options.release}};
+  if (options.source.empty()) return Result<json>(boost::system::in_place_value, std::move(release));
   std::error_code error;
   auto source = std::filesystem::absolute(options.source, error);
   if (error) return Failure{Errc::bad_input, options.source + ": " + error.message()};
@@ -59,11 +62,17 @@ Result<json> release_request(const Options& options) {
     if (!computed) return std::move(computed).error().during("--sha256 is not given");
     digest = std::move(*computed);
   }
-  return Result<json>(boost::system::in_place_value,
-                      json{{"service", options.service},
-                           {"release", {{"version", options.release}, {"source", source.string()}, {"sha256", digest}}},
-                           {"limit", options.limit},
-                           {"reason", options.reason}});
+  release["source"] = source.string();
+  release["sha256"] = digest;
+  return Result<json>(boost::system::in_place_value, std::move(release));
+}
+
+Result<json> release_request(const Options& options) {
+  auto release = release_of(options);
+  if (!release) return std::move(release).error();
+  return Result<json>(
+      boost::system::in_place_value,
+      json{{"service", options.service}, {"release", std::move(*release)}, {"limit", options.limit}, {"reason", options.reason}});
 }
 
 std::string field_of(const std::string& body, const char* name) {

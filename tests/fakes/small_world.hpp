@@ -24,6 +24,7 @@ struct SmallWorld {
     Setting taken_up{Pooled::yes, 100};  // what the load balancer has last heard of it
     Steady drains_at{};                  // when its last request will have ended
     std::string malformed;               // why nobody can understand what the store holds of it
+    std::string dry_run;                 // what an upgrade says that it would change
     bool reachable = true;
     bool checks_pass = true;
     bool health_up = true;

@@ -50,6 +50,12 @@ TEST(StartBody, AcceptsWhatMayBeLeftOutAndWrittenOtherwise) {
   }
 }
 
+TEST(StartBody, AReleaseWithoutATarballIsKnownByItsVersion) {
+  auto request = parse_start(R"({"service":"web","release":{"version":"2.4.1-1"}})", "alice");
+  ASSERT_TRUE(request) << request.error();
+  EXPECT_EQ(request->release, (Release{"2.4.1-1", "2.4.1-1", ""}));
+}
+
 TEST(StartBody, RefusesWithTheFieldsName) {
   struct {
     const char* what;
@@ -68,6 +74,7 @@ TEST(StartBody, RefusesWithTheFieldsName) {
       {"no release", R"({"service":"web"})", "'release' is missing"},
       {"a release that is a text", R"({"service":"web","release":"2.0"})", "'release.' must be a JSON object"},
       {"a relative source", with(good, "/srv/web", "srv/web"), "'release.source' must be an absolute path"},
+      {"a source without its digest", with(good, ",\"sha256\":\"" + digest + "\"", ""), "'release.sha256' is missing"},
       {"a short digest", with(good, digest, "aa"), "'release.sha256' must be 64 hex digits"},
       {"a digest of other letters", with(good, digest, std::string(64, 'g')), "'release.sha256' must be 64 hex digits"},
       {"a limit that is no list", with(good, R"(["web1"])", R"("web1")"), "'limit' must be a list"},

@@ -85,8 +85,8 @@ TEST(Config, GivesAServiceWhatWasWritten) {
   EXPECT_EQ(cdn.pybal[1].monitor_round, 15s);
   EXPECT_EQ(cdn.count_at->backend, "cdn");
 
-  EXPECT_EQ(web.release,
-            (ReleaseOptions{"/srv/{{host}}", "cd {{path}}\nsystemctl restart web\n", "http://{{address}}/version", "", 1min, 10s, 3}));
+  EXPECT_EQ(web.release, (ReleaseOptions{"/srv/{{host}}", "cd {{path}}\nsystemctl restart web\n", "http://{{address}}/version", "", 1min,
+                                         10s, 3, std::nullopt}));
 
   ASSERT_EQ(web.checks.size(), 3);
   EXPECT_EQ(std::get<PortCheck>(web.checks[0]), (PortCheck{"answers", 18080, 1s}));
@@ -136,6 +136,9 @@ TEST(Config, FillsInWhatWasLeftOut) {
   EXPECT_EQ(std::get<HttpCheck>(web.checks[1]).name, "http");
   EXPECT_EQ(std::get<HttpCheck>(web.checks[2]).name, "http 2");
   EXPECT_EQ(std::get<HttpCheck>(web.checks[1]).timeout, 2s) << "through an alias";
+  EXPECT_EQ(web.release.custom,
+            (CustomSteps{"install web={{version}}", "install web={{release}}", "fetch {{version}}", "install -s web={{version}}"}));
+  EXPECT_EQ(web.release.restart, "") << "custom steps may restart themselves";
   const auto& log = std::get<HaproxyLogFrontEnd>(web.front_end).options;
   EXPECT_EQ(log.backend, "app");
   EXPECT_EQ(log.runtime_socket, folder.path() / "admin.sock");
@@ -308,6 +311,14 @@ TEST(Config, LoadsTheExamples) {
   auto config = load_config(folder.path() / "shiftd.yaml");
   ASSERT_TRUE(config) << to_string(config.error());
   EXPECT_EQ(config->services.at(0).hosts.size(), 4);
+  EXPECT_FALSE(config->services.at(0).release.custom);
+  for (auto file : {"apt.yaml", "git.yaml"}) {
+    SCOPED_TRACE(file);
+    folder.write("web.yaml", content_of(examples / file));
+    auto other = load_config(folder.path() / "shiftd.yaml");
+    ASSERT_TRUE(other) << to_string(other.error());
+    EXPECT_TRUE(other->services.at(0).release.custom);
+  }
 }
 
 }  // namespace

@@ -46,6 +46,20 @@ TEST_F(SupervisorTest, AHostThatTheLoadBalancerFoundIllWhileItWasCheckedWaitsBef
   expect_all("two");
 }
 
+TEST_F(SupervisorTest, APlanSaysOnceWhatTheDryRunsOfManyHostsSay) {
+  begin(4, five_stages());
+  for (auto& [name, host] : world_->hosts) host.dry_run = "one package";
+  world_->hosts.at("web03").dry_run = "two\npackages\x1b[31m";
+  world_->hosts.at("web04").current = world_->hosts.at("web04").running = "two";
+  auto plan = ask(supervisor_->plan({"web", {"2.0", "two", ""}, {}, "test", ""}));
+  ASSERT_TRUE(plan) << plan.error();
+  EXPECT_THAT(plan->notes, testing::Contains("web01, web02: 2.0: one package"));
+  EXPECT_THAT(plan->notes, testing::Contains("web03: 2.0: two\npackages [31m")) << "no escape of a host reaches a terminal";
+  for (const auto& note : plan->notes) EXPECT_THAT(note, testing::Not(testing::HasSubstr("web04:"))) << "has the release";
+  auto rollout = finish(start("two"));
+  EXPECT_THAT(rollout.plan.notes, testing::Not(testing::Contains(testing::HasSubstr("package")))) << "the journal keeps no dry runs";
+}
+
 TEST_F(SupervisorTest, WorksWithTwoAndThreeHosts) {
   for (int hosts : {2, 3}) {
     SCOPED_TRACE(hosts);

@@ -116,7 +116,8 @@ Result<StartRequest> parse_start(std::string_view body, std::string by) {
   const auto& source = request.release.source;
   auto digest = release.text("sha256", !source.empty(), 64);
   if (!digest.empty() && !is_sha256(digest)) release.fail("'release.sha256' must be 64 hex digits");
-  if (!source.empty() && !source.starts_with('/')) release.fail("'release.source' must be an absolute path on the daemon's machine");
+  bool somewhere = source.starts_with('/') || source.starts_with("https://") || source.starts_with("http://");
+  if (!source.empty() && !somewhere) release.fail("'release.source' must be an absolute path on the daemon's machine, or an http URL");
   if (!release.wrong().empty()) return bad(release.wrong());
   std::transform(digest.begin(), digest.end(), digest.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   // A release that comes as no tarball is known by its version.

@@ -17,6 +17,23 @@ if [ -L current ]; then now=$(readlink current); fi
 if [ -n "$now" ] || [ ! -e current ]; then echo "current $now"; else echo "foreign"; fi
 )sh";
 
+constexpr std::string_view fetch_from_input = R"sh(
+fetch() { cat >"$file" || return 1; }
+)sh";
+
+// A server that says no (22) is believed; a disk that takes no more (23) says so in our words; else it may be asked again.
+constexpr std::string_view fetch_from_url = R"sh(
+fetch() {
+  command -v curl >/dev/null || { echo "no curl on this host: install it, or start with a file of shiftd's machine" >&2; return 1; }
+  curl -fsSL --proto =http,https --connect-timeout 10 --speed-time 30 --speed-limit 1000 -o "$file" -- "$url" </dev/null && return 0
+  case $? in
+    22) return 1 ;;
+    23) echo "No space left on device, or it cannot be written" >&2; return 1 ;;
+    *) return 71 ;;
+  esac
+}
+)sh";
+
 // Reads the tarball from its input, unless it leaves before. `df` may name two file systems: the least counts.
 constexpr std::string_view bring = R"sh(
 [ -n "$now" ] || [ ! -e current ] || exit 0
@@ -39,7 +56,7 @@ part=releases/$digest.partial
 set -- "$file" "$part"
 trap 'rm -rf "$@"' EXIT
 [ ! -e "$part" ] || rm -rf "$part" || exit 1
-cat >"$file" || exit 1
+fetch || exit
 found=$(sha256sum <"$file") || exit 1
 found=${found%% *}
 if [ "$found" != "$digest" ]; then echo "found $found"; exit 65; fi
@@ -105,13 +122,15 @@ std::string current_script(const std::string& base) {
   return fmt::format("cd {} 2>/dev/null || {{ echo 'current '; exit 0; }}\n{}", shell_quote(base), print_current);
 }
 
-std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep) {
+std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
+                           const std::string& url) {
   return fmt::format(
-      "LC_ALL=C; export LC_ALL; umask 022; digest={}; room={}; keep={}; base={}\n"
+      "LC_ALL=C; export LC_ALL; umask 022; digest={}; room={}; keep={}; url={}; base={}\n"
       "[ -d \"$base/.shiftd/uploads\" ] && [ -d \"$base/.shiftd/jobs\" ] && [ -d \"$base/releases\" ] ||\n"
       "  mkdir -p \"$base/releases\" \"$base/.shiftd/uploads\" \"$base/.shiftd/jobs\" || exit 1\n"
-      "cd \"$base\" || exit 1\n{}{}",
-      shell_quote(digest), room ? std::to_string((*room + 1023) / 1024) : "", keep, shell_quote(base), print_current, bring);
+      "cd \"$base\" || exit 1\n{}{}{}",
+      shell_quote(digest), room ? std::to_string((*room + 1023) / 1024) : "", keep, shell_quote(url), shell_quote(base), print_current,
+      url.empty() ? fetch_from_input : fetch_from_url, bring);
 }
 
 std::string swap_script(const std::string& base, const std::string& release, const std::string& restart) {

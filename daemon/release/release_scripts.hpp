@@ -29,8 +29,12 @@ Result<std::string> read_current(std::string_view out);
 inline constexpr int no_tarball_status = 64;
 inline constexpr int wrong_digest_status = 65;
 inline constexpr int no_room_status = 69;
+inline constexpr int not_fetched_status = 71;
 inline constexpr int busy_status = 75;
-std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep);
+//   71  the host could not reach the place of the URL
+// `url`: where the host fetches the tarball; empty: it comes by the script's input.
+std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
+                           const std::string& url = {});
 // Bytes free on the host, as prepare_script printed it; -1: it did not.
 std::int64_t read_free(std::string_view out);
 // The digest that arrived.

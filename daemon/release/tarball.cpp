@@ -30,6 +30,7 @@ Failure why_not_brought(const CommandResult& result, const std::string& base, co
     case wrong_digest_status:
       return {Errc::bad_input,
               fmt::format("the tarball arrived with the digest {}, and the release says {}", read_found(result.out), digest)};
+    case not_fetched_status: return {Errc::unavailable, std::string(said)};
     case busy_status: return {Errc::unavailable, "the lock is held by an unpacking that began earlier"};
     case no_room_status:
       return {Errc::exhausted, fmt::format("{} has {} MB free and needs {} MB ({} times the tarball, and one)", base,
@@ -38,6 +39,17 @@ Failure why_not_brought(const CommandResult& result, const std::string& base, co
   }
   bool full = has("No space left") || has("quota exceeded") || has("File too large");
   return {full ? Errc::exhausted : Errc::refused, fmt::format("ended with {}: {}", result.exit_status, said)};
+}
+
+bool is_url(std::string_view source) { return source.starts_with("https://") || source.starts_with("http://"); }
+
+// A password in it would end in the journal and in the host's list of processes.
+Result<void> check_url(const std::string& url) {
+  auto from = url.find("//") + 2;
+  auto authority = std::string_view(url).substr(from, url.find_first_of("/?#", from) - from);
+  if (authority.empty()) return Failure{Errc::bad_input, "the source's URL names no host"};
+  if (authority.find('@') == authority.npos) return {};
+  return Failure{Errc::bad_input, "the source's URL must not hold a user or password: use a server that needs none, or a file"};
 }
 
 class TarballReleaser final : public Releaser {
@@ -61,6 +73,7 @@ class TarballReleaser final : public Releaser {
   Result<std::string> base_of(const HostPlace& host) const;
   Result<Placeholders> placeholders(const HostPlace& host, const std::string& digest) const;
   Task<Result<std::int64_t>> check_local(const Release& release);
+  Task<Result<std::int64_t>> size_of(const Release& release);
   Task<Result<void>> swap(const HostPlace& host, const std::string& digest, std::string job_id);
 
   Clock& clock_;
@@ -99,7 +112,14 @@ Task<Result<std::string>> TarballReleaser::inspect(HostPlace host) {
   co_return current;
 }
 
-// The tarball's size, once its digest is known to be right.
+// The tarball's size, once its digest is known to be right; 0 when only the host will see it.
+Task<Result<std::int64_t>> TarballReleaser::size_of(const Release& release) {
+  if (release.source.empty()) co_return Failure{Errc::refused, "the release is not on this host, and no source was named"};
+  if (is_url(release.source)) co_return std::int64_t{0};
+  auto size = co_await check_local(release);
+  co_return size;
+}
+
 Task<Result<std::int64_t>> TarballReleaser::check_local(const Release& release) {
   std::error_code error;
   auto size = static_cast<std::int64_t>(std::filesystem::file_size(release.source, error));
@@ -120,10 +140,12 @@ Task<Result<std::int64_t>> TarballReleaser::check_local(const Release& release) 
 }
 
 Task<Result<void>> TarballReleaser::check_source(Release release) {
-  if (release.source.empty()) {
-    co_return Failure{Errc::bad_input, "this service's releases are tarballs: name the file (--source) and its sha256"};
+  if (!is_digest(release.digest)) {
+    co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex: this service's releases are tarballs; " +
+                                           "name one (--source) with its sha256, or the sha256 alone when every host has it already"};
   }
-  if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
+  if (is_url(release.source)) co_return check_url(release.source);
+  if (release.source.empty()) co_return Result<void>{};
   auto checked = co_await check_local(release);
   if (!checked) co_return checked.error();
   co_return Result<void>{};
@@ -137,11 +159,13 @@ Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release relea
   version_names_[release.digest] = release.version;
 
   auto& executor = hosts_.executor(host.name);
-  auto size = co_await check_local(release);
+  auto size = co_await size_of(release);
   // Without it the host is asked all the same: one that has the release already needs no tarball.
   auto room = size ? *size * space_factor + space_besides : 0;
-  auto script = prepare_script(*base, release.digest, size ? std::optional(room) : std::nullopt, options_.keep);
-  auto bringing = size ? executor.send(release.source, std::move(script), unpack_limit) : executor.run(std::move(script));
+  auto url = is_url(release.source) ? release.source : std::string();
+  auto script = prepare_script(*base, release.digest, size ? std::optional(room) : std::nullopt, options_.keep, url);
+  auto bringing =
+      size ? executor.send(url.empty() ? release.source : "/dev/null", std::move(script), unpack_limit) : executor.run(std::move(script));
   auto result = co_await std::move(bringing);
   if (!result) co_return std::move(result).error().during(activity);
   if (result->exit_status == no_tarball_status) co_return std::move(size).error().during(activity);

@@ -49,10 +49,12 @@ Look terminal_look() {
   return terminal ? Look{size.ws_col, true} : Look{1000, false};
 }
 
-// A release without a tarball is its version alone.
-Result<json> release_of(const Options& options) {
-  json release{{"version", options.release}};
-  if (options.source.empty()) return Result<json>(boost::system::in_place_value, std::move(release));
+// The source as the daemon will read it, with its digest.
+Result<json> tarball_of(const Options& options) {
+  if (options.source.starts_with("http://") || options.source.starts_with("https://")) {
+    if (options.sha256.empty()) return Failure{Errc::bad_input, "--source is a URL: give its --sha256 as well"};
+    return Result<json>(boost::system::in_place_value, json{{"source", options.source}, {"sha256", options.sha256}});
+  }
   std::error_code error;
   auto source = std::filesystem::absolute(options.source, error);
   if (error) return Failure{Errc::bad_input, options.source + ": " + error.message()};
@@ -62,8 +64,20 @@ Result<json> release_of(const Options& options) {
     if (!computed) return std::move(computed).error().during("--sha256 is not given");
     digest = std::move(*computed);
   }
-  release["source"] = source.string();
-  release["sha256"] = digest;
+  return Result<json>(boost::system::in_place_value, json{{"source", source.string()}, {"sha256", digest}});
+}
+
+// A release without a tarball is known by its version alone, or by a digest that the hosts know.
+Result<json> release_of(const Options& options) {
+  json release = json::object();
+  if (!options.source.empty()) {
+    auto tarball = tarball_of(options);
+    if (!tarball) return std::move(tarball).error();
+    release = std::move(*tarball);
+  } else if (!options.sha256.empty()) {
+    release["sha256"] = options.sha256;
+  }
+  release["version"] = options.release;
   return Result<json>(boost::system::in_place_value, std::move(release));
 }
 

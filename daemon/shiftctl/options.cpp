@@ -21,9 +21,8 @@ CLI::App* on_rollout(CLI::App& app, Options& options, const char* name, const ch
 void on_release(CLI::App& command, Options& options) {
   command.add_option("SERVICE", options.service)->required();
   command.add_option("--release", options.release, "the version's name")->required();
-  auto* source =
-      command.add_option("--source", options.source, "the tarball, on the daemon's machine; none for a service with custom steps");
-  command.add_option("--sha256", options.sha256, "of the tarball; read from the file when it is not given")->needs(source);
+  command.add_option("--source", options.source, "the tarball: a file on the daemon's machine, or a URL that the hosts fetch");
+  command.add_option("--sha256", options.sha256, "of the tarball; read from the file when it is not given");
   command.add_option("--limit", options.limit, "only these hosts");
   command.add_option("--reason", options.reason, "kept in the journal");
 }

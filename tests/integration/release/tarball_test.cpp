@@ -128,6 +128,66 @@ TEST_F(TarballReleaserTest, PreparingAgainUploadsNothing) {
   EXPECT_TRUE(succeeded(again));
 }
 
+TEST_F(TarballReleaserTest, TheHostFetchesWhatAUrlNames) {
+  auto one = make_release("1.0");
+  auto port = std::to_string(free_port());
+  Process server({.command = {"python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", local_.path(), port},
+                  .environment = {},
+                  .output = ""});
+  auto by_url = one;
+  by_url.source = "http://127.0.0.1:" + port + "/1.0.tar.gz";
+  EXPECT_TRUE(loop_.run(releaser().check_source(by_url)).has_value());
+  // Until the server listens, it is unavailable, which is asked again.
+  Result<std::string> prepared = Failure{Errc::unavailable, ""};
+  EXPECT_TRUE(eventually([&] {
+    prepared = prepare(by_url);
+    return prepared || !retryable(prepared.error().code);
+  }));
+  ASSERT_TRUE(prepared) << prepared.error();
+  EXPECT_EQ(read_text(at("releases/" + one.digest + "/version")), "1.0\n");
+  EXPECT_TRUE(fs::is_empty(at(".shiftd/uploads")));
+
+  auto two = make_release("2.0");
+  auto wrong = prepare({"2.0", two.digest, by_url.source});
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, Errc::bad_input) << "another tarball lies there: " << wrong.error();
+  EXPECT_NE(wrong.error().what.find(one.digest), std::string::npos) << wrong.error();
+  auto missing = prepare({"2.0", two.digest, "http://127.0.0.1:" + port + "/missing.tar.gz"});
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Errc::refused);
+  EXPECT_NE(missing.error().what.find("404"), std::string::npos) << missing.error();
+  auto nobody = prepare({"2.0", two.digest, "http://127.0.0.1:" + std::to_string(free_port()) + "/2.0.tar.gz"});
+  ASSERT_FALSE(nobody);
+  EXPECT_EQ(nobody.error().code, Errc::unavailable) << nobody.error();
+  EXPECT_FALSE(fs::exists(at("releases/" + two.digest)));
+  EXPECT_TRUE(fs::is_empty(at(".shiftd/uploads")));
+}
+
+TEST_F(TarballReleaserTest, AUrlIsNothingThatAShellReads) {
+  auto one = make_release("1.0");
+  one.source =
+      "http://127.0.0.1:" + std::to_string(free_port()) + "/';touch " + sshd_.file("owned") + ";'$(touch " + sshd_.file("owned") + ")";
+  EXPECT_FALSE(prepare(one));
+  EXPECT_FALSE(fs::exists(sshd_.file("owned")));
+}
+
+TEST_F(TarballReleaserTest, AReleaseThatTheHostHasNeedsNoSource) {
+  auto one = make_release("1.0");
+  Release known{"1.0", one.digest, ""};
+  EXPECT_TRUE(loop_.run(releaser().check_source(known)).has_value());
+  auto absent = prepare(known);
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().code, Errc::refused);
+  EXPECT_NE(absent.error().what.find("not on this host"), std::string::npos) << absent.error();
+  // As somebody else would bring it: the mark last.
+  fs::create_directories(at("releases/" + one.digest));
+  write_text(at("releases/" + one.digest + "/version"), "1.0\n");
+  write_text(at("releases/" + one.digest + "/.shiftd-complete"), one.digest + "\n");
+  ASSERT_TRUE(prepare(known).has_value());
+  ASSERT_TRUE(upgrade(known, "r1-1").has_value());
+  EXPECT_EQ(link("current"), "releases/" + one.digest);
+}
+
 TEST_F(TarballReleaserTest, AHalfUnpackedReleaseIsUnpackedAnew) {
   auto one = make_release("1.0");
   fs::create_directories(at("releases/" + one.digest + ".partial/bin"));
@@ -179,6 +239,9 @@ TEST_F(TarballReleaserTest, AReleaseIsReadBeforeAnythingBegins) {
       {"another digest", {"1.0", std::string(64, 'a'), one.source}, one.source + " has the digest " + one.digest},
       {"no such file", {"1.0", one.digest, one.source + ".missing"}, "cannot read " + one.source + ".missing"},
       {"no digest", {"1.0", "ABC", one.source}, "'ABC' is no sha256"},
+      {"a version alone", {"1.0", "1.0", ""}, "name one (--source) with its sha256"},
+      {"a password in a URL", {"1.0", one.digest, "https://me:secret@example.net/x"}, "must not hold a user or password"},
+      {"a URL without a host", {"1.0", one.digest, "http:///x"}, "names no host"},
   };
   for (const auto& [what, release, says] : cases) {
     SCOPED_TRACE(what);

@@ -89,6 +89,22 @@ TEST_F(ShiftctlTest, ComputesTheDigestThatIsNotGiven) {
   });
 }
 
+TEST_F(ShiftctlTest, NamesAReleaseByUrlByDigestOrByVersionAlone) {
+  auto digest = std::string(64, 'b');
+  EXPECT_EQ(run({"start", "web", "--release", "2.0", "--source", "https://example.net/web.tar.gz", "--sha256", digest}).code, 0);
+  EXPECT_EQ(run({"start", "web", "--release", "2.0", "--sha256", digest}).code, 0);
+  EXPECT_EQ(run({"start", "web", "--release", "2.4.1-1"}).code, 0);
+  auto no_digest = run({"start", "web", "--release", "2.0", "--source", "https://example.net/web.tar.gz"});
+  EXPECT_EQ(no_digest.code, 2);
+  EXPECT_THAT(no_digest.error, HasSubstr("--sha256"));
+  api_.control([&](FakeControl& control) {
+    ASSERT_EQ(control.starts.size(), 3U);
+    EXPECT_EQ(control.starts[0].release, (Release{"2.0", digest, "https://example.net/web.tar.gz"}));
+    EXPECT_EQ(control.starts[1].release, (Release{"2.0", digest, ""}));
+    EXPECT_EQ(control.starts[2].release, (Release{"2.4.1-1", "2.4.1-1", ""}));
+  });
+}
+
 TEST_F(ShiftctlTest, PlansInWordsAndInJson) {
   auto words = run({"plan", "web", "--release", "2.0", "--source", tarball()});
   EXPECT_EQ(words.code, 0) << words.error;

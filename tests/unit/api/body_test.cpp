@@ -56,6 +56,15 @@ TEST(StartBody, AReleaseWithoutATarballIsKnownByItsVersion) {
   EXPECT_EQ(request->release, (Release{"2.4.1-1", "2.4.1-1", ""}));
 }
 
+TEST(StartBody, TheSourceMayBeAUrlOrTheDigestAlone) {
+  auto url = parse_start(with(good, "/srv/web.tar.gz", "https://builds.example.net/web.tar.gz"), "alice");
+  ASSERT_TRUE(url) << url.error();
+  EXPECT_EQ(url->release.source, "https://builds.example.net/web.tar.gz");
+  auto known = parse_start(with(good, R"("source":"/srv/web.tar.gz",)", ""), "alice");
+  ASSERT_TRUE(known) << known.error();
+  EXPECT_EQ(known->release, (Release{"2.0", digest, ""}));
+}
+
 TEST(StartBody, RefusesWithTheFieldsName) {
   struct {
     const char* what;

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "daemon/release/custom.hpp"
+#include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
 #include "daemon/ssh/ssh.hpp"
 #include "lb-adapters/conftool/conftool.hpp"
@@ -87,7 +88,7 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
     service->hosts.push_back(std::move(made));
   }
   auto make_releaser = config.release.custom ? make_custom_releaser : make_tarball_releaser;
-  service->releaser = make_releaser(clock, config.release, *connections);
+  service->releaser = with_restarts(make_releaser(clock, config.release, *connections));
   service->owned = std::move(connections);
   return service;
 }

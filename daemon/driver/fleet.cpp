@@ -116,7 +116,12 @@ Task<std::vector<std::string>> dry_run_notes(Clock& clock, Service& service, con
       same->second += ", " + places[index].name;
   }
   std::vector<std::string> notes;
-  for (const auto& [what, hosts] : said) notes.push_back(hosts + ": " + what);
+  notes.reserve(said.size());
+  for (auto& [what, hosts] : said) {
+    hosts += ": ";
+    hosts += what;
+    notes.push_back(std::move(hosts));
+  }
   co_return notes;
 }
 

@@ -15,7 +15,7 @@ namespace {
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r\n";
   auto first = text.find_first_not_of(blank);
-  if (first == text.npos) return {};
+  if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
@@ -61,7 +61,7 @@ Task<Result<std::string>> CustomReleaser::installed(const HostPlace& host) {
   auto answer = co_await ask_version(clock_, options_, hosts_.executor(host.name), std::move(*values));
   if (!answer) co_return answer;
   auto version = trimmed(*answer);
-  if (version.size() > 256 || version.find('\n') != version.npos) {
+  if (version.size() > 256 || version.find('\n') != std::string_view::npos) {
     co_return Failure{Errc::unexpected_reply, fmt::format("'{}' is no version: one line is wanted", version.substr(0, 200))};
   }
   co_return std::string(version);

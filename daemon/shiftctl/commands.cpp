@@ -272,6 +272,10 @@ Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
   if (options.command == "plan") co_return co_await plan(client, std::move(options));
   if (options.command == "start") co_return co_await start(client, std::move(options));
   if (options.command == "pool") co_return co_await pool(client, std::move(options));
+  if (options.command == "restart") {
+    options.release = "restart";
+    co_return co_await start(client, std::move(options));
+  }
   if (options.command == "list") co_return co_await list(client, std::move(options));
   auto rollout = co_await named_or_newest(client, options.rollout);
   if (!rollout) co_return std::move(rollout).error();

@@ -18,13 +18,23 @@ CLI::App* on_rollout(CLI::App& app, Options& options, const char* name, const ch
   return command;
 }
 
+void on_part(CLI::App& command, Options& options) {
+  command.add_option("--limit", options.limit, "only these hosts");
+  command.add_option("--reason", options.reason, "kept in the journal");
+}
+
 void on_release(CLI::App& command, Options& options) {
   command.add_option("SERVICE", options.service)->required();
   command.add_option("--release", options.release, "the version's name")->required();
   command.add_option("--source", options.source, "the tarball: a file on the daemon's machine, or a URL that the hosts fetch");
   command.add_option("--sha256", options.sha256, "of the tarball; read from the file when it is not given");
-  command.add_option("--limit", options.limit, "only these hosts");
-  command.add_option("--reason", options.reason, "kept in the journal");
+  on_part(command, options);
+}
+
+void on_restart(CLI::App& command, Options& options) {
+  command.add_option("SERVICE", options.service)->required();
+  on_part(command, options);
+  command.add_flag("--wait", options.wait, "until it has ended; its outcome is the exit code");
 }
 
 void on_host(CLI::App& command, Options& options, bool reason_required) {
@@ -62,6 +72,7 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   auto* pool = app.add_subcommand("pool", "a service's pools as they are now: stores, load balancers, whose hands they are in");
   pool->add_option("SERVICE", options.service)->required();
   pool->add_flag("--watch", options.watch, "again and again, until Ctrl-C");
+  on_restart(*app.add_subcommand("restart", "a rollout that restarts every host on the release that it has"), options);
   app.add_subcommand("list", "the rollouts, the newest first");
   on_rollout(app, options, "status", "where a rollout stands", false);
   on_rollout(app, options, "watch", "a rollout, live; its outcome is the exit code", false);

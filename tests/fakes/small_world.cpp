@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "daemon/release/restart.hpp"
+
 namespace shiftd {
 namespace {
 
@@ -235,7 +237,7 @@ std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
   pool.views.push_back(std::make_unique<View>(*this));
   pool.front_end = std::make_unique<Counts>(*this);
   made->pools.push_back(std::move(pool));
-  made->releaser = std::make_unique<Upgrades>(*this);
+  made->releaser = with_restarts(std::make_unique<Upgrades>(*this));
   made->checks.push_back(std::make_shared<Answers>(*this));
   made->claims = {"pool lb1/app"};
   return made;

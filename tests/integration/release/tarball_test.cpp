@@ -12,6 +12,7 @@
 
 #include "daemon/io/task_group.hpp"
 #include "daemon/release/local_digest.hpp"
+#include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
 #include "daemon/ssh/ssh.hpp"
 #include "tests/contract/executor/on_a_loop.hpp"
@@ -169,6 +170,37 @@ TEST_F(TarballReleaserTest, AUrlIsNothingThatAShellReads) {
       "http://127.0.0.1:" + std::to_string(free_port()) + "/';touch " + sshd_.file("owned") + ";'$(touch " + sshd_.file("owned") + ")";
   EXPECT_FALSE(prepare(one));
   EXPECT_FALSE(fs::exists(sshd_.file("owned")));
+}
+
+TEST_F(TarballReleaserTest, ARestartRestartsWhatRunsAndChangesNoLink) {
+  auto one = make_release("1.0");
+  auto two = make_release("2.0");
+  auto with = with_restarts(make_tarball_releaser(loop_.clock(), options_, *this));
+  const Release restart{std::string(restart_version), std::string(restart_version), ""};
+  EXPECT_TRUE(loop_.run(with->check_source(restart)).has_value());
+  auto nothing = loop_.run(with->prepare(place_, restart));
+  ASSERT_FALSE(nothing);
+  EXPECT_EQ(nothing.error().code, Errc::refused) << nothing.error();
+
+  // Everything else goes through to the tarballs.
+  for (const auto& release : {one, two}) {
+    ASSERT_TRUE(loop_.run(with->check_source(release)).has_value());
+    ASSERT_TRUE(loop_.run(with->prepare(place_, release)).has_value());
+    ASSERT_TRUE(loop_.run(with->upgrade(place_, release, "up-" + release.digest.substr(0, 4))).has_value());
+  }
+  EXPECT_EQ(loop_.run(with->prepare(place_, restart)), Result<std::string>(two.digest));
+  ASSERT_TRUE(loop_.run(with->upgrade(place_, restart, "r-1")).has_value());
+  ASSERT_TRUE(loop_.run(with->upgrade(place_, restart, "r-1")).has_value());
+  EXPECT_EQ(restarts(), 3) << "the same job again restarts nothing";
+  EXPECT_EQ(link("current"), "releases/" + two.digest);
+  EXPECT_EQ(link("previous"), "releases/" + one.digest);
+
+  write_text(at("running"), two.digest + "\n");
+  EXPECT_TRUE(loop_.run(with->prove_running(place_, restart.digest)).has_value());
+  write_text(at("running"), one.digest + "\n");
+  auto other = loop_.run(with->prove_running(place_, restart.digest));
+  ASSERT_FALSE(other) << "it came up with something else than it has";
+  EXPECT_EQ(other.error().code, Errc::refused);
 }
 
 TEST_F(TarballReleaserTest, AReleaseThatTheHostHasNeedsNoSource) {

@@ -105,6 +105,16 @@ TEST_F(ShiftctlTest, NamesAReleaseByUrlByDigestOrByVersionAlone) {
   });
 }
 
+TEST_F(ShiftctlTest, ARestartIsARolloutOfNoRelease) {
+  auto ran = run({"restart", "web", "--limit", "web1", "--reason", "a leak"});
+  EXPECT_EQ(ran.code, 0) << ran.error;
+  EXPECT_EQ(ran.out, "web-1 started\n");
+  api_.control([&](FakeControl& control) {
+    EXPECT_EQ(control.starts.at(0).release, (Release{"restart", "restart", ""}));
+    EXPECT_EQ(control.starts.at(0).limit, std::vector<std::string>{"web1"});
+  });
+}
+
 TEST_F(ShiftctlTest, PlansInWordsAndInJson) {
   auto words = run({"plan", "web", "--release", "2.0", "--source", tarball()});
   EXPECT_EQ(words.code, 0) << words.error;

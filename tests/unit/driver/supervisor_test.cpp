@@ -60,6 +60,36 @@ TEST_F(SupervisorTest, APlanSaysOnceWhatTheDryRunsOfManyHostsSay) {
   EXPECT_THAT(rollout.plan.notes, testing::Not(testing::Contains(testing::HasSubstr("package")))) << "the journal keeps no dry runs";
 }
 
+TEST_F(SupervisorTest, RestartsTheWholeFleetOnWhatItHasWithoutAFailedRequest) {
+  begin(10, five_stages());
+  world_->hosts.at("web07").current = world_->hosts.at("web07").running = "zero";
+  auto started = ask(supervisor_->start({"web", {"restart", "restart", ""}, {}, "test", "a leak"}));
+  ASSERT_TRUE(started) << started.error();
+  auto rollout = finish(*started);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  for (const auto& [name, host] : world_->hosts) {
+    SCOPED_TRACE(name);
+    const auto* has = name == "web07" ? "zero" : "one";
+    EXPECT_EQ(host.running, has);
+    EXPECT_EQ(host.swaps, (std::map<std::string, int>{{has, 1}})) << "restarted once";
+    EXPECT_EQ(host.setting.weight, 100);
+  }
+  EXPECT_LT(world_->failed_requests, 0.5);
+}
+
+TEST_F(SupervisorTest, AHostThatDoesNotComeBackFromItsRestartStaysOutAndStopsIt) {
+  begin(4, five_stages());
+  world_->fails_to_start.insert("one");
+  auto started = ask(supervisor_->start({"web", {"restart", "restart", ""}, {}, "test", ""}));
+  ASSERT_TRUE(started) << started.error();
+  auto rollout = finish(*started);
+  EXPECT_NE(rollout.outcome, Outcome::succeeded);
+  int untouched = 0;
+  for (const auto& [name, host] : world_->hosts) untouched += host.swaps.empty() ? 1 : 0;
+  EXPECT_GE(untouched, 2) << rollout.reason;
+  EXPECT_LT(world_->failed_requests, 0.5) << "nobody is sent to a host that did not come back";
+}
+
 TEST_F(SupervisorTest, WorksWithTwoAndThreeHosts) {
   for (int hosts : {2, 3}) {
     SCOPED_TRACE(hosts);

@@ -1,0 +1,62 @@
+#include "daemon/release/restart.hpp"
+
+#include <utility>
+
+namespace shiftd {
+namespace {
+
+class WithRestarts final : public Releaser {
+ public:
+  explicit WithRestarts(std::unique_ptr<Releaser> inner) : inner_(std::move(inner)) {}
+
+  Task<Result<std::string>> inspect(HostPlace host) override { return inner_->inspect(std::move(host)); }
+
+  Task<Result<void>> check_source(Release release) override {
+    if (is_restart(release)) co_return Result<void>{};
+    co_return co_await inner_->check_source(std::move(release));
+  }
+
+  Task<Result<std::string>> dry_run(HostPlace host, Release release) override {
+    if (is_restart(release)) co_return std::string();
+    co_return co_await inner_->dry_run(std::move(host), std::move(release));
+  }
+
+  Task<Result<std::string>> prepare(HostPlace host, Release release) override {
+    if (!is_restart(release)) co_return co_await inner_->prepare(std::move(host), std::move(release));
+    co_return co_await running(std::move(host));
+  }
+
+  Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override {
+    if (!is_restart(release)) co_return co_await inner_->upgrade(std::move(host), std::move(release), std::move(job_id));
+    auto current = co_await running(host);
+    if (!current) co_return std::move(current).error();
+    co_return co_await inner_->revert(std::move(host), std::move(*current), std::move(job_id));
+  }
+
+  Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override {
+    return inner_->revert(std::move(host), std::move(digest), std::move(job_id));
+  }
+
+  Task<Result<void>> prove_running(HostPlace host, std::string digest) override {
+    if (digest != restart_version) co_return co_await inner_->prove_running(std::move(host), std::move(digest));
+    auto current = co_await running(host);
+    if (!current) co_return std::move(current).error();
+    co_return co_await inner_->prove_running(std::move(host), std::move(*current));
+  }
+
+ private:
+  Task<Result<std::string>> running(HostPlace host) {
+    auto name = host.name;
+    auto current = co_await inner_->inspect(std::move(host));
+    if (current && current->empty()) co_return Failure{Errc::refused, "restart " + name + ": no release is installed there"};
+    co_return current;
+  }
+
+  std::unique_ptr<Releaser> inner_;
+};
+
+}  // namespace
+
+std::unique_ptr<Releaser> with_restarts(std::unique_ptr<Releaser> inner) { return std::make_unique<WithRestarts>(std::move(inner)); }
+
+}  // namespace shiftd

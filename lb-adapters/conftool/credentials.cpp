@@ -25,7 +25,7 @@ std::string base64(std::string_view bytes) {
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view space = " \t\r";
   auto begin = text.find_first_not_of(space);
-  if (begin == text.npos) return {};
+  if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(space) - begin + 1);
 }
 
@@ -42,16 +42,16 @@ Result<std::string> parse_credentials(std::string_view text) {
   while (!text.empty()) {
     auto end = text.find('\n');
     auto line = text.substr(0, end);
-    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     auto colon = line.find(':');
-    if (colon == line.npos) continue;
+    if (colon == std::string_view::npos) continue;
     auto name = trimmed(line.substr(0, colon));
     auto value = unquoted(trimmed(line.substr(colon + 1)));
     if (name == "username") username = value;
     if (name == "password") password = value;
   }
   if (username.empty() || password.empty()) return Failure{Errc::bad_input, "it needs a line 'username: ...' and a line 'password: ...'"};
-  if (username.find(':') != username.npos) return Failure{Errc::bad_input, "a username with a colon in it cannot be sent"};
+  if (username.find(':') != std::string::npos) return Failure{Errc::bad_input, "a username with a colon in it cannot be sent"};
   return "Basic " + base64(username + ":" + password);
 }
 

@@ -118,7 +118,7 @@ std::string to_string(const Revision& revision) { return revision.epoch + ":" + 
 
 Result<Revision> parse_revision(std::string_view text) {
   auto colon = text.rfind(':');
-  if (colon != text.npos && colon > 0) {
+  if (colon != std::string_view::npos && colon > 0) {
     if (auto index = parse_index(text.substr(colon + 1))) return Revision{std::string(text.substr(0, colon)), *index};
   }
   return wrong("'" + std::string(text) + "' is not a revision of an object in etcd");

@@ -153,7 +153,7 @@ Task<> Driver::decide_loop() {
   tasks_->stop();
 }
 
-// What is urgent, with the patient events that waited for it; and everything, once one of them has waited enough.
+// What is urgent or has waited enough, with the patient events that waited for it.
 std::vector<Driver::Queued> Driver::take_queued() {
   auto now = clock_.steady();
   std::set<HostIndex> hosts;
@@ -161,7 +161,7 @@ std::vector<Driver::Queued> Driver::take_queued() {
   for (const auto& queued : queue_) {
     if (queued.patient_until > now) continue;
     auto subject = about(committed_.plan, queued.event);
-    everything = everything || subject.everything || queued.patient_until != Steady{};
+    everything = everything || subject.everything;
     if (subject.host) hosts.insert(*subject.host);
   }
   std::vector<Queued> taken;

@@ -24,8 +24,8 @@ bool is_plain(std::string_view value) {
 // IPv6 addresses come in brackets, which a shell takes for a pattern only where a file could match it.
 bool is_bracketed_address(std::string_view value) {
   auto end = value.find(']');
-  auto inside = value.substr(0, end == value.npos ? 0 : end);
-  return value.starts_with('[') && end != value.npos && std::ranges::all_of(inside.substr(1), means_itself) &&
+  auto inside = value.substr(0, end == std::string::npos ? 0 : end);
+  return value.starts_with('[') && end != std::string::npos && std::ranges::all_of(inside.substr(1), means_itself) &&
          std::ranges::all_of(value.substr(end + 1), means_itself);
 }
 
@@ -36,9 +36,9 @@ Result<std::string> fill_placeholders(std::string_view text, const Placeholders&
   while (true) {
     auto open = text.find("{{");
     filled += text.substr(0, open);
-    if (open == text.npos) return filled;
+    if (open == std::string::npos) return filled;
     auto close = text.find("}}", open);
-    if (close == text.npos) return Failure{Errc::bad_input, "'{{' without '}}' in: " + std::string(text)};
+    if (close == std::string::npos) return Failure{Errc::bad_input, "'{{' without '}}' in: " + std::string(text)};
     auto name = text.substr(open + 2, close - open - 2);
     auto value = values.find(name);
     if (value == values.end()) {
@@ -53,7 +53,7 @@ Result<std::string> fill_placeholders(std::string_view text, const Placeholders&
 
 Result<std::string> fill_placeholders_for_shell(std::string_view text, const Placeholders& values) {
   for (const auto& [name, value] : values) {
-    if (text.find("{{" + name + "}}") == text.npos) continue;
+    if (text.find("{{" + name + "}}") == std::string::npos) continue;
     if (!is_plain(value) && !is_bracketed_address(value)) {
       return Failure{Errc::bad_input,
                      "{{" + name + "}} is '" + value +

@@ -139,7 +139,7 @@ std::string swap_script(const std::string& base, const std::string& release, con
 }
 
 Result<std::string> read_current(std::string_view out) {
-  if (out.find("foreign\n") != out.npos) {
+  if (out.find("foreign\n") != std::string::npos) {
     return Failure{Errc::refused, "'current' is no symbolic link: move it to releases/<name> and link it"};
   }
   auto said = line_of(out, "current");

@@ -25,7 +25,7 @@ constexpr Duration unpack_limit = std::chrono::minutes(10);
 
 Failure why_not_brought(const CommandResult& result, const std::string& base, const std::string& digest, std::int64_t room) {
   auto said = last_words(result.err);
-  auto has = [&](std::string_view text) { return said.find(text) != said.npos; };
+  auto has = [&](std::string_view text) { return said.find(text) != std::string::npos; };
   switch (result.exit_status) {
     case wrong_digest_status:
       return {Errc::bad_input,

@@ -94,8 +94,8 @@ Result<std::string> public_key_blob(const std::string& path) {
   auto text = read_file(path);
   if (!text) return text.error();
   auto start = text->find(' ');
-  auto end = text->find_first_of(" \r\n", start == text->npos ? start : start + 1);
-  auto blob = start == text->npos ? std::nullopt : from_base64(std::string_view(*text).substr(start + 1, end - start - 1));
+  auto end = text->find_first_of(" \r\n", start == std::string::npos ? start : start + 1);
+  auto blob = start == std::string::npos ? std::nullopt : from_base64(std::string_view(*text).substr(start + 1, end - start - 1));
   if (!blob) return Failure{Errc::bad_input, path + " holds no public key"};
   return std::move(*blob);
 }

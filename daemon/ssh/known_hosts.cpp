@@ -15,7 +15,7 @@ namespace {
 
 std::string_view next_word(std::string_view& line) {
   auto start = line.find_first_not_of(" \t");
-  if (start == line.npos) return line = {};
+  if (start == std::string::npos) return line = {};
   auto end = std::min(line.find_first_of(" \t", start), line.size());
   auto word = line.substr(start, end - start);
   line.remove_prefix(end);
@@ -32,7 +32,7 @@ std::string lower(std::string_view text) {
 bool glob_matches(std::string_view pattern, std::string_view name) {
   std::size_t p = 0;
   std::size_t n = 0;
-  std::size_t star = pattern.npos;
+  std::size_t star = std::string::npos;
   std::size_t star_at = 0;
   while (n < name.size()) {
     if (p < pattern.size() && (pattern[p] == '?' || (pattern[p] == name[n] && pattern[p] != '*'))) {
@@ -41,7 +41,7 @@ bool glob_matches(std::string_view pattern, std::string_view name) {
     } else if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       star_at = n;
-    } else if (star != pattern.npos) {
+    } else if (star != std::string::npos) {
       p = star + 1;
       n = ++star_at;
     } else {
@@ -56,7 +56,7 @@ bool glob_matches(std::string_view pattern, std::string_view name) {
 bool hashed_matches(std::string_view hosts, std::string_view name) {
   hosts.remove_prefix(3);
   auto bar = hosts.find('|');
-  if (bar == hosts.npos) return false;
+  if (bar == std::string::npos) return false;
   auto salt = from_base64(hosts.substr(0, bar));
   auto hash = from_base64(hosts.substr(bar + 1));
   return salt && hash && hmac_sha1(*salt, name) == *hash;

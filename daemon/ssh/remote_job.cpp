@@ -119,7 +119,7 @@ Result<void> check_id(const std::string& id) {
 }
 
 Result<void> check_path(std::string_view what, const std::string& path) {
-  if (!path.starts_with('/') || path.find('\0') != path.npos || path.find('\n') != path.npos) {
+  if (!path.starts_with('/') || path.find('\0') != std::string::npos || path.find('\n') != std::string::npos) {
     return Failure{Errc::bad_input, fmt::format("{} '{}' must be an absolute path in one line", what, path)};
   }
   return {};
@@ -128,10 +128,10 @@ Result<void> check_path(std::string_view what, const std::string& path) {
 // What the shell said about a thing that it could not do.
 Errc code_of_complaint(std::string_view complaint) {
   for (auto full : {"No space left", "Disk quota exceeded", "File too large"}) {
-    if (complaint.find(full) != complaint.npos) return Errc::exhausted;
+    if (complaint.find(full) != std::string::npos) return Errc::exhausted;
   }
   for (auto closed : {"Permission denied", "Read-only file system", "Operation not permitted"}) {
-    if (complaint.find(closed) != complaint.npos) return Errc::refused;
+    if (complaint.find(closed) != std::string::npos) return Errc::refused;
   }
   return Errc::refused;
 }
@@ -149,7 +149,7 @@ Result<std::string> job_program(const RemoteJob& job) {
     if (!checked) return checked.error();
   }
   if (job.limit < Duration(1)) return Failure{Errc::bad_input, "a job's limit must be positive, not " + to_string(job.limit)};
-  if (job.script.find('\0') != job.script.npos) return Failure{Errc::bad_input, "a job's script must not hold NUL bytes"};
+  if (job.script.find('\0') != std::string::npos) return Failure{Errc::bad_input, "a job's script must not hold NUL bytes"};
   auto limit = fmt::format("{}.{:03}", job.limit.count() / 1000, job.limit.count() % 1000);
   auto variables = fmt::format("dir={}\nid={}\nlock={}\nlimit={}\nmost={}\nscript={}\n", shell_quote(job.dir), shell_quote(job.id),
                                shell_quote(job.lock), limit, output_most + 1, shell_quote(job.script));
@@ -167,12 +167,12 @@ Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Durat
   constexpr std::string_view mark = "shiftd-job ";
   // A login file of the user may have printed something in front.
   auto start = reply.starts_with(mark) ? 0 : reply.find("\nshiftd-job ");
-  if (start == reply.npos) return could_not("no answer from the job's shell", reply.substr(0, 500)).during("job " + id);
+  if (start == std::string::npos) return could_not("no answer from the job's shell", reply.substr(0, 500)).during("job " + id);
   if (start != 0) ++start;
   auto before = reply.substr(0, start);
   auto line = reply.substr(start + mark.size());
   auto end = line.find('\n');
-  if (end == line.npos) return Failure{Errc::unexpected_reply, "job " + id + ": the answer breaks off"};
+  if (end == std::string::npos) return Failure{Errc::unexpected_reply, "job " + id + ": the answer breaks off"};
   auto output = line.substr(end + 1);
   line = line.substr(0, end);
   auto space = std::min(line.find(' '), line.size());

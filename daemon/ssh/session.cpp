@@ -225,7 +225,7 @@ Task<Result<void>> Session::hear_banner() {
   std::string said;
   while (true) {
     auto seen = moves();
-    for (auto end = in_.find('\n'); end != in_.npos; end = in_.find('\n')) {
+    for (auto end = in_.find('\n'); end != std::string::npos; end = in_.find('\n')) {
       if (in_.starts_with("SSH-")) {
         has_banner_ = true;
         co_return Result<void>{};

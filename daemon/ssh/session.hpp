@@ -30,8 +30,8 @@
 #include "daemon/ssh/gate.hpp"
 #include "daemon/ssh/moved.hpp"
 
-struct _LIBSSH2_SESSION;
-struct _LIBSSH2_CHANNEL;
+struct _LIBSSH2_SESSION;  // NOLINT(bugprone-reserved-identifier): libssh2's names
+struct _LIBSSH2_CHANNEL;  // NOLINT(bugprone-reserved-identifier)
 
 namespace shiftd {
 

@@ -43,7 +43,7 @@ class SshHost final : public Executor {
   }
 
   Task<Result<CommandResult>> run(std::string command, std::string input) override {
-    if (command.find('\0') != command.npos) co_return Failure{Errc::bad_input, "a command must not hold NUL bytes"};
+    if (command.find('\0') != std::string::npos) co_return Failure{Errc::bad_input, "a command must not hold NUL bytes"};
     co_return co_await converse(by_sh(command), input_of(std::move(input)), {options_.command_timeout}, output_most);
   }
 

@@ -45,7 +45,7 @@ std::string to_string(const MemberValue& value) { return std::string(to_string(v
 Result<MemberValue> parse_member_value(std::string_view text) {
   constexpr std::string_view between = " weight ";
   auto at = text.find(between);
-  if (at != text.npos) {
+  if (at != std::string::npos) {
     auto state = parse_state(text.substr(0, at));
     auto weight = parse_weight(text.substr(at + between.size()));
     if (state && weight) return MemberValue{*state, *weight};
@@ -77,8 +77,8 @@ std::string to_string(const Revision& revision) {
 
 Result<Revision> parse_revision(std::string_view text) {
   auto weight_at = text.rfind(':');
-  auto state_at = weight_at == text.npos || weight_at == 0 ? text.npos : text.rfind(':', weight_at - 1);
-  if (state_at != text.npos && state_at > 0) {
+  auto state_at = weight_at == std::string::npos || weight_at == 0 ? std::string::npos : text.rfind(':', weight_at - 1);
+  if (state_at != std::string::npos && state_at > 0) {
     auto state = parse_state(text.substr(state_at + 1, weight_at - state_at - 1));
     auto weight = parse_weight(text.substr(weight_at + 1));
     if (state && weight) return Revision{std::string(text.substr(0, state_at)), {*state, *weight}};

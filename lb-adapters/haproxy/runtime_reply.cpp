@@ -11,7 +11,7 @@ Result<std::vector<std::string>> split_replies(std::string_view text, std::size_
   std::size_t line_start = 0;
   while (line_start < text.size()) {
     auto line_end = text.find('\n', line_start);
-    if (line_end == text.npos) break;
+    if (line_end == std::string::npos) break;
     if (line_end == line_start) {
       if (replies.size() == commands) return Failure{Errc::unexpected_reply, "HAProxy answered more than was asked"};
       auto reply = text.substr(reply_start, line_start - reply_start);

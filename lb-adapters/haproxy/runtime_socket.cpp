@@ -44,7 +44,7 @@ Task<Result<void>> connect_unix(Socket& socket, std::string path) {
 
 Task<Result<void>> connect_tcp(Socket& socket, std::string address) {
   auto colon = address.rfind(':');
-  if (colon == address.npos) co_return Failure{Errc::bad_input, "neither an absolute path nor host:port"};
+  if (colon == std::string::npos) co_return Failure{Errc::bad_input, "neither an absolute path nor host:port"};
   auto host = address.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   error_code error;

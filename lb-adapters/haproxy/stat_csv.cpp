@@ -17,7 +17,7 @@ constexpr std::size_t rows_most = 100'000;
 std::string_view take_line(std::string_view& text) {
   auto end = text.find('\n');
   auto line = text.substr(0, end);
-  text.remove_prefix(end == text.npos ? text.size() : end + 1);
+  text.remove_prefix(end == std::string::npos ? text.size() : end + 1);
   return line;
 }
 
@@ -64,7 +64,7 @@ std::vector<std::string> words(std::string_view line) {
   while (!line.empty()) {
     auto end = line.find(' ');
     if (end != 0) out.emplace_back(line.substr(0, end));
-    line.remove_prefix(end == line.npos ? line.size() : end + 1);
+    line.remove_prefix(end == std::string::npos ? line.size() : end + 1);
   }
   return out;
 }
@@ -195,7 +195,7 @@ Result<ProcessInfo> parse_info(std::string_view text) {
   while (!text.empty()) {
     auto line = take_line(text);
     auto colon = line.find(": ");
-    if (colon == line.npos) continue;
+    if (colon == std::string::npos) continue;
     auto key = line.substr(0, colon);
     auto value = number<std::uint64_t>(line.substr(colon + 2));
     if (key == "Pid") pid = value;

@@ -8,6 +8,9 @@
 
 namespace shiftd {
 
+// What happens when a stage has waited long enough, nothing speaks against it, and the proof is still missing.
+enum class AtMaxBake : std::uint8_t { promote, hold };
+
 struct AnalysisOptions {
   double tolerate = 1.1;       // canary 5xx rate may be this many times the baseline's; at least 1
   double ignore_below = 1e-4;  // and this much above it, absolutely
@@ -25,6 +28,12 @@ struct AnalysisOptions {
   Duration block{std::chrono::seconds(10)};  // bursts are looked for in pieces of this length
   // Late faults are found fast for 64 times this; a rollout that may take longer than 32 minutes wants it longer.
   Duration restart_every{std::chrono::seconds(30)};
+
+  // What a rollout makes of the verdict; see StageJudge.
+  Duration max_bake{0};  // a stage waits so long for the proof; less than its bake: for that
+  AtMaxBake at_max_bake = AtMaxBake::promote;
+  std::uint64_t harm_limit = 1000;  // canary requests that failed beyond what is tolerated, or that no host answered; 0: none
+  double ceiling = 0.5;             // a rate of 5xx that needs no comparison
 
   bool operator==(const AnalysisOptions&) const = default;
 };

@@ -71,6 +71,12 @@ std::optional<double> confidence(const yaml::Value& value) {
   return given;
 }
 
+std::optional<std::uint64_t> failed_requests(const yaml::Value& value) {
+  auto given = whole(0, 1'000'000'000)(value);
+  if (!given) return std::nullopt;
+  return static_cast<std::uint64_t>(*given);
+}
+
 }  // namespace
 
 void read_strategy(yaml::Section& at, Strategy& strategy) {
@@ -108,6 +114,10 @@ void read_verdict(yaml::Section& at, AnalysisOptions& verdict) {
   at.optional("confidence", verdict.confidence, confidence);
   at.optional("warm_up", verdict.warm_up, duration(0s, 24h));
   at.optional("warm_up_tolerance", verdict.warm_up_tolerance, fraction);
+  at.optional("max_bake", verdict.max_bake, duration(0s, 30 * 24h));
+  at.optional("at_max_bake", verdict.at_max_bake, word<AtMaxBake>({{"promote", AtMaxBake::promote}, {"hold", AtMaxBake::hold}}));
+  at.optional("harm_limit", verdict.harm_limit, failed_requests);
+  at.optional("ceiling", verdict.ceiling, fraction);
 }
 
 }  // namespace shiftd

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/driver/driver.hpp"
+#include "daemon/driver/history.hpp"
 #include "daemon/io/log.hpp"
 #include "daemon/io/within.hpp"
 
@@ -49,6 +50,7 @@ int Driver::generation(HostIndex host) const {
 
 Task<> Driver::count_loop() {
   if (std::none_of(pools_.begin(), pools_.end(), [](const ServicePool* pool) { return pool->front_end != nullptr; })) co_return;
+  if (!restored_) co_await learn_from_history();
   auto last = clock_.steady();
   auto kept = last;
   while (true) {
@@ -70,11 +72,13 @@ Task<> Driver::count_loop() {
 Task<Result<void>> Driver::count_once() {
   for (HostIndex host = 0; host < ticks_.size(); ++host) ticks_[host].requests = ticks_[host].failures = 0;
   bool first = false;
+  unanswered_ = 0;
   for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
     if (!pools_[pool]->front_end) continue;
     auto reading = co_await within(clock_, service_.pace.call_limit, pools_[pool]->front_end->poll());
     if (!reading) co_return std::move(reading).error().during(pools_[pool]->front_end->name());
     first = first || reading->first;
+    unanswered_ += reading->unattributed;
     for (const auto& counts : reading->hosts) {
       auto found = member_of_[pool].find(counts.member);
       if (found == member_of_[pool].end()) continue;
@@ -110,6 +114,9 @@ void Driver::judge(Duration length) {
     ticks_[host].cohort = served == wanted ? Cohort::canary : served == former ? Cohort::baseline : Cohort::neither;
     ticks_[host].seasoned = committed_.plan.hosts[host].role == Role::already_there;
     canary_serves = canary_serves || ticks_[host].cohort == Cohort::canary;
+    if (served != former) continue;
+    old_release_counts_[host].requests += ticks_[host].requests;
+    old_release_counts_[host].failures += ticks_[host].failures;
   }
   if (judged_stage_ != committed_.stage || judged_serving_ != committed_.serving_new()) {
     judged_stage_ = committed_.stage;
@@ -141,10 +148,38 @@ void Driver::judge(Duration length) {
   live_.evidence = evidence.text;
 
   if (!committed_.rolling()) return;
-  if (verdict.call == Call::roll_back) return post(Judged{committed_.stage, Judgement::roll_back, evidence.text});
-  bool may_pass = committed_.phase == Phase::baking && time_.now() >= committed_.bake_until;
-  bool enough = evidence.e_value < 2 && evidence.stage_canary_requests >= std::max<std::uint64_t>(service_.verdict.min_requests, 1);
-  if ((verdict.call == Call::promote || enough) && may_pass) post(Judged{committed_.stage, Judgement::promote, evidence.text});
+  Moment moment{now, length, committed_.phase == Phase::baking, committed_.bake_until, committed_.current_stage().bake, unanswered_};
+  act_on(stage_judge_.rule(moment, verdict, evidence, ticks_));
+}
+
+void Driver::act_on(const Ruling& ruling) {
+  if (ruling.leave_out) {
+    auto host = *ruling.leave_out;
+    test_.leave_out(host);
+    // A host that is still on its way is not taken out for it: then the release is to blame after all.
+    if (committed_.hosts[host].phase == HostPhase::serving_new) return post(CheckFailed{host, ruling.text});
+    return post(Judged{committed_.stage, Judgement::roll_back, ruling.text});
+  }
+  switch (ruling.call) {
+    case Call::roll_back: return post(Judged{committed_.stage, Judgement::roll_back, ruling.text});
+    case Call::promote: return post(Judged{committed_.stage, Judgement::promote, ruling.text});
+    case Call::keep_watching: break;
+  }
+  if (!ruling.text.empty() && committed_.held.find(ruling.text) == std::string::npos) {
+    post(Judged{committed_.stage, Judgement::keep_watching, ruling.text});
+  }
+}
+
+// What hosts did on their old releases in earlier hours: bursts and differences are learnt from it before anything is moved.
+Task<> Driver::learn_from_history() {
+  auto points = co_await journal_.read_counts(service_.name, time_.now() - service_.pace.keep_counts);
+  if (!points) {
+    log::warning("rollout {}: the history of counts cannot be read: {}", committed_.request.rollout, points.error().what);
+    co_return;
+  }
+  if (points->empty()) co_return;
+  teach(test_, *points, ticks_, service_.pace.checkpoint);
+  log::info("rollout {}: learnt from {} of history", committed_.request.rollout, to_string(test_.watched()));
 }
 
 // Lost, it costs evidence, never a decision: a failure to keep it is only logged.
@@ -154,13 +189,17 @@ Task<> Driver::keep_checkpoint() {
   state["stage"] = judged_stage_;
   state["serving"] = judged_serving_;
   state["season"] = season_;
+  const auto& judged = stage_judge_.state();
+  state["judge"] = {{"harm", judged.harm}, {"unanswered", judged.unanswered}, {"left_out", judged.left_out}};
   for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
     if (pools_[pool]->front_end) state["front_ends"][pools_[pool]->front_end->name()] = pools_[pool]->front_end->checkpoint();
   }
   nlohmann::json counts = nlohmann::json::object();
   for (HostIndex host = 0; host < live_.hosts.size(); ++host) {
     state["hosts"].push_back({live_.hosts[host].requests, live_.hosts[host].failures});
-    if (ticks_[host].requests > 0) counts[ticks_[host].host] = {ticks_[host].requests, ticks_[host].failures};
+    auto& old = old_release_counts_[host];
+    if (old.requests > 0) counts[ticks_[host].host] = {old.requests, old.failures};
+    old = {};
   }
   auto kept = co_await journal_.save_checkpoint(committed_.request.rollout, state.dump());
   if (kept) {
@@ -179,9 +218,16 @@ Task<> Driver::load_checkpoint() {
     log::warning("rollout {}: its checkpoint cannot be used, evidence begins anew", committed_.request.rollout);
     co_return;
   }
+  restored_ = true;
   judged_stage_ = state.value("stage", StageIndex{0});
   judged_serving_ = state.value("serving", std::uint32_t{0});
   season_ = static_cast<Season>(std::clamp(state.value("season", 0), 0, 2));
+  auto judge = state.value("judge", nlohmann::json::object());
+  StageJudge::State judged;
+  judged.harm = judge.value("harm", 0.0);
+  judged.unanswered = judge.value("unanswered", 0.0);
+  judged.left_out = judge.value("left_out", 0);
+  stage_judge_.restore(judged);
   auto front_ends = state.value("front_ends", nlohmann::json::object());
   for (auto* pool : pools_) {
     if (!pool->front_end) continue;

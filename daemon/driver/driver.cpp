@@ -69,7 +69,8 @@ Driver::Driver(boost::asio::any_io_executor executor, Clock& clock, Journal& jou
       scratch_(committed_),
       queue_signal_(executor),
       committed_signal_(std::move(committed)),
-      test_(service.verdict) {}
+      test_(service.verdict),
+      stage_judge_(service.verdict) {}
 
 Driver::~Driver() = default;
 
@@ -274,6 +275,11 @@ void Driver::bind_plan() {
   const auto& plan = committed_.plan;
   auto options = service_.verdict;
   options.restart_every = std::max(options.restart_every, planned_duration(plan) / restarts_most);
+  // Quick rollouts are judged in shorter blocks.
+  for (const auto& stage : plan.stages) {
+    if (stage.judged) options.min_bake = std::min(options.min_bake, stage.bake);
+  }
+  options.block = std::clamp(options.min_bake, Duration(std::chrono::seconds(1)), options.block);
   test_ = CanaryTest(options);
   for (const auto& planned : plan.hosts) {
     auto found = std::find_if(service_.hosts.begin(), service_.hosts.end(),
@@ -300,6 +306,7 @@ void Driver::bind_plan() {
   written_.assign(plan.members.size(), 0);
   generations_.assign(plan.hosts.size(), 0);
   live_.hosts.assign(plan.hosts.size(), HostLive{});
+  old_release_counts_.assign(plan.hosts.size(), HostLive{});
   for (HostIndex host = 0; host < plan.hosts.size(); ++host) {
     ticks_.emplace_back();
     ticks_.back().host = plan.hosts[host].name;

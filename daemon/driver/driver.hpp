@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/analysis/verdict.hpp"
+#include "daemon/analysis/stage_judge.hpp"
 #include "daemon/driver/control.hpp"
 #include "daemon/driver/rollout_time.hpp"
 #include "daemon/driver/service.hpp"
@@ -114,6 +114,8 @@ class Driver {
   Task<Result<void>> count_once();
   void judge(Duration length);
   [[nodiscard]] double next_share() const;
+  void act_on(const Ruling& ruling);
+  Task<> learn_from_history();
   [[nodiscard]] int generation(HostIndex host) const;
   Task<> keep_checkpoint();
   Task<> load_checkpoint();
@@ -167,8 +169,12 @@ class Driver {
   StageIndex judged_stage_ = 0;
   std::uint32_t judged_serving_ = 0;
   Season season_ = Season::before;
-  std::vector<int> generations_;  // by host, at the last count
-  std::vector<HostTick> ticks_;   // by host, of the present tick
+  StageJudge stage_judge_;
+  bool restored_ = false;                     // from a checkpoint: the history is in it
+  std::uint64_t unanswered_ = 0;              // failures of the present tick that no host answered for
+  std::vector<HostLive> old_release_counts_;  // by host, since the last checkpoint, while it served its old release
+  std::vector<int> generations_;              // by host, at the last count
+  std::vector<HostTick> ticks_;               // by host, of the present tick
   double recent_canary_ = 0;
   double recent_all_ = 0;
   Live live_;

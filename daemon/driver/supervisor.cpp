@@ -8,6 +8,7 @@
 #include <boost/system/system_error.hpp>
 
 #include "daemon/driver/fleet.hpp"
+#include "daemon/driver/history.hpp"
 #include "daemon/io/log.hpp"
 #include "daemon/io/within.hpp"
 
@@ -209,13 +210,36 @@ std::string Supervisor::held_by(const Service& service) const {
   return {};
 }
 
+namespace {
+
+// A host that was ill before would be a canary that tells nothing: cured by its restart, it would even hide a fault.
+void put_ill_hosts_last(FleetSeen& seen, const std::vector<CountsPoint>& past, Duration length) {
+  std::vector<std::string> names;
+  for (const auto& host : seen.fleet.hosts) names.push_back(host.name);
+  auto ill = ill_hosts(past, names, length);
+  auto well = [&](const HostFound& host) { return std::find(ill.begin(), ill.end(), host.name) == ill.end(); };
+  std::stable_partition(seen.fleet.hosts.begin(), seen.fleet.hosts.end(), well);
+  for (const auto& name : ill) {
+    seen.notes.push_back(name + " has failed far more often than the others on the old release: it is upgraded last, and is no canary");
+  }
+}
+
+}  // namespace
+
 Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) {
   if (auto checked = co_await service.releaser->check_source(request.release); !checked)
     co_return std::move(checked).error().during("read the release");
   auto seen = co_await look_at_fleet(clock_, service);
   if (!seen) co_return seen.error();
+  // Without its history a service is planned all the same.
+  std::vector<CountsPoint> past;
+  auto read = co_await journal_.read_counts(service.name, clock_.wall() - service.pace.keep_counts);
+  if (read) past = std::move(*read);
+  if (std::holds_alternative<HostQuota>(service.strategy.canary)) put_ill_hosts_last(*seen, past, service.pace.checkpoint);
   auto plan = make_plan(std::move(request), service.strategy, seen->fleet);
-  if (plan) std::move(seen->notes.begin(), seen->notes.end(), std::back_inserter(plan->notes));
+  if (!plan) co_return plan;
+  auto power = power_notes(*plan, service.verdict, past, service.pace.checkpoint);
+  for (auto* notes : {&seen->notes, &power}) std::move(notes->begin(), notes->end(), std::back_inserter(plan->notes));
   co_return plan;
 }
 

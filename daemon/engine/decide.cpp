@@ -7,6 +7,14 @@
 
 namespace shiftd {
 
+namespace {
+
+// How long after its bake a stage may wait for its verdict before people hear of it.
+constexpr Duration verdict_patience{std::chrono::seconds(5)};
+constexpr const char* not_enough = "the bake is over, and the evidence is not enough to go on";
+
+}  // namespace
+
 void Deciding::operator()(const PlanMade& event) {
   if (rollout_.phase != Phase::queued) return;
   say(Planned{event.plan});
@@ -42,14 +50,18 @@ void Deciding::operator()(const Tick&) {
   if (auto missing = why_not_pass(); !missing.empty()) return hold(missing);
   if (!rollout_.current_stage().judged) return pass_stage("its checks passed for " + to_string(rollout_.current_stage().bake));
   // A judged stage passes by its verdict; until one comes, people should know what is missing.
-  if (now_ - rollout_.bake_until >= std::chrono::seconds(5)) hold("the bake is over, and the evidence is not enough to go on");
+  if (now_ - rollout_.bake_until >= verdict_patience && rollout_.held.rfind(not_enough, 0) != 0) hold(not_enough);
 }
 
 void Deciding::operator()(const Judged& event) {
   if (!rollout_.rolling() || event.stage != rollout_.stage) return;
   if (event.call == Judgement::roll_back) return roll_back("shiftd", event.evidence, true);
-  if (event.call != Judgement::promote || rollout_.phase != Phase::baking || rollout_.paused || !rollout_.current_stage().judged) return;
+  if (rollout_.phase != Phase::baking || rollout_.paused || !rollout_.current_stage().judged) return;
   if (now_ < rollout_.bake_until || !why_not_pass().empty()) return;
+  if (event.call == Judgement::keep_watching) {
+    if (now_ - rollout_.bake_until >= verdict_patience) hold(std::string(not_enough) + ": " + event.evidence);
+    return;
+  }
   hold("");
   pass_stage(event.evidence);
 }

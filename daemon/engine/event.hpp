@@ -96,7 +96,8 @@ struct PoolOpens {
   PoolIndex pool = 0;
 };
 
-// The canary analysis spoke. Its call counts only for the stage that it watched.
+// The canary analysis spoke. Its call counts only for the stage that it watched. With keep_watching, `evidence` says what is
+// missing once the bake is over.
 enum class Judgement : std::uint8_t { keep_watching, promote, roll_back };
 struct Judged {
   StageIndex stage = 0;

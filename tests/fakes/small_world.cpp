@@ -211,6 +211,7 @@ class Answers final : public Check {
 }  // namespace
 
 SmallWorld::SmallWorld(Clock& its_clock, int count, int weight) : clock(its_clock), passed_until(its_clock.steady()) {
+  verdict.warm_up = Duration(2000);
   for (int number = 1; number <= count; ++number) {
     std::array<char, 32> name{};
     std::snprintf(name.data(), name.size(), "web%02d", number);
@@ -224,7 +225,7 @@ std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
   auto made = std::make_unique<Service>();
   made->name = "web";
   made->strategy = std::move(strategy);
-  made->verdict.warm_up = Duration(2000);
+  made->verdict = verdict;
   made->check_policy = {2, Duration(100), Duration(5000), true};
   for (const auto& [name, host] : hosts) {
     ServiceHost place;
@@ -257,7 +258,7 @@ void SmallWorld::pass_time() {
   for (auto& [name, host] : hosts) {
     if (host.setting.pooled != Pooled::yes || weights == 0) continue;
     auto requests = rate * seconds * host.setting.weight / weights;
-    auto failing = host.running.empty() ? 1.0 : failure_rate[host.running];
+    auto failing = host.running.empty() ? 1.0 : std::min(1.0, failure_rate[host.running] + host.ill_rate);
     host.requests += requests;
     host.failures += requests * failing;
     failed_requests += requests * failing;

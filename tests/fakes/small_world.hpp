@@ -28,6 +28,7 @@ struct SmallWorld {
     bool reachable = true;
     bool checks_pass = true;
     bool health_up = true;
+    double ill_rate = 0;  // of its requests fail, whatever release it runs
     struct Job {
       Steady ends{};
       bool works = true;
@@ -43,6 +44,7 @@ struct SmallWorld {
   SmallWorld(Clock& clock, int hosts, int weight = 100);
 
   std::unique_ptr<Service> service(Strategy strategy);
+  AnalysisOptions verdict;
 
   // What users have met since the beginning: requests by digest and failures, and requests to a host with no service.
   void pass_time();

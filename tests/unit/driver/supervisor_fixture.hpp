@@ -57,6 +57,11 @@ class SupervisorTest : public testing::Test {
     loop_.reset();
   }
 
+  void boot_again() {
+    halt();
+    boot();
+  }
+
   void restart(const std::string& id) {
     halt();
     boot();

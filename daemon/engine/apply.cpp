@@ -58,6 +58,8 @@ class Bookkeeper {
     } else if (fact.phase == HostPhase::serving_new) {
       host.joined = at_;
     }
+    // Nobody asked after its health meanwhile: the next look tells.
+    if (host.phase == HostPhase::left) host.down = false;
     host.phase = fact.phase;
     host.empty = fact.empty;
     host.since = at_;

@@ -142,8 +142,10 @@ void Checkers::never_swaps_an_undrained_host(const Kept& kept, std::size_t host)
   for (auto [pool, member] : world_.hosts[host].members) {
     for (const auto& balancer : world_.pools[pool].balancers) {
       const auto& applied = balancer.members[member];
-      if (balancer.dead || applied.drains_at <= world_.clock.steady() || world_.clock.steady() - applied.since <= world_.view_age())
-        continue;
+      // Where others gave it traffic a moment ago, what it still answers is theirs.
+      auto meddled_at = std::max(world_.pools[pool].members[member].others_at, balancer.restarted_at);
+      bool by_others = meddled_at != Steady{} && world_.clock.steady() - meddled_at <= world_.view_age();
+      if (balancer.dead || by_others || applied.drains_at <= world_.clock.steady()) continue;
       world_.violate("never_swaps_an_undrained_host", world_.hosts[host].name + " still answers requests of " + balancer.name);
     }
   }

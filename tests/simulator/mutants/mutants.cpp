@@ -1,0 +1,187 @@
+#include "tests/simulator/mutants/mutants.hpp"
+
+#include <algorithm>
+
+#include "daemon/engine/decide.hpp"
+#include "daemon/engine/deciding.hpp"
+
+namespace shiftd {
+
+// The product's own, under other names.
+Decision true_take_in(Rollout& scratch, const Event& event, Instant now);
+std::vector<Effect> true_outstanding(const Rollout& rollout);
+std::string true_why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);
+bool true_takes_part(const MemberState& member);
+std::string true_named_hosts(const Rollout& rollout);
+Shown true_shown_by(const std::vector<MemberView>& views);
+
+namespace simulator {
+namespace {
+
+Mutant active = Mutant::none;
+
+bool is(Mutant mutant) { return active == mutant; }
+
+}  // namespace
+
+void become(Mutant mutant) { active = mutant; }
+
+std::string_view name_of(Mutant mutant) {
+  static constexpr std::array<std::string_view, mutants_count> names{
+      "none",
+      "skips_the_drain",
+      "takes_no_answer_for_empty",
+      "believes_one_view",
+      "ignores_the_bounds",
+      "undercuts_by_one_host",
+      "bounds_of_a_roll_back",
+      "overwrites_people",
+      "repools_what_was_out",
+      "weight_one_too_many",
+      "promotes_on_no_data",
+      "forgets_to_name_hosts",
+      "ends_without_a_word",
+      "swaps_again_when_unknown",
+      "restores_without_revert",
+      "trusts_late_results",
+      "forgets_what_was_outstanding",
+      "loses_a_write",
+      "believes_its_write_at_once",
+      "ends_with_hosts_on_their_way",
+      "forgets_that_a_store_forgot",
+  };
+  return names[static_cast<std::size_t>(mutant)];
+}
+
+namespace {
+
+// What the event becomes before the engine hears of it.
+Event mutated(const Rollout& rollout, Event event) {
+  if (auto* done = std::get_if<StepDone>(&event); done != nullptr && is(Mutant::trusts_late_results) && done->host < rollout.hosts.size())
+    done->effect = rollout.hosts[done->host].effect;
+  if (std::holds_alternative<StoreForgot>(event) && is(Mutant::forgets_that_a_store_forgot)) return Tick{};
+  if (std::holds_alternative<Tick>(event) && is(Mutant::promotes_on_no_data) && rollout.phase == Phase::baking)
+    return Judged{rollout.stage, Judgement::promote, "surely"};
+  return event;
+}
+
+// What the record becomes before it is applied and saved; `more` follows it.
+void mutate(const Rollout& rollout, Record& record, std::vector<Record>& more) {
+  auto* moved = std::get_if<HostMoved>(&record.fact);
+  if (moved != nullptr && moved->phase == HostPhase::draining && is(Mutant::skips_the_drain)) {
+    auto effect = rollout.next_effect;
+    more.push_back({record.at, HostMoved{moved->host, HostPhase::upgrading, effect, false, "", false}});
+  }
+  if (moved != nullptr && moved->phase == HostPhase::reverting && is(Mutant::restores_without_revert) &&
+      rollout.hosts[moved->host].swapped && rollout.phase == Phase::rolling_back) {
+    const auto& planned = rollout.plan.hosts[moved->host];
+    auto effect = rollout.next_effect;
+    *moved = HostMoved{moved->host, HostPhase::rejoining, 0, false, "", false};
+    for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) {
+      if (rollout.members[member].holder == Holder::ours)
+        more.push_back({record.at, MemberWanted{member, rollout.members[member].original.setting, true, effect++}});
+    }
+  }
+  if (moved != nullptr && moved->phase == HostPhase::reverting && is(Mutant::swaps_again_when_unknown) &&
+      rollout.hosts[moved->host].phase == HostPhase::upgrading)
+    moved->phase = HostPhase::upgrading;
+  auto* wanted = std::get_if<MemberWanted>(&record.fact);
+  if (wanted != nullptr && is(Mutant::weight_one_too_many) && wanted->setting.pooled == Pooled::yes) {
+    ++wanted->setting.weight;
+    wanted->verbatim = false;
+  }
+  if (wanted != nullptr && is(Mutant::believes_its_write_at_once)) {
+    auto observed = rollout.members[wanted->member].known;
+    observed.setting = wanted->setting;
+    more.push_back({record.at, MemberSet{wanted->member, wanted->effect, observed}});
+    more.push_back({record.at, MemberConfirmed{wanted->member}});
+  }
+  auto* taken = std::get_if<MemberTaken>(&record.fact);
+  if (taken != nullptr && is(Mutant::overwrites_people) && rollout.members[taken->member].holder == Holder::ours) {
+    auto member = taken->member;
+    auto observed = taken->observed;
+    record.fact = MemberSet{member, 0, observed};
+    more.push_back({record.at, MemberWanted{member, rollout.members[member].wanted, false, rollout.next_effect}});
+  }
+  if (auto* ended = std::get_if<Ended>(&record.fact); ended != nullptr && is(Mutant::ends_without_a_word)) ended->reason.clear();
+  if (std::holds_alternative<RollingBack>(record.fact) && is(Mutant::ends_with_hosts_on_their_way))
+    more.push_back({record.at, Ended{shiftd::Outcome::rolled_back, "as good as"}});
+}
+
+}  // namespace
+}  // namespace simulator
+
+using simulator::is;
+using simulator::Mutant;
+
+// As the product's, with each event and each record seen to.
+Decision take_in(Rollout& scratch, const Event& asked, Instant now) {
+  if (is(Mutant::none)) return true_take_in(scratch, asked, now);
+  now = std::max(now, scratch.now);
+  Decision decision;
+  auto take = [&](std::vector<Record> records) {
+    for (auto& record : records) {
+      if (scratch.phase == Phase::ended) return;
+      std::vector<Record> more;
+      simulator::mutate(scratch, record, more);
+      more.insert(more.begin(), std::move(record));
+      for (auto& each : more) {
+        apply(scratch, each);
+        decision.records.push_back(std::move(each));
+      }
+    }
+  };
+  take(decide(scratch, simulator::mutated(scratch, asked), now));
+  for (std::size_t round = 0; round < 1'000 + 16 * scratch.hosts.size(); ++round) {
+    auto more = proceed(scratch, now);
+    if (more.empty()) break;
+    take(std::move(more));
+  }
+  for (const auto& record : decision.records) {
+    for (auto& effect : effects_of(scratch, record)) decision.effects.push_back(std::move(effect));
+  }
+  bool loses = is(Mutant::loses_a_write) && decision.effects.size() > 1;
+  if (loses && std::holds_alternative<WriteMember>(decision.effects.back().what)) decision.effects.pop_back();
+  return decision;
+}
+
+std::vector<Effect> outstanding(const Rollout& rollout) {
+  if (is(Mutant::forgets_what_was_outstanding)) return {};
+  return true_outstanding(rollout);
+}
+
+std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
+  if (is(Mutant::ignores_the_bounds)) return {};
+  if (is(Mutant::bounds_of_a_roll_back)) rolling_back = true;
+  if (!is(Mutant::undercuts_by_one_host)) return true_why_not_out(rollout, host, rolling_back);
+  auto richer = rollout;
+  for (PoolIndex pool = 0; pool < richer.flows.size(); ++pool) {
+    if (richer.plan.pools[pool].serving == 0) continue;
+    auto one = richer.plan.pools[pool].weight / richer.plan.pools[pool].serving;
+    richer.flows[pool].flow += one;
+    richer.flows[pool].capacity += one;
+    richer.flows[pool].serving += 1;
+  }
+  return true_why_not_out(richer, host, rolling_back);
+}
+
+std::string named_hosts(const Rollout& rollout) {
+  if (is(Mutant::forgets_to_name_hosts)) return {};
+  return true_named_hosts(rollout);
+}
+
+Shown shown_by(const std::vector<MemberView>& views) {
+  auto changed = views;
+  if (is(Mutant::believes_one_view) && changed.size() > 1) changed.resize(1);
+  for (auto& view : changed) {
+    if (is(Mutant::takes_no_answer_for_empty) && view.traffic == Traffic::cannot_tell) view.traffic = Traffic::none;
+  }
+  return true_shown_by(changed);
+}
+
+bool takes_part(const MemberState& member) {
+  if (is(Mutant::repools_what_was_out)) return member.original.setting.weight > 0 && member.holder != Holder::theirs;
+  return true_takes_part(member);
+}
+
+}  // namespace shiftd

@@ -66,6 +66,9 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
   service->verdict = config.verdict;
   service->verdict.min_requests = static_cast<std::uint64_t>(config.strategy.min_requests);
   service->check_policy = config.check_policy;
+  service->idle.counts = config.idle.counts;
+  service->idle.sockets = config.idle.sockets;
+  service->idle.ignore = config.idle.ignore;
   for (const auto& spec : config.checks) {
     auto check = make_check(clock, spec);
     if (!check) return std::move(check).error().during(config.name);

@@ -16,7 +16,7 @@ import time
 import processes
 from balancer import BACKEND
 from processes import WorldError
-from pybal import MONITORS
+from pybal import MONITORS, MONITORS_COME_FROM
 from world import CHECK_EVERY, CONFTOOL
 
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "build"
@@ -51,7 +51,7 @@ release:
 checks:
   - http: {{path: {check}, status: 200, timeout: 2s}}
 check_policy: {{attempts: 10, pause: 100ms, deadline: 5s}}
-strategy:
+{idle}strategy:
   canary: 1
   stages: [{stages}]
   batch: 1
@@ -63,6 +63,11 @@ strategy:
 
 HAPROXY_POOL = """\
   - haproxy: {{name: lb1, socket: "{socket}", backend: {backend}}}
+"""
+
+# PyBal's monitors keep a connection to every host, also to one that it has left.
+IDLE = """\
+idle: {{sockets: ["{{{{address}}}}"], ignore: ["{monitors}"]}}
 """
 
 CONFTOOL_POOL = """\
@@ -143,6 +148,7 @@ class Daemon:
                     name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts,
                     pool=self.pool(wishes.socket or self.world.balancer.socket), folder=self.folder, stages=stages, floor=floor,
                     check=wishes.check, strategy=wishes.strategy,
+                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "",
                 )
             )
 

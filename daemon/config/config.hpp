@@ -81,6 +81,13 @@ struct HaproxyLogFrontEnd {
 
 using FrontEndConfig = std::variant<HaproxyStatFrontEnd, HaproxyLogFrontEnd>;
 
+// How a host is known to be idle before it leaves a pool that cuts its connections.
+struct IdleConfig {
+  bool counts = true;  // false: after the strategy's drain_grace
+  std::vector<std::string> sockets;
+  std::vector<std::string> ignore;
+};
+
 struct ServiceConfig {
   std::string name;
   std::string file;  // where it was read from
@@ -91,6 +98,7 @@ struct ServiceConfig {
   ReleaseOptions release;
   std::vector<CheckSpec> checks;
   CheckPolicy check_policy;
+  IdleConfig idle;
   Strategy strategy;
   AnalysisOptions verdict;
 };

@@ -121,6 +121,34 @@ void read_release(yaml::Section& at, ReleaseOptions& release) {
   release.version_command = version.version_command;
 }
 
+std::optional<std::string> local_socket(const yaml::Value& value) {
+  auto given = text(value);
+  if (!given || *given == "{{address}}") return given;
+  auto colon = given->rfind(':');
+  bool good = colon != std::string::npos && colon + 1 < given->size() &&
+              given->find_first_not_of("0123456789", colon + 1) == std::string::npos &&
+              given->find_first_not_of("0123456789abcdefABCDEF:.[]") == std::string::npos;
+  if (!good)
+    return value.refuse("must be a port such as \":443\", or an address and a port such as \"10.1.2.3:8080\", not " + in_quotes(*given));
+  return given;
+}
+
+std::optional<std::string> ip_address(const yaml::Value& value) {
+  auto given = text(value);
+  if (!given) return std::nullopt;
+  bool good = given->find_first_not_of("0123456789abcdefABCDEF:.") == std::string::npos && given->find_first_of(".:") != std::string::npos;
+  if (!good) return value.refuse("must be an IP address such as 10.64.1.2, not " + in_quotes(*given));
+  return given;
+}
+
+void read_idle(yaml::Section& at, IdleConfig& idle) {
+  at.optional("by", idle.counts, word<bool>({{"connections", true}, {"grace", false}}));
+  at.optional("sockets", idle.sockets, yaml::list(local_socket, 20, "a list such as [\":443\"]"));
+  at.optional("ignore", idle.ignore, yaml::list(ip_address, 100, "a list of addresses"));
+  if (!idle.counts && (at.has("sockets") || at.has("ignore")))
+    at.refuse("'by: grace' counts no connections: leave 'sockets' and 'ignore' out");
+}
+
 void read_service(yaml::Section& at, ServiceConfig& service) {
   at.required("service", service.name, name, "service: web");
   at.required("ssh", service.ssh, yaml::section(read_ssh), "ssh: {user: deploy, key_file: id_ed25519, known_hosts: known_hosts}");
@@ -133,6 +161,7 @@ void read_service(yaml::Section& at, ServiceConfig& service) {
               "release: {path: /srv/web, restart: systemctl restart web, version: {url: \"http://{{address}}/version\"}}");
   at.required("checks", service.checks, yaml::list(read_check, most_checks, "a list of checks"), "checks: [{http: {path: /healthz}}]");
   at.optional("check_policy", service.check_policy, yaml::section(read_check_policy));
+  at.optional("idle", service.idle, yaml::section(read_idle));
   at.optional("strategy", service.strategy, yaml::section(read_strategy));
   at.optional("verdict", service.verdict, yaml::section(read_verdict));
 }

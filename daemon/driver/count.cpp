@@ -27,11 +27,13 @@ int Driver::generation(HostIndex host) const {
   switch (committed_.hosts[host].phase) {
     case HostPhase::joining:
     case HostPhase::serving_new:
+    case HostPhase::requiescing:
     case HostPhase::withdrawing:
     case HostPhase::emptying: return wanted;
     case HostPhase::pooled_old:
     case HostPhase::preparing:
     case HostPhase::ready:
+    case HostPhase::quiescing:
     case HostPhase::depooling:
     case HostPhase::draining:
     case HostPhase::rejoining:

@@ -1,6 +1,10 @@
 // What an effect is, in the world. Every performer looks before it repeats: a write reads first, a job is asked for by
 // its id, a check changes nothing.
 
+#include <algorithm>
+#include <optional>
+
+#include "daemon/driver/connections.hpp"
 #include "daemon/driver/driver.hpp"
 #include "daemon/driver/step_lane.hpp"
 #include "daemon/io/backoff.hpp"
@@ -11,7 +15,7 @@ namespace shiftd {
 namespace {
 
 // Steps that change nothing on the host, or nothing that matters: they end as soon as nobody wants their result.
-bool may_be_dropped(Step step) { return step == Step::prepare || step == Step::verify_new || step == Step::verify_old; }
+bool may_be_dropped(Step step) { return step != Step::upgrade && step != Step::revert; }
 
 // For company in the journal: that of other hosts' preparations, and what the views show of a write.
 constexpr Duration prepared_patience{25};
@@ -79,6 +83,8 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   bool verifies = step == Step::verify_new || step == Step::verify_old;
   auto began = clock_.steady();
   auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;
+  // It has a limit of its own, and tells what is left when that has passed.
+  if (step == Step::await_idle) limit = drain_limit() + service_.pace.call_limit;
   Backoff backoff(Duration(100), std::chrono::seconds(5), effect);
   while (true) {
     auto left = limit - (clock_.steady() - began);
@@ -114,6 +120,7 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step) 
       }
       co_return Result<void>{};
     }
+    case Step::await_idle: co_return co_await await_idle(host);
     case Step::upgrade: co_return co_await service_.releaser->upgrade(place, release, job_id(effect));
     case Step::revert:
       if (former.empty()) co_return Failure{Errc::bad_input, "there was no release on the host before, to go back to"};
@@ -134,6 +141,39 @@ Task<Result<void>> Driver::verify(HostIndex host, std::string digest) {
   co_return checked;
 }
 
+Duration Driver::drain_limit() const {
+  const auto& strategy = committed_.plan.strategy;
+  return std::max(strategy.drain_limit, strategy.drain_grace);
+}
+
+// Idle for the grace. The host is asked again and again, as long as it can be.
+Task<Result<void>> Driver::await_idle(HostIndex host) {
+  const auto& place = place_of(host);
+  auto grace = committed_.plan.strategy.drain_grace;
+  if (!service_.idle.counts) {
+    co_await clock_.sleep_for(grace);
+    co_return Result<void>{};
+  }
+  if (place.executor == nullptr) co_return Failure{Errc::bad_input, "nothing runs commands on the host to count its connections"};
+  auto until = clock_.steady() + drain_limit();
+  std::optional<Steady> idle_since;
+  while (true) {
+    auto count = co_await within(clock_, service_.pace.call_limit, count_connections(*place.executor, place.place, service_.idle));
+    if (!count && !retryable(count.error().code)) co_return count.error();
+    auto now = clock_.steady();
+    if (!count || *count > 0) idle_since.reset();
+    if (count && *count == 0 && !idle_since) idle_since = now;
+    if (idle_since && now - *idle_since >= grace) co_return Result<void>{};
+    if (now >= until) {
+      auto left = count ? std::to_string(*count) + (*count == 1 ? " connection is" : " connections are") + " still established"
+                        : "its connections could not be counted: " + count.error().what;
+      co_return Failure{Errc::conflict, left + " after " + to_string(drain_limit())};
+    }
+    auto pause = std::min(service_.idle.pause, std::max(grace, Duration(100)));
+    co_await clock_.sleep_for(pause);
+  }
+}
+
 MemberWrite Driver::wanted_write(MemberIndex index) const {
   const auto& member = committed_.members[index];
   return {committed_.plan.members[index].name, member.wanted, member.verbatim ? member.original.bytes : std::string(),
@@ -143,7 +183,9 @@ MemberWrite Driver::wanted_write(MemberIndex index) const {
 // The last look before a write: the engine asks for none to a closed pool, but a load balancer may have begun anew since.
 bool Driver::may_write(MemberIndex index) const {
   const auto& closed = closed_[committed_.plan.members[index].pool];
-  bool takes_traffic_off = committed_.phase == Phase::rolling_back && committed_.members[index].wanted.pooled != Pooled::yes;
+  const auto& member = committed_.members[index];
+  bool lowers = member.known.setting.pooled == Pooled::yes && member.wanted.weight < member.known.setting.weight;
+  bool takes_traffic_off = committed_.phase == Phase::rolling_back && (member.wanted.pooled != Pooled::yes || lowers);
   return takes_traffic_off || (closed && closed->empty());
 }
 

@@ -32,6 +32,16 @@ struct ServiceHost {
   Executor* executor = nullptr;                              // for checks that run on the host
 };
 
+// How a host is known to be idle, where leaving a pool cuts its established connections: the host itself counts them, as
+// the load balancer may not see them (IPVS, direct routing).
+struct IdleOptions {
+  bool counts = true;                // false: it is only waited for the strategy's drain_grace
+  std::vector<std::string> sockets;  // as the host's `ss` writes local addresses: ":443", "10.1.2.3:8080",
+                                     // or {{address}}; empty: the port of the host's address
+  std::vector<std::string> ignore;   // addresses whose connections never end: the load balancers' own monitors
+  Duration pause{std::chrono::seconds(1)};
+};
+
 // How often the world is looked at.
 struct Pace {
   Duration tick{std::chrono::milliseconds(500)};
@@ -57,6 +67,7 @@ struct Service {
   std::unique_ptr<Releaser> releaser;
   std::vector<std::shared_ptr<Check>> checks;
   CheckPolicy check_policy;
+  IdleOptions idle;
   std::vector<std::string> claims;  // what no two rollouts may act on at once: its pools and hosts
   std::shared_ptr<void> owned;      // whatever the parts above point into
 };

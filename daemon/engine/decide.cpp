@@ -105,6 +105,7 @@ Decision take_in(Rollout& scratch, const Event& event, Instant now) {
 std::string_view to_string(Step step) {
   switch (step) {
     case Step::prepare: return "prepare";
+    case Step::await_idle: return "await_idle";
     case Step::upgrade: return "upgrade";
     case Step::verify_new: return "verify_new";
     case Step::revert: return "revert";
@@ -121,6 +122,8 @@ void add_step(const Rollout& rollout, HostIndex host, std::vector<Effect>& effec
   auto step = [&] {
     switch (state.phase) {
       case HostPhase::preparing: return Step::prepare;
+      case HostPhase::quiescing:
+      case HostPhase::requiescing: return Step::await_idle;
       case HostPhase::upgrading: return Step::upgrade;
       case HostPhase::verifying: return Step::verify_new;
       case HostPhase::reverting: return Step::revert;

@@ -105,7 +105,8 @@ void Deciding::operator()(const Command& event) {
       for (auto host : rollout_.moving) {
         auto phase = state(host).phase;
         if (phase == HostPhase::preparing) move(host, HostPhase::pooled_old);
-        if (phase == HostPhase::depooling || phase == HostPhase::draining) give_back_when_open(host);
+        bool leaving = phase == HostPhase::quiescing || phase == HostPhase::depooling || phase == HostPhase::draining;
+        if (leaving) give_back_when_open(host);
       }
       return full_weights();
     }

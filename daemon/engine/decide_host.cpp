@@ -54,6 +54,87 @@ void Deciding::depool(HostIndex host, HostPhase phase, std::string why, bool fai
   move(host, phase, std::move(why), failed);
 }
 
+// Whether leaving a pool ends the host's established connections there, and a lower weight keeps new ones away before.
+bool Deciding::cuts_connections(HostIndex host) const {
+  bool cuts = false;
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
+    cuts = cuts || (can.cuts_connections && can.weights_steer && takes_part(member) && member.wanted.pooled == Pooled::yes);
+  });
+  return cuts;
+}
+
+bool Deciding::turned_round(HostIndex host) const {
+  bool back = rollout_.phase == Phase::rolling_back || rollout_.phase == Phase::aborting;
+  auto phase = state(host).phase;
+  bool leaving = phase == HostPhase::quiescing || phase == HostPhase::depooling || phase == HostPhase::draining;
+  return back && leaving && !state(host).swapped;
+}
+
+bool Deciding::may_leave(HostIndex host) const {
+  return open(host) || (rollout_.phase == Phase::rolling_back && state(host).phase == HostPhase::requiescing);
+}
+
+// Forward, out of its pools: where that cuts connections, they are waited for first.
+void Deciding::leave(HostIndex host) {
+  cuts_connections(host) ? quiesce(host, HostPhase::quiescing, {}) : depool(host, HostPhase::depooling);
+}
+
+// The same on the way back. What harms or does not answer is not waited for.
+void Deciding::leave_again(HostIndex host, const std::string& why) {
+  bool waits = cuts_connections(host) && !rollout_.condemned && !state(host).failed && !state(host).down;
+  waits ? quiesce(host, HostPhase::requiescing, why) : depool(host, HostPhase::withdrawing, why);
+}
+
+// Down to the least weight: few new connections come, and those that are there may finish.
+void Deciding::quiesce(HostIndex host, HostPhase phase, const std::string& why) {
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
+    auto least = std::max(can.weight_least, 1);
+    bool lowers = can.cuts_connections && can.weights_steer && takes_part(member) && member.wanted.pooled == Pooled::yes;
+    if (lowers && member.wanted.weight > least) want(index, Setting{Pooled::yes, least});
+  });
+  HostMoved moved;
+  moved.host = host;
+  moved.phase = phase;
+  moved.why = why;
+  say(std::move(moved));
+}
+
+// `begin`: waits for its connections; else for its load balancers, or for its pool to be open.
+void Deciding::await_idle(HostIndex host, bool begin) {
+  HostMoved moved;
+  moved.host = host;
+  moved.phase = state(host).phase;
+  moved.why = state(host).why;
+  moved.effect = begin ? next_effect_++ : 0;
+  say(std::move(moved));
+}
+
+// It is idle, or (`trouble`) its connections have not ended in time.
+void Deciding::idle_or_not(HostIndex host, const std::string& trouble) {
+  if (turned_round(host) || !may_leave(host)) return await_idle(host, false);
+  bool forward = state(host).phase == HostPhase::quiescing;
+  if (forward && !trouble.empty() && rollout_.plan.strategy.on_drain_limit == DrainDeadline::give_back)
+    return give_back(host, trouble, true);
+  depool(host, forward ? HostPhase::depooling : HostPhase::withdrawing, state(host).why.empty() ? trouble : state(host).why);
+}
+
+void Deciding::seen_quiescing(HostIndex host, const std::vector<Shown>& shown) {
+  confirm_shown(host, shown);
+  if (state(host).effect != 0 || turned_round(host) || !may_leave(host)) return;
+  bool lowered = true;
+  std::size_t at = 0;
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    const auto& view = shown[at++];
+    if (takes_part(member)) lowered = lowered && member.effect == 0 && shows(member, view, false);
+  });
+  if (lowered) await_idle(host, true);
+}
+
 void Deciding::join(HostIndex host) {
   bool serving = false;
   each_member(rollout_, host, [&](MemberIndex index) {
@@ -122,6 +203,8 @@ void Deciding::operator()(const StepDone& event) {
   if (!current(host, event.effect) || !rollout_.active()) return say(LateResult{host, event.effect, "done"});
   switch (state(host).phase) {
     case HostPhase::preparing: return move(host, HostPhase::ready);
+    case HostPhase::quiescing:
+    case HostPhase::requiescing: return idle_or_not(host, {});
     case HostPhase::upgrading: return rollout_.phase == Phase::rolling_back ? undo(host) : move(host, HostPhase::verifying);
     case HostPhase::verifying: return healthy(host, event.members) && open(host) ? join(host) : move(host, HostPhase::awaiting_health);
     case HostPhase::reverting: return move(host, HostPhase::reverifying, state(host).why);
@@ -142,6 +225,8 @@ void Deciding::operator()(const StepFailed& event) {
   auto host = event.host;
   if (host >= rollout_.hosts.size() || rollout_.phase == Phase::ended) return;
   if (!current(host, event.effect) || !rollout_.active()) return say(LateResult{host, event.effect, event.why});
+  bool waited = state(host).phase == HostPhase::quiescing || state(host).phase == HostPhase::requiescing;
+  if (waited) return idle_or_not(host, event.why);
   // Whatever the swap has done: a roll back wants the former release.
   if (rollout_.phase == Phase::rolling_back && state(host).phase == HostPhase::upgrading) return undo(host, event.why);
   fail(host, event.why);
@@ -158,6 +243,8 @@ void Deciding::operator()(const HostSeen& event) {
   auto host = event.host;
   if (host >= rollout_.hosts.size() || event.members.size() != planned(host).members || !rollout_.active()) return;
   switch (state(host).phase) {
+    case HostPhase::quiescing:
+    case HostPhase::requiescing: return seen_quiescing(host, event.members);
     case HostPhase::depooling:
     case HostPhase::draining:
     case HostPhase::withdrawing:
@@ -263,8 +350,7 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
   bool leaving = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::withdrawing;
   bool forward = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::draining;
   // On its way out when the rollout turned round: it is given back as soon as its pool is open.
-  bool turned_round = rollout_.phase == Phase::rolling_back || rollout_.phase == Phase::aborting;
-  if (forward && turned_round && !host_state.swapped) return;
+  if (turned_round(host)) return;
   if (!leaving && (flows || !written)) return wait_again(host);
   if (!written || !none_flows) return;
 
@@ -316,9 +402,16 @@ void Deciding::check_deadline(HostIndex host) {
   auto after = waited(host);
   const auto& name = planned(host).name;
   // Whatever comes of a limit writes to the host's pools.
-  if (!open(host)) return;
+  if (!may_leave(host)) return;
   switch (state(host).phase) {
+    case HostPhase::requiescing:
+      // Its weight may stay as it is where a load balancer does not show it: it leaves all the same.
+      if (state(host).effect == 0 && waited_patiently(host) >= strategy.confirm_limit)
+        depool(host, HostPhase::withdrawing, state(host).why);
+      return;
+    case HostPhase::quiescing:
     case HostPhase::depooling: {
+      if (state(host).effect != 0) return;
       auto trouble = name + " was to leave its pools, and not every load balancer showed it within " + to_string(strategy.confirm_limit);
       if (state(host).swapped) {
         if (waited_patiently(host) >= strategy.confirm_limit) pause_ourselves(trouble);

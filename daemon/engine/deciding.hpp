@@ -59,6 +59,11 @@ class Deciding {
   // Moves of one host (decide_host.cpp).
   void move(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false, bool empty = false);
   void depool(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false);
+  void leave(HostIndex host);
+  void leave_again(HostIndex host, const std::string& why);
+  void quiesce(HostIndex host, HostPhase phase, const std::string& why);
+  void await_idle(HostIndex host, bool begin);
+  void idle_or_not(HostIndex host, const std::string& trouble);
   void join(HostIndex host);
   void give_back(HostIndex host, std::string why = {}, bool failed = false);
   void give_back_when_open(HostIndex host);
@@ -67,11 +72,16 @@ class Deciding {
   void wait_again(HostIndex host);
   void note_health(HostIndex host, const std::vector<Shown>& shown);
   void check_deadline(HostIndex host);
+  void seen_quiescing(HostIndex host, const std::vector<Shown>& shown);
   void seen_leaving(HostIndex host, const std::vector<Shown>& shown);
   void seen_entering(HostIndex host, const std::vector<Shown>& shown);
   void confirm_shown(HostIndex host, const std::vector<Shown>& shown);
   [[nodiscard]] bool healthy(HostIndex host, const std::vector<Shown>& shown) const;
   [[nodiscard]] bool whole(MemberIndex member) const;
+  [[nodiscard]] bool cuts_connections(HostIndex host) const;
+  // The host is on its way out, and the rollout goes that way no more.
+  [[nodiscard]] bool turned_round(HostIndex host) const;
+  [[nodiscard]] bool may_leave(HostIndex host) const;
   [[nodiscard]] HostPhase after_return(HostIndex host, bool failed) const;
   [[nodiscard]] Duration emptying_limit() const;
 

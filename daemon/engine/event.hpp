@@ -38,7 +38,7 @@ struct TimeJumped {
   Duration by{0};
 };
 
-// A step of a host (prepare, upgrade, verify, revert) has ended well. `members` is what their load balancers show at
+// A step of a host (prepare, await_idle, upgrade, verify, revert) has ended well. `members` is what their load balancers show at
 // that moment, when the driver knows: one for each of the host's members.
 struct StepDone {
   HostIndex host = 0;

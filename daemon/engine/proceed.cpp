@@ -23,11 +23,15 @@ void Deciding::roll_back(std::string by, std::string reason, bool condemned) {
   for (auto host : rollout_.moving) {
     switch (state(host).phase) {
       case HostPhase::preparing: move(host, HostPhase::pooled_old); break;
+      case HostPhase::quiescing:
       case HostPhase::depooling:
       case HostPhase::draining: give_back_when_open(host); break;
       case HostPhase::verifying:
       case HostPhase::awaiting_health: undo(host); break;
-      case HostPhase::joining: depool(host, HostPhase::withdrawing); break;
+      case HostPhase::joining:
+        if (condemned) depool(host, HostPhase::withdrawing);
+        if (!condemned) leave_again(host, {});
+        break;
       default: break;  // a swap under way is awaited; what goes back already goes on
     }
   }
@@ -36,11 +40,9 @@ void Deciding::roll_back(std::string by, std::string reason, bool condemned) {
 
 // Hosts that were on their way out when the rollout turned round, and could not be given back at once.
 void Deciding::give_back_waiting() {
-  if (rollout_.in(HostPhase::depooling) + rollout_.in(HostPhase::draining) == 0) return;
+  if (rollout_.in(HostPhase::quiescing) + rollout_.in(HostPhase::depooling) + rollout_.in(HostPhase::draining) == 0) return;
   for (auto host : rollout_.moving) {
-    auto phase = state(host).phase;
-    bool waits = (phase == HostPhase::depooling || phase == HostPhase::draining) && !state(host).swapped;
-    if (waits && open(host)) give_back(host);
+    if (turned_round(host) && open(host)) give_back(host);
   }
 }
 
@@ -167,6 +169,9 @@ bool Deciding::rescale(int to) {
   for (MemberIndex index = 0; index < rollout_.members.size(); ++index) {
     const auto& member = rollout_.members[index];
     if (rollout_.plan.pools[rollout_.plan.members[index].pool].scale == 1 || !takes_part(member)) continue;
+    // On its way out at the least weight, and so it stays.
+    auto phase = state(rollout_.plan.members[index].host).phase;
+    if (phase == HostPhase::quiescing || phase == HostPhase::requiescing) continue;
     Setting setting{member.wanted.pooled, home_weight(rollout_, index, next)};
     if (setting != member.wanted) want(index, setting);
   }
@@ -205,7 +210,7 @@ void Deciding::proceed_shifting() {
     auto why_not = why_not_start(rollout_, next);
     if (!why_not.empty()) return hold(rollout_.in_flight() > 0 && rollout_.lost.empty() && rollout_.closed.empty() ? "" : why_not);
     if (!rollout_.held.empty()) return hold("");
-    return depool(next, HostPhase::depooling);
+    return leave(next);
   }
   if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0 || rollout_.weights_due) return hold(waits_for(rollout_));
   if (rollout_.in(HostPhase::serving_new) == 0) {
@@ -246,7 +251,7 @@ bool Deciding::withdraw_next() {
   for (auto host : rollout_.upgraded) {
     if (looks++ >= withdraw_looks) break;
     if (!why_not_out(rollout_, host, true).empty()) continue;
-    depool(host, HostPhase::withdrawing, state(host).why);
+    leave_again(host, state(host).why);
     return true;
   }
   return false;
@@ -267,7 +272,9 @@ void Deciding::proceed_rolling_back() {
   give_back_waiting();
   if (!records_.empty()) return;
   // What leaves and is reverted does not wait for a pool to be open; it counts as held when all the rest is done.
-  bool going_back = rollout_.in(HostPhase::withdrawing) + rollout_.in(HostPhase::emptying) + rollout_.in(HostPhase::reverting) > 0;
+  bool going_back = rollout_.in(HostPhase::requiescing) + rollout_.in(HostPhase::withdrawing) + rollout_.in(HostPhase::emptying) +
+                        rollout_.in(HostPhase::reverting) >
+                    0;
   if (!rollout_.moving.empty()) return hold(going_back && rollout_.lost.empty() ? "" : waits_for(rollout_));
   if (!rollout_.upgraded.empty()) return hold("no host can be taken out: " + why_not_out(rollout_, *rollout_.upgraded.begin(), true));
   if (rollout_.unconfirmed > 0) return hold(waits_for(rollout_));

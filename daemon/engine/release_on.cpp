@@ -20,11 +20,13 @@ std::string_view release_on(const Rollout& rollout, HostIndex host) {
     case HostPhase::awaiting_health:
     case HostPhase::joining:
     case HostPhase::serving_new: return "new";
+    case HostPhase::requiescing:
     case HostPhase::withdrawing:
     case HostPhase::emptying: return state.joined == Instant{} ? "unknown" : "new";
     case HostPhase::pooled_old:
     case HostPhase::preparing:
     case HostPhase::ready:
+    case HostPhase::quiescing:
     case HostPhase::depooling:
     case HostPhase::draining:
     case HostPhase::upgrading:

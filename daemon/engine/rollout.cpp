@@ -24,6 +24,7 @@ std::string_view to_string(HostPhase phase) {
     case HostPhase::pooled_old: return "pooled_old";
     case HostPhase::preparing: return "preparing";
     case HostPhase::ready: return "ready";
+    case HostPhase::quiescing: return "quiescing";
     case HostPhase::depooling: return "depooling";
     case HostPhase::draining: return "draining";
     case HostPhase::upgrading: return "upgrading";
@@ -31,6 +32,7 @@ std::string_view to_string(HostPhase phase) {
     case HostPhase::awaiting_health: return "awaiting_health";
     case HostPhase::joining: return "joining";
     case HostPhase::serving_new: return "serving_new";
+    case HostPhase::requiescing: return "requiescing";
     case HostPhase::withdrawing: return "withdrawing";
     case HostPhase::emptying: return "emptying";
     case HostPhase::reverting: return "reverting";
@@ -73,12 +75,14 @@ bool in_traffic(HostPhase phase) {
     case HostPhase::restored:
     case HostPhase::straggler:
     case HostPhase::left: return true;
+    case HostPhase::quiescing:
     case HostPhase::depooling:
     case HostPhase::draining:
     case HostPhase::upgrading:
     case HostPhase::verifying:
     case HostPhase::awaiting_health:
     case HostPhase::joining:
+    case HostPhase::requiescing:
     case HostPhase::withdrawing:
     case HostPhase::emptying:
     case HostPhase::reverting:
@@ -92,12 +96,14 @@ bool in_traffic(HostPhase phase) {
 bool is_moving(HostPhase phase) {
   switch (phase) {
     case HostPhase::preparing:
+    case HostPhase::quiescing:
     case HostPhase::depooling:
     case HostPhase::draining:
     case HostPhase::upgrading:
     case HostPhase::verifying:
     case HostPhase::awaiting_health:
     case HostPhase::joining:
+    case HostPhase::requiescing:
     case HostPhase::withdrawing:
     case HostPhase::emptying:
     case HostPhase::reverting:
@@ -115,8 +121,8 @@ bool is_moving(HostPhase phase) {
 }
 
 std::uint32_t Rollout::in_flight() const {
-  return in(HostPhase::depooling) + in(HostPhase::draining) + in(HostPhase::upgrading) + in(HostPhase::verifying) +
-         in(HostPhase::awaiting_health) + in(HostPhase::joining);
+  return in(HostPhase::quiescing) + in(HostPhase::depooling) + in(HostPhase::draining) + in(HostPhase::upgrading) +
+         in(HostPhase::verifying) + in(HostPhase::awaiting_health) + in(HostPhase::joining);
 }
 
 std::uint32_t Rollout::baseline() const {

@@ -34,6 +34,7 @@ enum class HostPhase : std::uint8_t {
   pooled_old,       // serves as it was found
   preparing,        // the code is brought to it while it serves
   ready,            // prepared, still serves as it was found
+  quiescing,        // at the least weight, where leaving cuts connections: they are waited for
   depooling,        // to leave its pools; not yet shown by every view
   draining,         // out of its pools; its last requests are finishing
   upgrading,        // the release is swapped in and restarted
@@ -41,6 +42,7 @@ enum class HostPhase : std::uint8_t {
   awaiting_health,  // the load balancers' checks have to pass while it is still out
   joining,          // to enter its pools with its stage's weight; not yet shown by every view
   serving_new,      // upgraded, takes traffic
+  requiescing,      // as quiescing, on the way back
   withdrawing,      // to leave its pools again
   emptying,         // out again; its last requests are finishing
   reverting,        // its own former release is swapped back and restarted
@@ -51,7 +53,7 @@ enum class HostPhase : std::uint8_t {
   out,              // stays out of its pools and needs a person
   left,             // somebody else has changed it: theirs, not touched
 };
-inline constexpr std::size_t host_phases = 19;
+inline constexpr std::size_t host_phases = 21;
 
 enum class Outcome : std::uint8_t { none, succeeded, rolled_back, failed, aborted };
 

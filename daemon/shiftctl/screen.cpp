@@ -24,11 +24,12 @@ struct Cell {
 };
 // Lower case on the way out, upper case while out, '#' upgraded.
 constexpr std::array cells = {
-    Cell{"pooled_old", '.', "37"},  Cell{"preparing", 'p', "36"},     Cell{"ready", ':', "36"},       Cell{"depooling", 'd', "33"},
-    Cell{"draining", 'd', "33"},    Cell{"upgrading", 'U', "1;33"},   Cell{"verifying", 'V', "1;33"}, Cell{"awaiting_health", 'V', "1;33"},
-    Cell{"joining", 'j', "32"},     Cell{"serving_new", '#', "1;32"}, Cell{"withdrawing", 'w', "35"}, Cell{"emptying", 'w', "35"},
-    Cell{"reverting", 'R', "1;35"}, Cell{"reverifying", 'R', "1;35"}, Cell{"rejoining", 'r', "35"},   Cell{"restored", 'o', "34"},
-    Cell{"straggler", 's', "31"},   Cell{"out", 'X', "1;31"},         Cell{"left", '!', "1;31"},
+    Cell{"pooled_old", '.', "37"},  Cell{"preparing", 'p', "36"},         Cell{"ready", ':', "36"},       Cell{"quiescing", 'q', "33"},
+    Cell{"requiescing", 'q', "35"}, Cell{"depooling", 'd', "33"},         Cell{"draining", 'd', "33"},    Cell{"upgrading", 'U', "1;33"},
+    Cell{"verifying", 'V', "1;33"}, Cell{"awaiting_health", 'V', "1;33"}, Cell{"joining", 'j', "32"},     Cell{"serving_new", '#', "1;32"},
+    Cell{"withdrawing", 'w', "35"}, Cell{"emptying", 'w', "35"},          Cell{"reverting", 'R', "1;35"}, Cell{"reverifying", 'R', "1;35"},
+    Cell{"rejoining", 'r', "35"},   Cell{"restored", 'o', "34"},          Cell{"straggler", 's', "31"},   Cell{"out", 'X', "1;31"},
+    Cell{"left", '!', "1;31"},
 };
 
 Cell cell_of(std::string_view phase) {

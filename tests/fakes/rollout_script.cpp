@@ -108,6 +108,7 @@ class Script {
     fleet.already = numbers(line.value("already"));
     fleet.depooled = numbers(line.value("depooled"));
     fleet.without = numbers(line.value("without"));
+    fleet.capabilities.cuts_connections = line.value("cuts") == "yes";
     Strategy strategy;
     strategy.stages = stages_of(line.value("stages", "10%,100%"));
     auto canary = line.value("canary", "1");

@@ -1,5 +1,8 @@
 #include "tests/fakes/sample_records.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "tests/fakes/fleets.hpp"
 
 namespace shiftd {
@@ -93,12 +96,17 @@ std::vector<Record> sample_records() {
       Quarantined{why},
       Ended{Outcome::rolled_back, why},
   };
-  for (int phase = 0; phase < static_cast<int>(host_phases); ++phase)
-    facts.emplace_back(HostMoved{1, static_cast<HostPhase>(phase), 0, false, ""});
+  constexpr std::array added_later{HostPhase::quiescing, HostPhase::requiescing};
+  for (int value = 0; value < static_cast<int>(host_phases); ++value) {
+    auto phase = static_cast<HostPhase>(value);
+    if (std::find(added_later.begin(), added_later.end(), phase) == added_later.end())
+      facts.emplace_back(HostMoved{1, phase, 0, false, ""});
+  }
   for (auto outcome : {Outcome::none, Outcome::succeeded, Outcome::failed, Outcome::aborted}) facts.emplace_back(Ended{outcome, "so"});
   // What was added later comes last: the lines before it are for ever.
   for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false}), Fact(Scaled{6})})
     facts.push_back(std::move(fact));
+  for (auto phase : added_later) facts.emplace_back(HostMoved{1, phase, 6, false, why});
   std::vector<Record> records;
   auto at = Instant(1'764'000'000'007ms);
   for (auto& fact : facts) records.push_back({at += 13ms, std::move(fact)});

@@ -23,7 +23,7 @@ class Store final : public PoolStore {
  public:
   explicit Store(SmallWorld& world) : world_(world) {}
   const std::string& name() const override { return name_; }
-  const Capabilities& capabilities() const override { return capabilities_; }
+  const Capabilities& capabilities() const override { return world_.capabilities; }
 
   Task<Result<PoolReading>> read() override {
     if (!world_.store_answers) co_return silent();
@@ -43,6 +43,10 @@ class Store final : public PoolStore {
     if (!restarted && now.revision != wanted.based_on && now.setting != wanted.setting) co_return WriteOutcome(ForeignChange{now});
     if (host.setting.pooled == Pooled::yes && wanted.setting.pooled != Pooled::yes)
       host.drains_at = world_.clock.steady() + world_.drain_time;
+    if (wanted.setting.pooled == Pooled::yes && wanted.setting.weight == 1) host.idle_at = world_.clock.steady() + world_.connection_time;
+    if (host.setting.pooled == Pooled::yes && wanted.setting.pooled != Pooled::yes && world_.connections(host) > 0) {
+      if (world_.capabilities.cuts_connections) ++world_.cut_connections;
+    }
     host.setting = wanted.setting;
     ++world_.writes;
     co_return WriteOutcome(Written{observed(world_, host)});
@@ -64,7 +68,6 @@ class Store final : public PoolStore {
  private:
   SmallWorld& world_;
   std::string name_ = "lb1/app";
-  Capabilities capabilities_;
 };
 
 class View final : public TrafficView {
@@ -218,7 +221,20 @@ SmallWorld::SmallWorld(Clock& its_clock, int count, int weight) : clock(its_cloc
     auto& host = hosts[name.data()];
     host.current = host.running = "one";
     host.setting.weight = weight;
+    host.executor = std::make_shared<FakeExecutor>(clock);
+    host.executor->on("ss -Htn", [this, &host](const std::string&, const std::string&) -> Result<CommandResult> {
+      if (!host.reachable) return silent();
+      CommandResult listed;
+      for (int left = connections(host); left > 0; --left)
+        listed.out += "0 0 10.0.0.1:80 192.0.2.1:4000" + std::to_string(left) + "\n";
+      return listed;
+    });
   }
+}
+
+int SmallWorld::connections(const Host& host) const {
+  bool comes = host.setting.pooled == Pooled::yes && host.setting.weight > 1;
+  return comes || clock.steady() < host.idle_at ? 3 : 0;
 }
 
 std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
@@ -231,6 +247,7 @@ std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
     ServiceHost place;
     place.place = {name, name + ":80"};
     place.members.emplace_back(0, name);
+    place.executor = host.executor.get();
     made->hosts.push_back(std::move(place));
   }
   ServicePool pool;

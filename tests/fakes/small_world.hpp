@@ -13,6 +13,7 @@
 
 #include "daemon/driver/service.hpp"
 #include "daemon/io/clock.hpp"
+#include "tests/fakes/fake_executor.hpp"
 
 namespace shiftd {
 
@@ -25,6 +26,8 @@ struct SmallWorld {
     Steady drains_at{};                  // when its last request will have ended
     std::string malformed;               // why nobody can understand what the store holds of it
     std::string dry_run;                 // what an upgrade says that it would change
+    Steady idle_at{};                    // when the last connection that it has will have ended; while it has weight, new ones come
+    std::shared_ptr<FakeExecutor> executor;
     bool reachable = true;
     bool checks_pass = true;
     bool health_up = true;
@@ -55,6 +58,9 @@ struct SmallWorld {
   std::map<std::string, double> failure_rate;  // by digest
   std::set<std::string> fails_to_start;        // digests whose restart fails
   std::set<std::string> fails_checks;          // digests whose checks fail
+  Capabilities capabilities;
+  Duration connection_time{3'000};  // how long users stay connected
+  int cut_connections = 0;          // that a host still had as it left the pool, where that cuts them
   Duration drain_time{200};
   Duration upgrade_time{300};
   std::function<void(Host&)> at_check = [](Host&) {};  // what happens to a host while it is checked
@@ -68,6 +74,9 @@ struct SmallWorld {
   double failed_requests = 0;
   double all_requests = 0;
   Steady passed_until;
+
+  // What a host's own `ss` lists.
+  [[nodiscard]] int connections(const Host& host) const;
 
   // HAProxy is restarted: members are as its configuration says.
   void restart_balancer();

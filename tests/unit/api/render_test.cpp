@@ -103,7 +103,8 @@ TEST(ReleaseOnAHost, IsUnknownBetweenASwapAndItsProof) {
       {HostPhase::withdrawing, true, true, "new"},    {HostPhase::withdrawing, true, false, "unknown"},
       {HostPhase::reverting, true, true, "unknown"},  {HostPhase::restored, false, false, "old"},
       {HostPhase::out, true, false, "unknown"},       {HostPhase::left, false, false, "old"},
-      {HostPhase::depooling, true, true, "unknown"},
+      {HostPhase::depooling, true, true, "unknown"},  {HostPhase::quiescing, false, false, "old"},
+      {HostPhase::requiescing, true, true, "new"},
   };
   for (const auto& [phase, swapped, has_served, release] : cases) {
     SCOPED_TRACE(std::string(to_string(phase)) + " -> " + release);

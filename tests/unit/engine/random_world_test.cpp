@@ -30,6 +30,7 @@ class RandomWorld {
     if (chance(30)) fleet.pools = {"v4", "v6"};
     if (chance(10)) fleet.capabilities.depool_threshold = 0.5;
     if (chance(10)) fleet.capabilities.weights_steer = false;
+    if (chance(30)) fleet.capabilities.cuts_connections = true;
     for (int host = 1; host <= fleet.hosts; ++host) {
       if (chance(8)) fleet.already.insert(host);
       if (chance(8)) fleet.depooled.insert(host);

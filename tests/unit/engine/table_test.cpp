@@ -18,9 +18,10 @@ using namespace std::chrono_literals;
 
 constexpr auto page = SHIFTD_SOURCE_DIR "/docs/engine.md";
 
-Plan plan_for_tables() {
+Plan plan_for_tables(bool cuts_connections = false) {
   FleetSpec fleet;
   fleet.hosts = 14;
+  fleet.capabilities.cuts_connections = cuts_connections;
   Strategy strategy;
   strategy.stages = stages_of("10%,50%!,100%");
   strategy.max_failed = HostQuota{9, {}};
@@ -38,7 +39,8 @@ struct Stood {
 
 // A world in which a host stands in the phase, with nothing waiting to be written.
 Stood stand(HostPhase phase) {
-  Stood stood{EngineWorld(plan_for_tables())};
+  bool quiet = phase == HostPhase::quiescing || phase == HostPhase::requiescing;
+  Stood stood{EngineWorld(plan_for_tables(quiet))};
   auto& world = stood.world;
   auto& rollout = world.rollout;
   auto in = [&] { return rollout.hosts[stood.host].phase; };
@@ -58,6 +60,17 @@ Stood stand(HostPhase phase) {
       walk_to(phase);
       break;
     }
+    // Its weight is shown: its connections are waited for.
+    case HostPhase::quiescing:
+      walk_to(phase);
+      world.see(0);
+      break;
+    case HostPhase::requiescing:
+      walk_to(HostPhase::serving_new);
+      world.feed(Command{Verb::roll_back, 0, "ada", "because"});
+      walk_to(phase);
+      world.see(0);
+      break;
     case HostPhase::awaiting_health:
       walk_to(HostPhase::verifying);
       world.down.insert(0);

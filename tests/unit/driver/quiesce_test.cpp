@@ -1,0 +1,98 @@
+// Where leaving a pool cuts connections, none is cut that would have ended by itself.
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/driver/supervisor_fixture.hpp"
+
+namespace shiftd {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Quiesce : public SupervisorTest {
+ protected:
+  void begin_where_leaving_cuts(Strategy strategy = five_stages()) {
+    begin(4, std::move(strategy));
+    world_->capabilities.cuts_connections = true;
+    reboot();
+  }
+  void reboot() {
+    halt();
+    boot();
+  }
+};
+
+TEST_F(Quiesce, CutsNoConnectionOnTheWayToTheRelease) {
+  begin_where_leaving_cuts();
+  auto rollout = finish(start("two"));
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+  EXPECT_EQ(world_->cut_connections, 0);
+}
+
+TEST_F(Quiesce, CutsNoneWhenAPersonTakesTheReleaseBack) {
+  begin_where_leaving_cuts();
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::roll_back, "", "test", ""})));
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
+  expect_all("one");
+  EXPECT_EQ(world_->cut_connections, 0);
+}
+
+TEST_F(Quiesce, DoesNotWaitForTheConnectionsOfABadRelease) {
+  begin_where_leaving_cuts();
+  world_->failure_rate["three"] = 0.5;
+  auto rollout = finish(start("three"));
+  EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
+  EXPECT_GT(world_->cut_connections, 0);
+  expect_all("one");
+}
+
+TEST_F(Quiesce, GivesAHostBackThatDoesNotBecomeIdle) {
+  begin_where_leaving_cuts();
+  world_->connection_time = 24h;
+  auto rollout = finish(start("two"));
+  EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
+  EXPECT_THAT(rollout.reason, HasSubstr("3 connections are still established after 5m"));
+  expect_all("one");
+  EXPECT_EQ(world_->cut_connections, 0);
+}
+
+TEST_F(Quiesce, GoesOnAfterTheLimitWhereTheServiceSaysSo) {
+  auto strategy = five_stages();
+  strategy.on_drain_limit = DrainDeadline::go_on;
+  begin_where_leaving_cuts(strategy);
+  world_->connection_time = 24h;
+  auto rollout = finish(start("two"));
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
+TEST_F(Quiesce, ARestartMeanwhileWaitsAgain) {
+  begin_where_leaving_cuts();
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::quiescing);
+  pass(1s);
+  restart(id);
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+  EXPECT_EQ(world_->cut_connections, 0);
+}
+
+TEST_F(Quiesce, PutsAHostBackWhoseLowerWeightIsNotShown) {
+  begin_where_leaving_cuts();
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::quiescing);
+  world_->view_answers = false;
+  pass(1min);
+  ASSERT_NE(running(id), nullptr);
+  EXPECT_TRUE(running(id)->paused);
+  EXPECT_EQ(world_->hosts.at("web01").setting, (Setting{Pooled::yes, 100}));
+  EXPECT_EQ(world_->hosts.at("web01").current, "one");
+}
+
+}  // namespace
+}  // namespace shiftd

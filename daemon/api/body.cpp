@@ -40,6 +40,13 @@ class Fields {
     return checked(*found, path_ + name, required, most);
   }
 
+  bool flag(const char* name) {
+    auto found = object().find(name);
+    if (found == object().end() || found->is_null()) return false;
+    if (!found->is_boolean()) return fail(in_quotes(path_ + name) + " must be true or false"), false;
+    return found->get<bool>();
+  }
+
   std::vector<std::string> names(const char* name) {
     std::vector<std::string> list;
     auto found = object().find(name);
@@ -132,9 +139,11 @@ Result<CommandRequest> parse_command(Verb verb, std::string_view body, std::stri
   request.verb = verb;
   request.by = std::move(by);
   bool for_host = verb == Verb::release_hold || verb == Verb::take;
-  Fields fields(value, "", {"host", "reason"});
+  Fields fields(value, "", {"host", "reason", "override"});
   request.host = fields.text("host", for_host, name_most);
-  request.reason = fields.text("reason", verb == Verb::take, reason_most);
+  request.instead_of_verdict = fields.flag("override");
+  request.reason = fields.text("reason", verb == Verb::take || request.instead_of_verdict, reason_most);
+  if (request.instead_of_verdict && verb != Verb::promote) fields.fail("'override' is for promote only");
   if (!for_host && !request.host.empty()) fields.fail("'host' is for release-hold and take only");
   if (!fields.wrong().empty()) return bad(fields.wrong());
   return request;

@@ -13,9 +13,8 @@ namespace shiftd {
 // Fails with bad_input, naming the field and what would be right.
 Result<StartRequest> parse_start(std::string_view body, std::string by);
 
-// {"host": "", "reason": ""}; an empty body is an empty object. `host` is for release-hold and take, which need it, and
-// for nothing else; take needs a reason.
-// Fails as parse_start does.
+// {"host": "", "reason": "", "override": false}; `override` is for promote, and needs a reason. An empty body is an empty object. `host` is
+// for release-hold and take, which need it, and for nothing else; take needs a reason. Fails as parse_start does.
 Result<CommandRequest> parse_command(Verb verb, std::string_view body, std::string by);
 
 }  // namespace shiftd

@@ -47,7 +47,7 @@ json host_json(const RolloutStatus& status, HostIndex index) {
           {"since", count_of(state.since)},
           {"why", state.why},
           {"failed", state.failed},
-          {"down", state.down},
+          {"down", state.down > 0},
           {"release", release_on(status.rollout, index)},
           {"requests", live.requests},
           {"failures", live.failures},

@@ -31,6 +31,7 @@ struct CommandRequest {
   std::string host;  // for release_hold and take
   std::string by;
   std::string reason;
+  bool instead_of_verdict = false;  // for promote: in place of the stage's evidence; needs a reason
 };
 
 struct RolloutBrief {

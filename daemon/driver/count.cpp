@@ -1,6 +1,7 @@
 // Requests and failures per host from the front end, and what the canary analysis makes of them.
 
 #include <algorithm>
+#include <cmath>
 
 #include <nlohmann/json.hpp>
 
@@ -19,6 +20,11 @@ constexpr int wanted = 2;
 
 // The served share is shown over about the last three counts.
 constexpr double share_memory = 0.7;
+
+// The served share is held against the weights over about this time.
+constexpr Duration share_window = std::chrono::minutes(2);
+// Readings after a change of weights that may hold requests from before it.
+constexpr int readings_unsure = 2;
 
 }  // namespace
 
@@ -61,6 +67,7 @@ Task<> Driver::count_loop() {
     source_answer("front end", counted ? std::string() : counted.error().what);
     if (counted && now > last) {
       judge(now - last);
+      tell_shares(now - last);
       last = now;
     }
     if (now - kept >= service_.pace.checkpoint) {
@@ -81,12 +88,17 @@ Task<Result<void>> Driver::count_once() {
     if (!reading) co_return std::move(reading).error().during(pools_[pool]->front_end->name());
     first = first || reading->first;
     unanswered_ += reading->unattributed;
+    auto& share = shares_[pool];
+    share.tick_canary = share.tick_all = 0;
     for (const auto& counts : reading->hosts) {
       auto found = member_of_[pool].find(counts.member);
       if (found == member_of_[pool].end()) continue;
       auto host = committed_.plan.members[found->second].host;
       ticks_[host].requests += counts.requests;
       ticks_[host].failures += counts.failures;
+      share.tick_all += static_cast<double>(counts.requests);
+      bool on_release = committed_.hosts[host].phase == HostPhase::serving_new || committed_.plan.hosts[host].role == Role::already_there;
+      if (on_release) share.tick_canary += static_cast<double>(counts.requests);
     }
   }
   // A first reading has nothing to be compared with.
@@ -96,6 +108,33 @@ Task<Result<void>> Driver::count_once() {
     live_.hosts[host].failures += ticks_[host].failures;
   }
   co_return Result<void>{};
+}
+
+// Only while nobody is on the way and every weight is shown as it was written; and not by readings that may hold requests
+// from before.
+void Driver::tell_shares(Duration length) {
+  auto leaving = committed_.in(HostPhase::withdrawing) + committed_.in(HostPhase::emptying) + committed_.in(HostPhase::rejoining);
+  bool settled = committed_.rolling() && committed_.unconfirmed == 0 && committed_.in_flight() + leaving == 0;
+  for (PoolIndex pool = 0; pool < shares_.size(); ++pool) {
+    if (!pools_[pool]->front_end) continue;
+    auto& share = shares_[pool];
+    auto& counted = share.counted;
+    if (!settled || share.flow != committed_.flows[pool]) {
+      counted = Served{pool};
+      share.flow = committed_.flows[pool];
+      share.fresh = readings_unsure;
+      continue;
+    }
+    if (share.fresh-- > 0) continue;
+    share.fresh = 0;
+    auto kept = std::exp(-static_cast<double>(length.count()) / static_cast<double>(share_window.count()));
+    counted.canary = counted.canary * kept + share.tick_canary;
+    counted.all = counted.all * kept + share.tick_all;
+    bool silent = share.tick_canary == 0;
+    counted.without = silent ? counted.without + length : Duration(0);
+    counted.all_without = silent ? counted.all_without + share.tick_all : 0;
+    post(counted, true);
+  }
 }
 
 // Of all traffic, once this stage has passed.

@@ -52,7 +52,8 @@ About about(const Plan& plan, const Event& event) {
 bool recurs(const Event& event) {
   return std::holds_alternative<Tick>(event) || std::holds_alternative<HostSeen>(event) || std::holds_alternative<Judged>(event) ||
          std::holds_alternative<StoreForgot>(event) || std::holds_alternative<SourceSilent>(event) ||
-         std::holds_alternative<SourceAnswers>(event) || std::holds_alternative<CheckFailed>(event);
+         std::holds_alternative<SourceAnswers>(event) || std::holds_alternative<CheckFailed>(event) ||
+         std::holds_alternative<Served>(event);
 }
 
 }  // namespace
@@ -304,6 +305,7 @@ void Driver::bind_plan() {
   for (MemberIndex index = 0; index < plan.members.size(); ++index)
     member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);
   written_.assign(plan.members.size(), 0);
+  shares_.resize(plan.pools.size());
   generations_.assign(plan.hosts.size(), 0);
   live_.hosts.assign(plan.hosts.size(), HostLive{});
   old_release_counts_.assign(plan.hosts.size(), HostLive{});

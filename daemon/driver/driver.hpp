@@ -115,6 +115,7 @@ class Driver {
   Task<> count_loop();
   Task<Result<void>> count_once();
   void judge(Duration length);
+  void tell_shares(Duration length);
   [[nodiscard]] double next_share() const;
   void act_on(const Ruling& ruling);
   Task<> learn_from_history();
@@ -177,6 +178,15 @@ class Driver {
   std::vector<HostLive> old_release_counts_;  // by host, since the last checkpoint, while it served its old release
   std::vector<int> generations_;              // by host, at the last count
   std::vector<HostTick> ticks_;               // by host, of the present tick
+  // By pool: the served share, counted since its weights last changed.
+  struct ShareCount {
+    PoolFlow flow;
+    int fresh = 0;  // readings to come that may hold requests from before
+    double tick_canary = 0;
+    double tick_all = 0;
+    Served counted;
+  };
+  std::vector<ShareCount> shares_;
   double recent_canary_ = 0;
   double recent_all_ = 0;
   Live live_;

@@ -226,7 +226,7 @@ void Driver::tell_seen(PoolIndex pool) {
       if (found == member_of_[pool].end()) continue;
       auto host = committed_.plan.members[found->second].host;
       if (is_moving(hosts[host].phase) || hosts[host].phase == HostPhase::out || hosts[host].phase == HostPhase::left) continue;
-      if ((view.health == Health::down) != hosts[host].down) tell(host);
+      if ((view.health == Health::down) != committed_.members[found->second].down) tell(host);
     }
   }
 }

@@ -86,10 +86,10 @@ class Bookkeeper {
   }
 
   void operator()(const HostHealth& fact) {
-    take_out(fact.host);
-    rollout_.hosts.at(fact.host).down = fact.down;
-    put_back(fact.host);
+    const auto& planned = rollout_.plan.hosts.at(fact.host);
+    for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) note_health(member, fact.down);
   }
+  void operator()(const MemberHealth& fact) { note_health(fact.member, fact.down); }
 
   void operator()(const LateResult&) {}
 
@@ -160,12 +160,14 @@ class Bookkeeper {
 
   void operator()(const StageBegun& fact) {
     rollout_.stage = fact.stage;
+    rollout_.share_off.clear();
     rollout_.phase = Phase::shifting;
     rollout_.stage_since = at_;
   }
   void operator()(const StageBaking& fact) {
     rollout_.phase = Phase::baking;
     rollout_.bake_until = fact.until;
+    rollout_.overridden = false;
   }
   void operator()(const StagePassed&) {}
   void operator()(const GateReached&) { rollout_.phase = Phase::gated; }
@@ -173,6 +175,13 @@ class Bookkeeper {
 
   void operator()(const Held& fact) { rollout_.held = fact.why; }
   void operator()(const Shrunk& fact) { rollout_.shrunk = fact.on; }
+  void operator()(const Overridden&) { rollout_.overridden = true; }
+  void operator()(const ShareOff& fact) {
+    if (fact.why.empty())
+      rollout_.share_off.erase(fact.pool);
+    else
+      rollout_.share_off[fact.pool] = fact.why;
+  }
   void operator()(const Scaled& fact) {
     rollout_.scale = fact.by;
     rollout_.scaled = at_;
@@ -217,6 +226,16 @@ class Bookkeeper {
  private:
   std::uint32_t& count(HostPhase phase) { return rollout_.count[static_cast<std::size_t>(phase)]; }
 
+  void note_health(MemberIndex index, bool down) {
+    auto& member = rollout_.members.at(index);
+    if (member.down == down) return;
+    auto host = rollout_.plan.members[index].host;
+    take_out(host);
+    member.down = down;
+    rollout_.hosts[host].down += down ? 1 : -1;
+    put_back(host);
+  }
+
   void note_release(HostState& host) {
     switch (host.phase) {
       case HostPhase::ready: host.prepared = true; break;
@@ -245,15 +264,17 @@ class Bookkeeper {
 
   void add(HostIndex index, int sign) {
     const auto& host = rollout_.hosts[index];
-    if (!in_traffic(host.phase) || host.down) return;
+    if (!in_traffic(host.phase)) return;
+    bool on_release = host.phase == HostPhase::serving_new || rollout_.plan.hosts[index].role == Role::already_there;
     const auto& planned = rollout_.plan.hosts[index];
     for (auto index_of = planned.first_member; index_of < planned.first_member + planned.members; ++index_of) {
       const auto& member = rollout_.members[index_of];
       const auto& setting = member.holder == Holder::theirs ? member.known.setting : member.wanted;
-      if (setting.pooled != Pooled::yes) continue;
+      if (setting.pooled != Pooled::yes || member.down) continue;
       auto& flow = rollout_.flows[rollout_.plan.members[index_of].pool];
       if (setting.weight > 0) flow.serving += sign;
       flow.flow += sign * setting.weight;
+      if (on_release) flow.canary += sign * setting.weight;
       flow.capacity += sign * rollout_.plan.members[index_of].original.setting.weight;
     }
   }

@@ -48,11 +48,11 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
   if (!rolling_back) {
     if (auto closed = why_closed(rollout, host); !closed.empty()) return closed;
   }
-  if (rollout.hosts[host].down) return {};  // carries nothing, and may always be removed
   std::string forbidden;
   each_member(rollout, host, [&](MemberIndex index) {
     auto setting = present(rollout.members[index]);
     if (!forbidden.empty() || setting.pooled != Pooled::yes || setting.weight == 0) return;
+    if (rollout.members[index].down) return;  // carries nothing there, and may always be removed
     auto pool_index = rollout.plan.members[index].pool;
     const auto& pool = rollout.plan.pools[pool_index];
     const auto& flow = rollout.flows[pool_index];
@@ -82,6 +82,22 @@ std::string lost_sources(const Rollout& rollout) {
   return source + " cannot tell: " + why;
 }
 
+std::string no_evidence(const Rollout& rollout) {
+  if (auto lost = lost_sources(rollout); !lost.empty()) return lost;
+  return rollout.share_off.empty() ? "" : rollout.share_off.begin()->second;
+}
+
+std::string why_unfinished(const Rollout& rollout) {
+  if (!rollout.failing.empty()) {
+    auto host = *rollout.failing.begin();
+    return rollout.plan.hosts[host].name + " has failed (" + rollout.hosts[host].why +
+           ") and cannot be taken out: " + why_not_out(rollout, host, false);
+  }
+  if (auto waits = waits_for(rollout); !waits.empty()) return waits;
+  if (rollout.unconfirmed > 0) return "not every load balancer shows what was written";
+  return {};
+}
+
 std::string waits_for(const Rollout& rollout) {
   for (const auto& [source, why] : rollout.lost) {
     if (source != "front end") return source + " cannot tell: " + why;
@@ -91,7 +107,7 @@ std::string waits_for(const Rollout& rollout) {
 }
 
 std::string why_not_start(const Rollout& rollout, HostIndex host) {
-  if (auto lost = lost_sources(rollout); !lost.empty()) return lost;
+  if (auto missing = rollout.overridden ? waits_for(rollout) : no_evidence(rollout); !missing.empty()) return missing;
   if (auto closed = why_closed(rollout, host); !closed.empty()) return closed;
   auto in_flight = rollout.in_flight();
   if (in_flight >= rollout.plan.batch) return "the batch is full";

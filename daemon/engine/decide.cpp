@@ -40,8 +40,8 @@ void Deciding::operator()(const Tick&) {
   bool scaling = rollout_.scale > 1 && rollout_.phase == Phase::shifting && rollout_.unconfirmed > 0 && rollout_.upgraded.empty();
   if (scaling && rollout_.in_flight() == 0 && now_ - std::max(rollout_.scaled, rollout_.resumed) >= strategy.confirm_limit)
     return pause_ourselves("the weights were multiplied by " + std::to_string(rollout_.scale) + ", and not every load balancer shows it");
-  if (rollout_.rolling() && !rollout_.shrunk && rollout_.current_stage().lowered() && rollout_.lost.contains("front end") &&
-      now_ - rollout_.blind_since >= strategy.blind_limit) {
+  if (rollout_.rolling() && !rollout_.shrunk && !rollout_.overridden && rollout_.current_stage().lowered() &&
+      rollout_.lost.contains("front end") && now_ - rollout_.blind_since >= strategy.blind_limit) {
     say(Shrunk{true});
     return set_weights(rollout_.current_stage(), true);
   }
@@ -64,6 +64,16 @@ void Deciding::operator()(const Judged& event) {
   }
   hold("");
   pass_stage(event.evidence);
+}
+
+void Deciding::operator()(const Served& event) {
+  if (!rollout_.rolling() || event.pool >= rollout_.flows.size()) return;
+  auto known = rollout_.share_off.find(event.pool);
+  bool off = known != rollout_.share_off.end();
+  auto why = why_share_off(rollout_, event, off);
+  if (why.empty() != off) return;
+  say(ShareOff{event.pool, why});
+  if (off) hold("");  // what still holds it is found anew
 }
 
 std::vector<Record> decide(const Rollout& rollout, const Event& event, Instant now) {

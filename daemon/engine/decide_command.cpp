@@ -28,6 +28,24 @@ bool is_scaled(const Rollout& rollout, HostIndex host) {
   return any;
 }
 
+// Evidence may be overridden; what is not in place, and what the others can carry, never.
+Result<void> permits_override(const Rollout& rollout, const Command& command) {
+  auto refuse = [&](const std::string& why) -> Result<void> {
+    return Failure{Errc::conflict, "cannot override the verdict on " + rollout.request.rollout + ": " + why};
+  };
+  if (command.reason.empty()) return Failure{Errc::bad_input, "an override needs a reason: it is kept with the name of who gave it"};
+  if (rollout.paused) return refuse("it is paused; resume it first");
+  if (rollout.phase == Phase::gated) return refuse("it waits at a gate, which `promote` alone passes");
+  if (rollout.phase == Phase::shifting) {
+    auto missing = no_evidence(rollout);
+    if (missing.empty() || missing == waits_for(rollout)) return refuse("its hosts are on their way, and no verdict stops them");
+    return {};
+  }
+  if (rollout.phase != Phase::baking) return refuse("it is " + std::string(to_string(rollout.phase)));
+  if (auto unfinished = why_unfinished(rollout); !unfinished.empty()) return refuse(unfinished);
+  return {};
+}
+
 }  // namespace
 
 Result<void> permits(const Rollout& rollout, const Command& command) {
@@ -47,6 +65,7 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       if (!rollout.paused) return refuse("it is not paused");
       return {};
     case Verb::promote:
+      if (command.instead_of_verdict) return permits_override(rollout, command);
       if (rollout.phase != Phase::gated) return refuse("it does not wait at a gate");
       if (rollout.paused) return refuse("it is paused; resume it first");
       return {};
@@ -88,6 +107,7 @@ void Deciding::operator()(const Command& event) {
       if (rollout_.phase == Phase::baking) say(StageBaking{rollout_.stage, now_ + rollout_.current_stage().bake});
       return;
     case Verb::promote:
+      if (event.instead_of_verdict) return override_verdict(event);
       say(GatePassed{rollout_.stage, event.by, event.reason});
       if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1, rollout_.shrunk);
       return say(Finishing{});
@@ -125,6 +145,15 @@ void Deciding::full_weights() {
   }
   for (auto host : rollout_.upgraded) raise(host);
   if (waits != rollout_.weights_due) say(WeightsDue{waits});
+}
+
+// A manual gate is still to be passed by its own `promote`.
+void Deciding::override_verdict(const Command& event) {
+  say(Overridden{rollout_.stage, event.by, event.reason});
+  hold("");
+  if (rollout_.shrunk) say(Shrunk{false});
+  if (rollout_.phase == Phase::baking) return pass_stage("overridden by " + event.by + ": " + event.reason, false);
+  if (rollout_.shrunk) set_weights(rollout_.current_stage(), false);
 }
 
 void Deciding::full_weight(HostIndex host) {

@@ -8,6 +8,8 @@
 namespace shiftd {
 namespace {
 
+constexpr auto check_fails = "the load balancer's check fails";
+
 bool has_step(HostPhase phase) {
   switch (phase) {
     case HostPhase::preparing:
@@ -273,10 +275,12 @@ void Deciding::operator()(const HostSeen& event) {
   }
   confirm_shown(host, event.members);
   note_health(host, event.members);
-  const auto* health = records_.empty() ? nullptr : std::get_if<HostHealth>(&records_.back().fact);
-  if (health == nullptr || !health->down || rollout_.phase == Phase::rolling_back) return;
-  if (open(host)) return depool(host, HostPhase::withdrawing, health->why, !rollout_.failing.contains(host));
-  move(host, HostPhase::serving_new, health->why, true);  // it leaves as soon as its pool is open
+  auto fell = [](const Record& record) {
+    const auto* health = std::get_if<MemberHealth>(&record.fact);
+    return health != nullptr && health->down;
+  };
+  bool down = std::any_of(records_.begin(), records_.end(), fell);
+  if (down && rollout_.phase != Phase::rolling_back && !rollout_.failing.contains(host)) fail(host, check_fails);
 }
 
 bool Deciding::healthy(HostIndex host, const std::vector<Shown>& shown) const {
@@ -291,16 +295,16 @@ bool Deciding::healthy(HostIndex host, const std::vector<Shown>& shown) const {
   return all;
 }
 
-// One load balancer that says down is enough; that a host is up again takes the word of all.
+// One view that says down is enough; that a member is up again takes the word of all of its pool's.
 void Deciding::note_health(HostIndex host, const std::vector<Shown>& shown) {
-  bool down = false;
   std::size_t at = 0;
   each_member(rollout_, host, [&](MemberIndex index) {
-    const auto& view = shown[at++];
-    down = down || (takes_part(rollout_.members[index]) && view.health == Health::down);
+    const auto& member = rollout_.members[index];
+    auto health = shown[at++].health;
+    if (!takes_part(member)) return;
+    if (!member.down && health == Health::down) say(MemberHealth{index, true, check_fails});
+    if (member.down && (health == Health::up || health == Health::unchecked)) say(MemberHealth{index, false, {}});
   });
-  if (down && !state(host).down) say(HostHealth{host, true, "the load balancer's check fails"});
-  if (state(host).down && healthy(host, shown)) say(HostHealth{host, false, {}});
 }
 
 // In a scaled pool a small canary is small only beside the scaled weights of those that are not on the release.

@@ -52,7 +52,7 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
       const auto& member = rollout_.members[index];
       if (!takes_part(member) || member.wanted.pooled != Pooled::yes) return;
       auto weight = canary_weight(index, stage, least);
-      if (weight < member.wanted.weight && !state(host).down) {
+      if (weight < member.wanted.weight && !member.down) {
         auto& left = spare[rollout_.plan.members[index].pool];
         auto lower = std::min<std::int64_t>(member.wanted.weight - weight, left);
         left -= lower;

@@ -35,6 +35,7 @@ class Deciding {
   void operator()(const SourceAnswers& event);
   void operator()(const PoolCloses& event);
   void operator()(const PoolOpens& event);
+  void operator()(const Served& event);
   void operator()(const Judged& event);
   void operator()(const Command& event);
 
@@ -98,6 +99,7 @@ class Deciding {
 
   // What people say (decide_command.cpp).
   void full_weights();
+  void override_verdict(const Command& event);
   void full_weight(HostIndex host);
   void hand_back(const Command& event);
 
@@ -106,6 +108,7 @@ class Deciding {
   void pause_ourselves(std::string reason);
   void begin_stage(StageIndex stage, bool least);
   void pass_stage(const std::string& evidence);
+  void pass_stage(const std::string& evidence, bool least);
   void hold(const std::string& why);
   void proceed_shifting();
   void proceed_watching();
@@ -165,6 +168,13 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
 std::string why_not_start(const Rollout& rollout, HostIndex host);
 // "lb1/app cannot tell: no answer within 2s"; empty: every source answers.
 std::string lost_sources(const Rollout& rollout);
+// Whether the served share is what the pool's weights give (served_share.cpp): empty, or the figures. `known`: it was off
+// already, and is so until the deviation itself is small enough, noise or not.
+std::string why_share_off(const Rollout& rollout, const Served& served, bool known);
+// Why the release cannot be judged now: a source is lost, or the served share is not what the weights give; empty: it can.
+std::string no_evidence(const Rollout& rollout);
+// What of the stage itself is not in place, whatever the evidence says: empty, nothing.
+std::string why_unfinished(const Rollout& rollout);
 // What a host under way may be waiting for: a source other than the front end's counters, or a pool to be open.
 std::string waits_for(const Rollout& rollout);
 // The hosts that need a person, and why, as a sentence; empty: none.

@@ -96,6 +96,16 @@ struct PoolOpens {
   PoolIndex pool = 0;
 };
 
+// What a pool's front end has counted since the weights there last changed, older counts weighing less; and since it
+// last counted a request for a host on the release.
+struct Served {
+  PoolIndex pool = 0;
+  double canary = 0;  // requests to hosts on the release
+  double all = 0;
+  Duration without{0};
+  double all_without = 0;
+};
+
 // The canary analysis spoke. Its call counts only for the stage that it watched. With keep_watching, `evidence` says what is
 // missing once the bake is over.
 enum class Judgement : std::uint8_t { keep_watching, promote, roll_back };
@@ -108,15 +118,16 @@ struct Judged {
 enum class Verb : std::uint8_t { pause, resume, promote, roll_back, abort, release_hold, take };
 std::string_view to_string(Verb verb);
 
-// A person's word. `host` is for release_hold and take.
+// A person's word. `host` is for release_hold and take; `instead_of_verdict` for promote, and needs a reason.
 struct Command {
   Verb verb = Verb::pause;
   HostIndex host = 0;
   std::string by;
   std::string reason;
+  bool instead_of_verdict = false;
 };
 
 using Event = std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten,
-                           MemberChanged, StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, Judged, Command>;
+                           MemberChanged, StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, Served, Judged, Command>;
 
 }  // namespace shiftd

@@ -64,10 +64,13 @@ void Deciding::begin_stage(StageIndex stage, bool least) {
   set_weights(rollout_.plan.stages[stage], least);
 }
 
-void Deciding::pass_stage(const std::string& evidence) {
+void Deciding::pass_stage(const std::string& evidence) { pass_stage(evidence, rollout_.shrunk); }
+
+// `least`: of the next stage's weights.
+void Deciding::pass_stage(const std::string& evidence, bool least) {
   say(StagePassed{rollout_.stage, evidence});
   if (rollout_.current_stage().gate == Gate::manual) return say(GateReached{rollout_.stage});
-  if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1, rollout_.shrunk);
+  if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1, least);
   say(Finishing{});
 }
 
@@ -109,14 +112,8 @@ bool Deciding::wants_another() const {
 
 // What keeps the stage from passing, though its bake is over: empty, nothing.
 std::string Deciding::why_not_pass() const {
-  if (auto lost = lost_sources(rollout_); !lost.empty()) return lost;
-  if (!rollout_.failing.empty()) {
-    auto host = *rollout_.failing.begin();
-    return planned(host).name + " has failed (" + state(host).why + ") and cannot be taken out: " + why_not_out(rollout_, host, false);
-  }
-  if (auto waits = waits_for(rollout_); !waits.empty()) return waits;
-  if (rollout_.unconfirmed > 0) return "not every load balancer shows what was written";
-  return {};
+  auto missing = no_evidence(rollout_);
+  return missing.empty() ? why_unfinished(rollout_) : missing;
 }
 
 bool Deciding::too_many_failed() {

@@ -134,6 +134,32 @@ struct Shrunk {
   bool on = false;
   bool operator==(const Shrunk&) const = default;
 };
+// A person lets the stage pass, or go on without counters, in place of the evidence.
+struct Overridden {
+  StageIndex stage = 0;
+  std::string by;
+  std::string reason;
+
+  bool operator==(const Overridden&) const = default;
+};
+
+// A load balancer's own check of the member fails, or passes again. (`host_health` said it of a whole host.)
+struct MemberHealth {
+  MemberIndex member = 0;
+  bool down = false;
+  std::string why;
+
+  bool operator==(const MemberHealth&) const = default;
+};
+
+// The pool's front end counts a share for the release that its weights do not give; empty: it does again.
+struct ShareOff {
+  PoolIndex pool = 0;
+  std::string why;
+
+  bool operator==(const ShareOff&) const = default;
+};
+
 // From now on the weights of the pools that the plan scales are this many times their originals, each at most by its own
 // scale. 1: as they were found.
 struct Scaled {
@@ -183,7 +209,7 @@ struct Ended {
 using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
                           MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
                           Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed,
-                          PoolOpened, WeightsDue, Scaled>;
+                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff>;
 
 struct Record {
   Instant at;

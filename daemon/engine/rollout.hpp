@@ -76,7 +76,7 @@ struct HostState {
   bool swapped = false;           // the release may be on it: from the swap's start to the end of a proven revert
   bool failed = false;            // counts against max_failed
   bool empty = false;             // drained, and kept so for the grace
-  bool down = false;              // a load balancer's check fails: no capacity
+  std::uint32_t down = 0;         // members that are
   std::uint32_t unconfirmed = 0;  // members whose wanted setting is not yet shown by every view
   std::string why;                // of the last move, when there is something to say
   Instant joined;                 // when it began to serve the release
@@ -97,6 +97,7 @@ struct MemberState {
   // foreign change. Settled by the next write of ours that succeeds.
   std::vector<Setting> unsettled;
   bool confirmed = true;
+  bool down = false;  // a load balancer's check fails: no capacity in its pool
 
   bool operator==(const MemberState&) const = default;
 };
@@ -104,6 +105,7 @@ struct MemberState {
 // What flows in one pool now, by what we decided and were told. Kept, not recomputed.
 struct PoolFlow {
   std::int64_t flow = 0;      // sum of the present weights of members in traffic
+  std::int64_t canary = 0;    // of that, on the release
   std::int64_t capacity = 0;  // sum of the original weights of members in traffic
   std::int64_t serving = 0;   // members in traffic
 
@@ -118,22 +120,24 @@ struct Rollout {
   Instant stage_since;
   Instant bake_until;
   bool paused = false;
-  bool condemned = false;  // the verdict spoke against the release: what serves it is harming users
-  bool shrunk = false;     // no counters for too long: the canary is at its least weight
-  int scale = 1;           // what weights are multiplied by now, each pool's at most by its own scale
-  Instant scaled;          // when that last changed
-  Instant resumed;         // when it was last resumed: patience with the load balancers begins again
-  std::string held;        // why nothing moves though nobody paused it; empty: not held
+  bool condemned = false;   // the verdict spoke against the release: what serves it is harming users
+  bool shrunk = false;      // no counters for too long: the canary is at its least weight
+  bool overridden = false;  // a person lets it go on to its next bake in place of the evidence
+  int scale = 1;            // what weights are multiplied by now, each pool's at most by its own scale
+  Instant scaled;           // when that last changed
+  Instant resumed;          // when it was last resumed: patience with the load balancers begins again
+  std::string held;         // why nothing moves though nobody paused it; empty: not held
   Outcome outcome = Outcome::none;
   std::string reason;  // of the roll back, the abort, the pause or the end
 
-  std::vector<HostState> hosts;             // as in plan.hosts
-  std::vector<MemberState> members;         // as in plan.members
-  std::map<std::string, std::string> lost;  // sources that cannot be told: name, why
-  std::map<PoolIndex, std::string> closed;  // pools to which nothing may be written now: why
-  Instant opened;                           // when the last of them was opened: patience begins again
-  bool weights_due = false;                 // canary weights wait for their pool to be open
-  Instant blind_since;                      // when the front end's counters were lost
+  std::vector<HostState> hosts;                // as in plan.hosts
+  std::vector<MemberState> members;            // as in plan.members
+  std::map<std::string, std::string> lost;     // sources that cannot be told: name, why
+  std::map<PoolIndex, std::string> closed;     // pools to which nothing may be written now: why
+  Instant opened;                              // when the last of them was opened: patience begins again
+  bool weights_due = false;                    // canary weights wait for their pool to be open
+  std::map<PoolIndex, std::string> share_off;  // pools whose served share is not what the weights give: the figures
+  Instant blind_since;                         // when the front end's counters were lost
 
   std::uint64_t records = 0;  // folded so far: the next record's number
   EffectId next_effect = 1;

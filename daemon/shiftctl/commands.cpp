@@ -189,6 +189,7 @@ Task<Result<ExitCode>> events(DaemonClient& client, Options options) {
 Task<Result<ExitCode>> command(DaemonClient& client, Options options) {
   json request{{"reason", options.reason}};
   if (!options.host.empty()) request["host"] = options.host;
+  if (options.instead_of_verdict) request["override"] = true;
   auto body = co_await client.ask("POST", path_of(options.rollout) + "/" + options.command, request.dump());
   if (!body) co_return std::move(body).error();
   auto on = options.host.empty() ? options.rollout : options.host + " in " + options.rollout;

@@ -80,7 +80,9 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
       ->add_flag("-f,--follow", options.follow, "and what will, until it has ended");
   on_rollout(app, options, "pause", "start nothing more until `resume`", true);
   on_rollout(app, options, "resume", "go on after `pause`", true);
-  on_rollout(app, options, "promote", "pass the gate that the rollout waits at", true);
+  on_rollout(app, options, "promote", "pass the gate that the rollout waits at", true)
+      ->add_flag("--override", options.instead_of_verdict, "pass the stage in place of its verdict; needs --reason")
+      ->needs("--reason");
   on_rollout(app, options, "rollback", "put everything back", true);
   on_rollout(app, options, "abort", "start nothing more and end", true);
   on_host(*app.add_subcommand("release-hold", "go on with a host that somebody changed, as they left it"), options, false);

@@ -21,6 +21,7 @@ struct Options {
   std::string sha256;
   std::vector<std::string> limit;
   std::string reason;
+  bool instead_of_verdict = false;  // promote --override
   bool wait = false;
 
   std::string rollout;  // empty: the newest

@@ -155,6 +155,23 @@ Sentence shrunk(const json& record) {
   return {"the canary has its stage's weight again", "", Tone::good, true};
 }
 
+Sentence overridden(const json& record) {
+  return {fmt::format("the verdict on {} is overridden{}{}", stage(record), by(record), because(record, "reason")), "", Tone::warning,
+          true};
+}
+
+Sentence member_health(const json& record) {
+  bool down = flag(record, "down");
+  return {fmt::format("{}: the load balancer's check {}", text(record, "member"), down ? "fails" : "passes again"), "",
+          down ? Tone::bad : Tone::good, true};
+}
+
+Sentence share_off(const json& record) {
+  auto why = text(record, "why");
+  if (why.empty()) return {fmt::format("{} serves the share that its weights give", text(record, "pool")), "", Tone::good, true};
+  return {why, "", Tone::warning, true};
+}
+
 Sentence scaled(const json& record) {
   auto by = number(record, "by");
   if (by <= 1) return {"the weights of the pools go back to their originals", "", Tone::plain, true};
@@ -222,6 +239,9 @@ constexpr std::array kinds = {
     Kind{"gate_passed", gate_passed},
     Kind{"held", held},
     Kind{"shrunk", shrunk},
+    Kind{"overridden", overridden},
+    Kind{"member_health", member_health},
+    Kind{"share_off", share_off},
     Kind{"scaled", scaled},
     Kind{"finishing", finishing},
     Kind{"paused", paused},

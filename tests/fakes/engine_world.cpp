@@ -134,7 +134,7 @@ bool EngineWorld::answer() {
   }
   for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
     const auto& state = rollout.hosts[host];
-    if (!is_moving(state.phase) && state.unconfirmed == 0 && state.down == down.contains(host)) continue;
+    if (!is_moving(state.phase) && state.unconfirmed == 0 && (state.down > 0) == down.contains(host)) continue;
     auto probe = rollout;
     if (take_in(probe, HostSeen{host, shown_of(host)}, now + 100ms).records.empty()) continue;
     now += 100ms;
@@ -203,6 +203,15 @@ class Words {
     return line("rollout", fact.why.empty() ? "not held any more" : "held" + why(fact.why));
   }
   std::string operator()(const Shrunk& fact) const { return line("rollout", fact.on ? "canary made small" : "canary as planned again"); }
+  std::string operator()(const Overridden& fact) const {
+    return line("stage " + std::to_string(fact.stage + 1), "overridden by " + fact.by + why(fact.reason));
+  }
+  std::string operator()(const MemberHealth& fact) const {
+    return member(fact.member, (fact.down ? "is down" : "is up again") + why(fact.why));
+  }
+  std::string operator()(const ShareOff& fact) const {
+    return line("share", fact.why.empty() ? rollout_.plan.pools[fact.pool].name + " serves what its weights give" : fact.why);
+  }
   std::string operator()(const Scaled& fact) const {
     return line("rollout", fact.by == 1 ? "weights as they were found" : "weights times " + std::to_string(fact.by));
   }

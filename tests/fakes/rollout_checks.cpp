@@ -94,9 +94,10 @@ std::string broken_sums(const Rollout& rollout) {
       const auto& member = rollout.members[index];
       if (!member.confirmed) ++unconfirmed;
       auto setting = present_setting(member);
-      if (!in_traffic(state.phase) || state.down || setting.pooled != Pooled::yes) return;
+      if (!in_traffic(state.phase) || member.down || setting.pooled != Pooled::yes) return;
       auto& flow = flows[rollout.plan.members[index].pool];
       flow.flow += setting.weight;
+      if (state.phase == HostPhase::serving_new || rollout.plan.hosts[host].role == Role::already_there) flow.canary += setting.weight;
       flow.capacity += rollout.plan.members[index].original.setting.weight;
       flow.serving += setting.weight > 0 ? 1 : 0;
     });

@@ -190,6 +190,11 @@ class Script {
     if (verb == "up") return world().down.erase(host(line)), tell(world().see(host(line)));
     if (verb == "busy") return void(world().busy.insert(host(line)));
     if (verb == "idle") return void(world().busy.erase(host(line)));
+    if (verb == "served") {
+      auto of = std::stod(line.value("of"));
+      return tell(world().feed(
+          Served{0, std::stod(line.word(0)), of, duration_of(line.value("without", "0s")), std::stod(line.value("without_of", "0"))}));
+    }
     if (verb == "judge") {
       auto call = line.word(0) == "rollback" ? Judgement::roll_back : Judgement::promote;
       return tell(world().feed(Judged{rollout().stage, call, text}));
@@ -206,7 +211,8 @@ class Script {
     auto found = std::find_if(verbs.begin(), verbs.end(), [&](Verb verb) { return to_string(verb) == line.word(0); });
     if (found == verbs.end()) line.refuse("no such command");
     bool of_host = *found == Verb::take || *found == Verb::release_hold;
-    Command command{*found, of_host ? host_named(line, line.word(1)) : 0, "ada", line.word(of_host ? 2 : 1)};
+    bool overrides = line.value("override") == "yes";
+    Command command{*found, of_host ? host_named(line, line.word(1)) : 0, "ada", line.word(of_host ? 2 : 1), overrides};
     if (auto allowed = permits(rollout(), command); !allowed) return print("refused: " + allowed.error().what);
     tell(world().feed(command));
   }
@@ -286,7 +292,11 @@ class Script {
     auto all = world().shown_of(host(line));
     const std::array traffics = {Traffic::flowing, Traffic::draining, Traffic::none, Traffic::cannot_tell};
     const std::array healths = {Health::up, Health::down, Health::unchecked, Health::unknown};
+    std::size_t at = 0;
+    auto pool = line.value("pool");
     for (auto& shown : all) {
+      auto member = rollout().plan.hosts[host(line)].first_member + at++;
+      if (!pool.empty() && rollout().plan.pools[rollout().plan.members[member].pool].name != pool) continue;
       for (auto traffic : traffics) {
         if (line.value("traffic") == to_string(traffic)) shown.traffic = traffic;
       }

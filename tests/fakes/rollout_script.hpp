@@ -9,6 +9,8 @@
 //   done web1 upgrade | fail web1 upgrade 'disk full' | written web1 | seen web1 traffic=flowing health=down | late web1
 //   changed web1 pooled=no weight=5 | forgot | lost 'front end' 'why' | back 'front end' | check web1 'why'
 //   down web1 | up web1 | busy web1 | idle web1     what the load balancers find
+//   served 90 of=1000 without=30s without_of=500     what the front end counts: requests to the release, of all
+//   command promote 'why' override=yes |
 //   judge promote|rollback 'why' | command take web1 'why' | after 5s | jump -2m | crash | state
 
 #include <string>

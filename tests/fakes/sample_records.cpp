@@ -104,7 +104,9 @@ std::vector<Record> sample_records() {
   }
   for (auto outcome : {Outcome::none, Outcome::succeeded, Outcome::failed, Outcome::aborted}) facts.emplace_back(Ended{outcome, "so"});
   // What was added later comes last: the lines before it are for ever.
-  for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false}), Fact(Scaled{6})})
+  for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false}), Fact(Scaled{6}),
+                    Fact(Overridden{1, "ada", why}), Fact(MemberHealth{2, true, why}), Fact(MemberHealth{2, false, ""}),
+                    Fact(ShareOff{1, why}), Fact(ShareOff{1, ""})})
     facts.push_back(std::move(fact));
   for (auto phase : added_later) facts.emplace_back(HostMoved{1, phase, 6, false, why});
   std::vector<Record> records;

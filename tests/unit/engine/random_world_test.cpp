@@ -97,6 +97,8 @@ class RandomWorld {
       } else {
         world.feed(PoolOpens{pool});
       }
+    } else if (what <= 82) {
+      world.feed(Served{0, static_cast<double>(pick(0, 500)), 500, chance(50) ? 60s : 0s, 500});
     } else if (what <= 84) {
       auto stage = chance(80) ? world.rollout.stage : static_cast<StageIndex>(pick(0, 5));
       world.feed(Judged{stage, chance(15) ? Judgement::roll_back : Judgement::promote, "evidence"});
@@ -123,6 +125,8 @@ class RandomWorld {
     late_.clear();
     auto lost = world.rollout.lost;
     for (const auto& [source, why] : lost) world.feed(SourceAnswers{source});
+    auto off = world.rollout.share_off;
+    for (const auto& [pool, why] : off) world.feed(Served{pool, 0, 0, 0s, 0});
     auto closed = world.rollout.closed;
     for (const auto& [pool, why] : closed) world.feed(PoolOpens{pool});
     for (MemberIndex member = 0; member < world.members(); ++member) world.watch(member);
@@ -174,7 +178,7 @@ class RandomWorld {
                           Verb::take,  Verb::take,   Verb::abort,  Verb::release_hold, Verb::roll_back};
     auto verb = verbs[pick(0, 9)];
     if ((verb == Verb::abort || verb == Verb::roll_back) && !chance(30)) return;
-    world.feed(Command{verb, host, "ada", "because"});
+    world.feed(Command{verb, host, "ada", "because", verb == Verb::promote && chance(50)});
   }
 
   struct LateWrite {

@@ -312,6 +312,10 @@ std::string table_of_rollouts() {
       {"pause", command(Verb::pause)},
       {"resume", command(Verb::resume)},
       {"promote", command(Verb::promote)},
+      {"promote, override",
+       [](const Rollout&) -> Event {
+         return Command{Verb::promote, 0, "ada", "because", true};
+       }},
       {"roll back", command(Verb::roll_back)},
       {"abort", command(Verb::abort)},
   };

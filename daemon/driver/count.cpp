@@ -133,7 +133,7 @@ void Driver::tell_shares(Duration length) {
     bool silent = share.tick_canary == 0;
     counted.without = silent ? counted.without + length : Duration(0);
     counted.all_without = silent ? counted.all_without + share.tick_all : 0;
-    post(counted, true);
+    post(counted);
   }
 }
 

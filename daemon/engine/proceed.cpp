@@ -205,7 +205,9 @@ void Deciding::proceed_shifting() {
     // What the stage gives to those that serve is theirs first: until then the others carry it.
     if (weights_settling()) return hold(waits_for(rollout_));
     auto why_not = why_not_start(rollout_, next);
-    if (!why_not.empty()) return hold(rollout_.in_flight() > 0 && rollout_.lost.empty() && rollout_.closed.empty() ? "" : why_not);
+    if (!why_not.empty())
+      return hold(rollout_.in_flight() > 0 && (rollout_.overridden || no_evidence(rollout_).empty()) && rollout_.closed.empty() ? ""
+                                                                                                                                : why_not);
     if (!rollout_.held.empty()) return hold("");
     return leave(next);
   }

@@ -209,24 +209,25 @@ void Driver::tell_seen(PoolIndex pool) {
   auto tell = [this](HostIndex host) {
     if (!written_since_asked(host)) post(HostSeen{host, shown(host)});
   };
-  for (auto host : committed_.moving) {
-    if (committed_.hosts[host].phase != HostPhase::preparing) tell(host);
-  }
   const auto& hosts = committed_.hosts;
-  if (committed_.unconfirmed > 0) {
-    for (HostIndex host = 0; host < hosts.size(); ++host) {
-      if (hosts[host].unconfirmed > 0 && !is_moving(hosts[host].phase)) tell(host);
-    }
-  }
-  // Of the others only a change of health is news.
+  // Of who stays where it is only a change of health is news; told first, because the next may leave on what is told of the
+  // moving ones.
   for (const auto& state : views_[pool]) {
     if (!state.trouble.empty()) continue;
     for (const auto& [name, view] : state.reading.members) {
       auto found = member_of_[pool].find(name);
       if (found == member_of_[pool].end()) continue;
       auto host = committed_.plan.members[found->second].host;
-      if (is_moving(hosts[host].phase) || hosts[host].phase == HostPhase::out || hosts[host].phase == HostPhase::left) continue;
+      if (is_moving(hosts[host].phase) || hosts[host].phase == HostPhase::out) continue;
       if ((view.health == Health::down) != committed_.members[found->second].down) tell(host);
+    }
+  }
+  for (auto host : committed_.moving) {
+    if (hosts[host].phase != HostPhase::preparing) tell(host);
+  }
+  if (committed_.unconfirmed > 0) {
+    for (HostIndex host = 0; host < hosts.size(); ++host) {
+      if (hosts[host].unconfirmed > 0 && !is_moving(hosts[host].phase)) tell(host);
     }
   }
 }

@@ -59,7 +59,7 @@ class Bookkeeper {
       host.joined = at_;
     }
     // Nobody asked after its health meanwhile: the next look tells.
-    if (host.phase == HostPhase::left) host.down = false;
+    if (host.phase == HostPhase::left) forget_health(fact.host);
     host.phase = fact.phase;
     host.empty = fact.empty;
     host.since = at_;
@@ -234,6 +234,14 @@ class Bookkeeper {
     member.down = down;
     rollout_.hosts[host].down += down ? 1 : -1;
     put_back(host);
+  }
+
+  // While the host is taken out of the sums.
+  void forget_health(HostIndex index) {
+    const auto& planned = rollout_.plan.hosts[index];
+    for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member)
+      rollout_.members[member].down = false;
+    rollout_.hosts[index].down = 0;
   }
 
   void note_release(HostState& host) {

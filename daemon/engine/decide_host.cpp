@@ -264,8 +264,8 @@ void Deciding::operator()(const HostSeen& event) {
     case HostPhase::upgrading:
     case HostPhase::verifying:
     case HostPhase::reverting:
-    case HostPhase::out:
-    case HostPhase::left: return confirm_shown(host, event.members);
+    case HostPhase::out: return confirm_shown(host, event.members);
+    case HostPhase::left:  // theirs, and lost capacity all the same when it is down
     case HostPhase::pooled_old:
     case HostPhase::preparing:
     case HostPhase::ready:
@@ -301,7 +301,7 @@ void Deciding::note_health(HostIndex host, const std::vector<Shown>& shown) {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     auto health = shown[at++].health;
-    if (!takes_part(member)) return;
+    if (!serves(member)) return;
     if (!member.down && health == Health::down) say(MemberHealth{index, true, check_fails});
     if (member.down && (health == Health::up || health == Health::unchecked)) say(MemberHealth{index, false, {}});
   });

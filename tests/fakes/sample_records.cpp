@@ -104,11 +104,12 @@ std::vector<Record> sample_records() {
   }
   for (auto outcome : {Outcome::none, Outcome::succeeded, Outcome::failed, Outcome::aborted}) facts.emplace_back(Ended{outcome, "so"});
   // What was added later comes last: the lines before it are for ever.
-  for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false}), Fact(Scaled{6}),
-                    Fact(Overridden{1, "ada", why}), Fact(MemberHealth{2, true, why}), Fact(MemberHealth{2, false, ""}),
-                    Fact(ShareOff{1, why}), Fact(ShareOff{1, ""})})
+  for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false}), Fact(Scaled{6})})
     facts.push_back(std::move(fact));
   for (auto phase : added_later) facts.emplace_back(HostMoved{1, phase, 6, false, why});
+  for (Fact fact : {Fact(Overridden{1, "ada", why}), Fact(MemberHealth{2, true, why}), Fact(MemberHealth{2, false, ""}),
+                    Fact(ShareOff{1, why}), Fact(ShareOff{1, ""})})
+    facts.push_back(std::move(fact));
   std::vector<Record> records;
   auto at = Instant(1'764'000'000'007ms);
   for (auto& fact : facts) records.push_back({at += 13ms, std::move(fact)});

@@ -20,7 +20,10 @@ void check(bool holds) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string text(reinterpret_cast<const char*>(data), size);
   if (auto start = shiftd::parse_start(text, "fuzz")) {
-    check(!start->service.empty() && start->release.digest.size() == 64 && start->release.source.starts_with('/'));
+    const auto& release = start->release;
+    check(!start->service.empty() && !release.digest.empty());
+    check(release.source.empty() ||
+          (release.digest.size() == 64 && (release.source.starts_with('/') || release.source.starts_with("http"))));
   } else {
     check(!start.error().what.empty());
   }
@@ -30,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (auto target = shiftd::parse_target(text)) {
     auto found = shiftd::find_route("GET", target->path);
-    if (auto* routed = std::get_if<shiftd::Routed>(&found)) check(routed->rollout.size() <= 256);
+    if (auto* routed = std::get_if<shiftd::Routed>(&found)) check(routed->name.size() <= 256);
   }
   return 0;
 }

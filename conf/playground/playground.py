@@ -1,4 +1,4 @@
-"""The playground: ten real hosts behind a real HAProxy, under load, go to a good release and refuse a bad one.
+"""The playground: ten real hosts behind conftool, PyBal's stand-in and a real HAProxy, under load, go to a good release and refuse a bad one.
 
   conf/playground/run                 release 1 -> 2 (good), then 3 (bad), which is rolled back
   conf/playground/run --help          everything that can be chosen
@@ -34,8 +34,8 @@ def arguments():
     parser.add_argument("--rate", type=float, default=200, metavar="N", help="requests a second (default 200)")
     parser.add_argument("--bake", type=int, default=5, metavar="SECONDS", help="bake time of every stage (default 5)")
     parser.add_argument(
-        "--pool", choices=("conftool", "haproxy"), default="haproxy",
-        help="where the pool's state lives: in HAProxy (default), or in conftool's objects in etcd, which PyBal follows",
+        "--pool", choices=("conftool", "haproxy"), default="conftool",
+        help="where the pool's state lives: in conftool's objects in etcd, which PyBal follows (default), or in HAProxy",
     )
     parser.add_argument("--lbs", type=int, choices=(1, 2), default=1, help="PyBals that follow conftool (default 1)")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and say how to play with it")

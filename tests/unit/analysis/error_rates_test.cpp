@@ -1,5 +1,5 @@
 // What the verdict promises, measured on simulated rollouts of good releases with fixed seeds: 2,000 of each family, or
-// SHIFTD_ROLLOUTS of them (docs/verdict.md has the result of 20,000).
+// SHIFTD_ROLLOUTS of them.
 
 #include <cstdlib>
 

@@ -79,7 +79,7 @@ Task<> Driver::count_loop() {
 }
 
 Task<Result<void>> Driver::count_once() {
-  for (HostIndex host = 0; host < ticks_.size(); ++host) ticks_[host].requests = ticks_[host].failures = 0;
+  for (auto& tick : ticks_) tick.requests = tick.failures = 0;
   bool first = false;
   unanswered_ = 0;
   for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
@@ -232,8 +232,8 @@ Task<> Driver::keep_checkpoint() {
   state["season"] = season_;
   const auto& judged = stage_judge_.state();
   state["judge"] = {{"harm", judged.harm}, {"unanswered", judged.unanswered}, {"left_out", judged.left_out}};
-  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
-    if (pools_[pool]->front_end) state["front_ends"][pools_[pool]->front_end->name()] = pools_[pool]->front_end->checkpoint();
+  for (const auto* pool : pools_) {
+    if (pool->front_end) state["front_ends"][pool->front_end->name()] = pool->front_end->checkpoint();
   }
   nlohmann::json counts = nlohmann::json::object();
   for (HostIndex host = 0; host < live_.hosts.size(); ++host) {

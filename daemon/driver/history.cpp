@@ -1,6 +1,7 @@
 #include "daemon/driver/history.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -25,6 +26,7 @@ std::optional<HostBlock> counts_of(const json& counts, const std::string& host) 
 
 std::vector<HostTick> ticks_of(const std::vector<std::string>& names) {
   std::vector<HostTick> ticks;
+  ticks.reserve(names.size());
   for (const auto& name : names) ticks.push_back({name, Cohort::baseline, false, 0, 0});
   return ticks;
 }
@@ -96,7 +98,7 @@ std::vector<std::string> power_notes(const Plan& plan, const AnalysisOptions& op
     traffic.failure_rate = rate;
     traffic.next_share = index + 1 < plan.stages.size() ? std::max(plan.stages[index + 1].achievable, 1e-4) : 1;
     auto proof = time_to_promote(options, traffic);
-    auto note = "stage " + to_string(stage.asked) + ": at the " + std::to_string(static_cast<std::int64_t>(per_s + 0.5)) +
+    auto note = "stage " + to_string(stage.asked) + ": at the " + std::to_string(std::llround(per_s)) +
                 " requests a second of late, of which " + percent(rate) + " fail, a release that fails ";
     if (rate > 0) {
       note += "twice as often is caught in " + within_about(time_to_roll_back(options, traffic, 2 * rate)) + ", five times in " +

@@ -149,7 +149,7 @@ class Bookkeeper {
   void operator()(const SourceBack& fact) { rollout_.lost.erase(fact.source); }
 
   void operator()(const PoolClosed& fact) {
-    rollout_.plan.pools.at(fact.pool);
+    static_cast<void>(rollout_.plan.pools.at(fact.pool));  // of this plan
     rollout_.closed[fact.pool] = fact.why;
   }
   void operator()(const PoolOpened& fact) {

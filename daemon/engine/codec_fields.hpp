@@ -134,8 +134,8 @@ class FieldReader {
   void host(HostIndex& value) { value = find("host", names_.host_index); }
   void pool(PoolIndex& value) { value = find("pool", names_.pool_index); }
   void member(MemberIndex& value) { value = find("member", names_.member_index); }
-  void phase(HostPhase& value);
-  void outcome(Outcome& value);
+  void phase(HostPhase& value) const;
+  void outcome(Outcome& value) const;
   void setting(Setting& value);
   void observed(Observed& value) {
     setting(value.setting);

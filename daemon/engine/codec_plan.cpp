@@ -284,8 +284,8 @@ Plan plan_from_json(const json& value) {
   return plan;
 }
 
-void FieldReader::phase(HostPhase& value) { value = enum_from<HostPhase, host_phases>(word("phase"), "phase"); }
-void FieldReader::outcome(Outcome& value) { value = enum_from<Outcome, 5>(word("outcome"), "outcome"); }
+void FieldReader::phase(HostPhase& value) const { value = enum_from<HostPhase, host_phases>(word("phase"), "phase"); }
+void FieldReader::outcome(Outcome& value) const { value = enum_from<Outcome, 5>(word("outcome"), "outcome"); }
 
 void FieldReader::setting(Setting& value) {
   value.pooled = enum_from<Pooled, 3>(word("pooled"), "pooled");

@@ -12,9 +12,7 @@ namespace shiftd {
 
 namespace asio = boost::asio;
 
-Signal::Signal(asio::any_io_executor executor) : waiting_(std::move(executor)) {
-  waiting_.expires_at(asio::steady_timer::time_point::max());
-}
+Signal::Signal(asio::any_io_executor executor) : waiting_(executor) { waiting_.expires_at(asio::steady_timer::time_point::max()); }
 
 Task<> Signal::wait() {
   boost::system::error_code woken;

@@ -188,6 +188,7 @@ const std::array table = {
 
 std::vector<MetricWords> metric_words() {
   std::vector<MetricWords> words;
+  words.reserve(std::size(table));
   for (const auto& metric : table) words.push_back({metric.name, metric.type == counter ? "counter" : "gauge", metric.help});
   return words;
 }

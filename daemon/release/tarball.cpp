@@ -48,7 +48,7 @@ Result<void> check_url(const std::string& url) {
   auto from = url.find("//") + 2;
   auto authority = std::string_view(url).substr(from, url.find_first_of("/?#", from) - from);
   if (authority.empty()) return Failure{Errc::bad_input, "the source's URL names no host"};
-  if (authority.find('@') == authority.npos) return {};
+  if (authority.find('@') == std::string_view::npos) return {};
   return Failure{Errc::bad_input, "the source's URL must not hold a user or password: use a server that needs none, or a file"};
 }
 

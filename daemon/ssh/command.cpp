@@ -92,7 +92,7 @@ class Conversation {
     return {Errc::timed_out, "connection lost during the command, which may have run: " + failure.what};
   }
 
-  Failure late() {
+  [[nodiscard]] Failure late() const {
     auto what = patience_.of_silence ? "no progress for " : "no end within ";
     return {Errc::timed_out, what + to_string(patience_.limit) + "; the command may have run, or run still"};
   }

@@ -19,6 +19,7 @@
 
 #include <boost/asio/local/datagram_protocol.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <nlohmann/json.hpp>
 

@@ -47,6 +47,8 @@ class FakeExecutor final : public Executor {
   Task<Result<CommandResult>> job(RemoteJob job) override;
   Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override;
   void close() override;
+  // Lets go of the loop that it last worked on, which may end then. Nothing may be under way.
+  void leave_loop() { dropped_.reset(); }
 
  private:
   struct Script {

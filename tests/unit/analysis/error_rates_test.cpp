@@ -30,12 +30,12 @@ std::vector<Family> families() {
   };
 }
 
-// Sanitizers watch for other things, ten times as slowly.
+// Sanitizers watch for other things, ten times as slowly. Fewer could not show a bound of 1%.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int usual_rollouts = 500;
+constexpr int usual_rollouts = 1000;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr int usual_rollouts = 500;
+constexpr int usual_rollouts = 1000;
 #else
 constexpr int usual_rollouts = 2000;
 #endif

@@ -54,6 +54,7 @@ class SupervisorTest : public testing::Test {
     clock_.run(*loop_, [this] { return ended_; });
     EXPECT_TRUE(ended_);
     supervisor_.reset();
+    for (auto& [name, host] : world_->hosts) host.executor->leave_loop();
     loop_.reset();
   }
 

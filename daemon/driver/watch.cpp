@@ -35,10 +35,9 @@ void Driver::source_answer(const std::string& source, const std::string& trouble
 Task<> Driver::watch_store(PoolIndex pool) {
   auto& store = *pools_[pool]->store;
   Backoff backoff(Duration(100), std::chrono::seconds(2), pool);
-  PoolReading last;
   while (true) {
     auto limit = service_.pace.idle_view + service_.pace.call_limit;
-    auto reading = co_await within(clock_, limit, store.watch(last, service_.pace.idle_view));
+    auto reading = co_await within(clock_, limit, store.watch(stores_[pool], service_.pace.idle_view));
     if (!reading) {
       source_answer(store.name(), reading.error().what);
       co_await clock_.sleep_for(backoff.next());
@@ -48,8 +47,7 @@ Task<> Driver::watch_store(PoolIndex pool) {
     // What it says first: that it answers again lets hosts start, and must not do so on what was known before.
     tell_changes(pool, *reading);
     source_answer(store.name(), {});
-    stores_[pool] = *reading;
-    last = std::move(*reading);
+    stores_[pool] = std::move(*reading);
   }
 }
 

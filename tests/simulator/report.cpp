@@ -48,31 +48,29 @@ struct Sum {
     ++violations;
   }
 
+  // What one run and a sum of runs count alike.
+  template <class Counts>
+  void add_counts(const Counts& counts) {
+    rollouts += counts.rollouts;
+    for (std::size_t outcome = 0; outcome < 5; ++outcome) ended[outcome] += counts.ended[outcome];
+    steps += counts.steps;
+    records += counts.records;
+    record_bytes += counts.record_bytes;
+    good_judged += counts.good_judged;
+    good_condemned += counts.good_condemned;
+    for (std::size_t fault = 0; fault < faults_count; ++fault) faults[fault] += counts.faults[fault];
+    add(counts.transitions);
+  }
+
   void add(std::uint64_t its_seed, const RunResult& result) {
     ++seeds;
-    rollouts += result.rollouts;
-    for (std::size_t outcome = 0; outcome < 5; ++outcome) ended[outcome] += result.ended[outcome];
-    steps += result.steps;
-    records += result.records;
-    record_bytes += result.record_bytes;
-    good_judged += result.good_judged;
-    good_condemned += result.good_condemned;
-    for (std::size_t fault = 0; fault < faults_count; ++fault) faults[fault] += result.faults[fault];
-    add(result.transitions);
+    add_counts(result);
     if (!result.promise.empty()) violate(its_seed, result.promise, result.how);
   }
 
   void add(const Sum& other) {
     seeds += other.seeds;
-    rollouts += other.rollouts;
-    for (std::size_t outcome = 0; outcome < 5; ++outcome) ended[outcome] += other.ended[outcome];
-    steps += other.steps;
-    records += other.records;
-    record_bytes += other.record_bytes;
-    good_judged += other.good_judged;
-    good_condemned += other.good_condemned;
-    for (std::size_t fault = 0; fault < faults_count; ++fault) faults[fault] += other.faults[fault];
-    add(other.transitions);
+    add_counts(other);
     for (std::uint64_t index = 0; index < other.violations; ++index) {
       if (index < kept_violations && violations < kept_violations) kept[violations] = other.kept[index];
       ++violations;

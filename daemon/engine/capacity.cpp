@@ -44,34 +44,57 @@ int home_weight(const Rollout& rollout, MemberIndex index, int scale) {
   return static_cast<int>(std::min<std::int64_t>(scaled, std::max(original.weight, pool.capabilities.weight_most)));
 }
 
+namespace {
+
+// What forbids the member's going to `weight` (0: out of its pool), when that takes load or capacity away: empty, nothing.
+std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weight, bool rolling_back) {
+  const auto& member = rollout.members[index];
+  const auto& planned = rollout.plan.members[index];
+  auto setting = present(member);
+  if (setting.pooled != Pooled::yes || setting.weight <= weight) return {};
+  if (member.down) return {};  // carries nothing there, and may always be removed
+  const auto& pool = rollout.plan.pools[planned.pool];
+  const auto& flow = rollout.flows[planned.pool];
+  auto says = [&](std::int64_t left, std::int64_t of, std::int64_t least, const char* bound) {
+    return rollout.plan.hosts[planned.host].name + (weight == 0 ? " out" : " at weight " + std::to_string(weight)) + " would leave " +
+           std::to_string(left) + " of " + std::to_string(of) + " in " + pool.name + ", " + bound + " is " + std::to_string(least);
+  };
+  auto scale = scale_of(rollout, planned.pool);
+  auto least_flow = scale * (rolling_back ? pool.least_flow_rollback : pool.least_flow);
+  auto flow_left = flow.flow - setting.weight + weight;
+  if (flow_left < least_flow)
+    return says(flow_left, pool.weight * scale, least_flow,
+                rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
+  if (weight > 0) return {};
+  if (flow.serving - 1 < pool.least_serving)
+    return says(flow.serving - 1, pool.serving, pool.least_serving, "the least that its load balancer needs");
+  // A roll back is bounded by load and by the load balancers' own thresholds, not by the service's wish for spare
+  // capacity.
+  auto capacity_left = flow.capacity - planned.original.setting.weight;
+  if (!rolling_back && capacity_left < pool.floor) return says(capacity_left, pool.weight, pool.floor, "the floor of weight");
+  return {};
+}
+
+}  // namespace
+
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
   if (!rolling_back) {
     if (auto closed = why_closed(rollout, host); !closed.empty()) return closed;
   }
   std::string forbidden;
   each_member(rollout, host, [&](MemberIndex index) {
-    auto setting = present(rollout.members[index]);
-    if (!forbidden.empty() || setting.pooled != Pooled::yes || setting.weight == 0) return;
-    if (rollout.members[index].down) return;  // carries nothing there, and may always be removed
-    auto pool_index = rollout.plan.members[index].pool;
-    const auto& pool = rollout.plan.pools[pool_index];
-    const auto& flow = rollout.flows[pool_index];
-    auto says = [&](std::int64_t left, std::int64_t of, std::int64_t least, const char* bound) {
-      forbidden = rollout.plan.hosts[host].name + " out would leave " + std::to_string(left) + " of " + std::to_string(of) + " in " +
-                  pool.name + ", " + bound + " is " + std::to_string(least);
-    };
-    auto scale = scale_of(rollout, pool_index);
-    auto least_flow = scale * (rolling_back ? pool.least_flow_rollback : pool.least_flow);
-    auto flow_left = flow.flow - setting.weight;
-    if (flow_left < least_flow)
-      return says(flow_left, pool.weight * scale, least_flow,
-                  rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
-    if (flow.serving - 1 < pool.least_serving)
-      return says(flow.serving - 1, pool.serving, pool.least_serving, "the least that its load balancer needs");
-    // A roll back is bounded by load and by the load balancers' own thresholds, not by the service's wish for spare
-    // capacity.
-    auto capacity_left = flow.capacity - rollout.plan.members[index].original.setting.weight;
-    if (!rolling_back && capacity_left < pool.floor) return says(capacity_left, pool.weight, pool.floor, "the floor of weight");
+    if (forbidden.empty()) forbidden = why_not_lowered(rollout, index, 0, rolling_back);
+  });
+  return forbidden;
+}
+
+std::string why_not_as_found(const Rollout& rollout, HostIndex host) {
+  std::string forbidden;
+  each_member(rollout, host, [&](MemberIndex index) {
+    const auto& member = rollout.members[index];
+    if (!forbidden.empty() || member.holder != Holder::theirs) return;
+    auto weight = serves(member) ? home_weight(rollout, index, rollout.scale) : 0;
+    forbidden = why_not_lowered(rollout, index, weight, rollout.phase == Phase::rolling_back);
   });
   return forbidden;
 }

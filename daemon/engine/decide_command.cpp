@@ -90,6 +90,8 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       if (host.phase == HostPhase::left && host.swapped && rollout.phase != Phase::rolling_back) {
         // It has to leave its pools to be brought to a release that is known.
         if (auto why = why_not_out(rollout, command.host, false); !why.empty()) return refuse(why);
+      } else if (command.verb == Verb::take && !host.swapped) {
+        if (auto why = why_not_as_found(rollout, command.host); !why.empty()) return refuse(why);
       }
       return {};
     }

@@ -164,6 +164,8 @@ int home_weight(const Rollout& rollout, MemberIndex index, int scale);
 // Whether the host may leave its pools without undercutting the floor or overloading another: empty, or the sum that
 // forbids it.
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);
+// The same of giving a host that somebody else holds its originals back: they may carry less than what it has now.
+std::string why_not_as_found(const Rollout& rollout, HostIndex host);
 // Whether one more host may be started now: empty, or why not.
 std::string why_not_start(const Rollout& rollout, HostIndex host);
 // "lb1/app cannot tell: no answer within 2s"; empty: every source answers.

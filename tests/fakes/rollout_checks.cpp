@@ -67,7 +67,8 @@ std::string broken_closed(const Rollout& before, const MemberWanted& wanted) {
   const auto& planned = before.plan.members[wanted.member];
   const auto& member = before.members[wanted.member];
   if (!before.closed.contains(planned.pool)) return {};
-  if (before.phase == Phase::rolling_back && wanted.setting.pooled == Pooled::no) return {};
+  bool lowers = wanted.setting.pooled == Pooled::no || wanted.setting.weight < member.wanted.weight;
+  if (before.phase == Phase::rolling_back && lowers) return {};
   if (wanted.setting == member.wanted || (member.holder == Holder::untouched && wanted.setting.pooled == Pooled::no)) return {};
   bool taken = false;
   members_of(before, planned.host, [&](MemberIndex other) { taken = taken || before.members[other].holder == Holder::theirs; });
@@ -150,8 +151,6 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     }
     if (auto why = broken_closed(before, *wanted); !why.empty()) return why;
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
-    bool home = wanted->verbatim || (before.scale > 1 && wanted->setting.weight == original.weight * std::min(before.scale, pool.scale));
-    if (before.hosts[host].phase == HostPhase::left && home) return {};  // back to what was planned with
     return broken_bounds(before, after);
   }
   return {};

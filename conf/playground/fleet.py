@@ -45,8 +45,12 @@ LogLevel VERBOSE
 RESTART = """\
 #!/bin/bash
 home={home}
-pid=$(cat "$home/service.pid" 2>/dev/null)
-alive() {{ [[ -n $pid ]] && tr '\\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "$home/"; }}
+pid=
+[[ -f $home/service.pid ]] && pid=$(<"$home/service.pid")
+alive() {{
+  local words=()
+  [[ -n $pid ]] && {{ mapfile -d '' words <"/proc/$pid/cmdline"; }} 2>/dev/null && [[ ${{words[*]}} == *"$home/"* ]]
+}}
 if alive; then
   kill -TERM "$pid"
   for ((i = 0; i < 500; i++)); do
@@ -56,7 +60,8 @@ if alive; then
   if alive; then kill -KILL "$pid"; fi
 fi
 rm -f "$home/service.pid"
-basename "$(readlink "$home/srv/current")" >>"$home/restarts"
+release=$(readlink "$home/srv/current")
+echo "${{release##*/}}" >>"$home/restarts"
 if [[ -f $home/pause-restart ]]; then sleep "$(<"$home/pause-restart")"; fi
 exec 3< <(exec setsid {python} -I -S "$home/srv/current/server.py" "$home/srv" {name} {address} {port} "$home/service.pid" \\
   </dev/null 2>>"$home/service.log")

@@ -155,30 +155,25 @@ Task<> Driver::decide_loop() {
   tasks_->stop();
 }
 
-// What is urgent or has waited enough, with the patient events that waited for it.
+// What is urgent or has waited enough, with the patient events that it would overtake: those that came before it.
 std::vector<Driver::Queued> Driver::take_queued() {
   auto now = clock_.steady();
   std::set<HostIndex> hosts;
   bool everything = false;
-  for (const auto& queued : queue_) {
-    if (queued.patient_until > now) continue;
-    auto subject = about(committed_.plan, queued.event);
-    everything = everything || subject.everything;
-    if (subject.host) hosts.insert(*subject.host);
-  }
-  std::vector<Queued> taken;
+  std::deque<Queued> taken;
   std::deque<Queued> staying;
-  for (auto& queued : queue_) {
-    auto waits_for = about(committed_.plan, queued.event).host;
-    bool take = everything || queued.patient_until <= now || !waits_for || hosts.contains(*waits_for);
+  for (; !queue_.empty(); queue_.pop_back()) {
+    auto& queued = queue_.back();
+    auto subject = about(committed_.plan, queued.event);
+    bool take = everything || queued.patient_until <= now || (subject.host && hosts.contains(*subject.host));
     if (take) {
-      taken.push_back(std::move(queued));
-    } else {
-      staying.push_back(std::move(queued));
+      everything = everything || subject.everything;
+      if (subject.host) hosts.insert(*subject.host);
     }
+    (take ? taken : staying).push_front(std::move(queued));
   }
   queue_ = std::move(staying);
-  return taken;
+  return {std::make_move_iterator(taken.begin()), std::make_move_iterator(taken.end())};
 }
 
 Decision Driver::decide_all(std::vector<Queued>& events) {

@@ -1,18 +1,22 @@
 #pragma once
 
-// A journal that can be told to refuse, as one on a full disk does, or to keep its answer to itself; otherwise the one in
-// memory.
+// A journal that can be told to refuse, as one on a full disk does, to keep its answer to itself, or to take its time;
+// otherwise the one in memory.
 
 #include <memory>
 #include <utility>
 
+#include "daemon/io/clock.hpp"
 #include "daemon/store/journal.hpp"
 
 namespace shiftd {
 
 class RefusingJournal final : public Journal {
  public:
+  explicit RefusingJournal(Clock& clock) : clock_(clock) {}
+
   bool full = false;
+  Duration append_time{0};
   bool unheard = false;  // once: the next append is made, and its answer is timed_out
 
   Task<Result<std::vector<RolloutSummary>>> list() override { return memory_->list(); }
@@ -23,7 +27,8 @@ class RefusingJournal final : public Journal {
   Task<Result<void>> append(std::string rollout, std::uint64_t expected, std::vector<std::string> records, bool ended) override {
     if (full) return refuse();
     auto appended = memory_->append(std::move(rollout), expected, std::move(records), ended);
-    return std::exchange(unheard, false) ? unheard_of(std::move(appended)) : std::move(appended);
+    if (std::exchange(unheard, false)) return unheard_of(std::move(appended));
+    return append_time > Duration(0) ? later(std::move(appended)) : std::move(appended);
   }
   Task<Result<std::vector<std::string>>> read(std::string rollout, std::uint64_t from, std::size_t most) override {
     return memory_->read(std::move(rollout), from, most);
@@ -44,12 +49,17 @@ class RefusingJournal final : public Journal {
   JournalStats stats() const override { return memory_->stats(); }
 
  private:
+  Task<Result<void>> later(Task<Result<void>> appended) {
+    co_await clock_.sleep_for(append_time);
+    co_return co_await std::move(appended);
+  }
   static Task<Result<void>> unheard_of(Task<Result<void>> appended) {
     (void)co_await std::move(appended);
     co_return Failure{Errc::timed_out, "no answer"};
   }
   static Task<Result<void>> refuse() { co_return Failure{Errc::exhausted, "the disk is full"}; }
 
+  Clock& clock_;
   std::unique_ptr<Journal> memory_ = make_memory_journal();
 };
 

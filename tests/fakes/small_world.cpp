@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 #include "daemon/release/restart.hpp"
 
@@ -34,6 +35,8 @@ class Store final : public PoolStore {
   }
 
   Task<Result<WriteOutcome>> write(MemberWrite wanted) override {
+    auto place = 1 + std::distance(world_.hosts.begin(), world_.hosts.find(wanted.member));
+    if (world_.write_time > Duration(0)) co_await world_.clock.sleep_for(world_.write_time * place);
     if (!world_.store_answers) co_return silent();
     world_.pass_time();
     auto& host = world_.hosts.at(wanted.member);
@@ -91,6 +94,7 @@ class View final : public TrafficView {
       view.weight = host.setting.pooled == Pooled::yes ? host.setting.weight : 0;
       reading.members.emplace_back(name, view);
     }
+    if (world_.look_time > Duration(0)) co_await world_.clock.sleep_for(world_.look_time);
     co_return reading;
   }
 

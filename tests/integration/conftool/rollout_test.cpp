@@ -115,7 +115,7 @@ class ConftoolRollout : public testing::Test {
   std::unique_ptr<Clock> clock = make_system_clock();
   EtcdCluster etcd;
   boost::asio::io_context loop{1};
-  RefusingJournal journal;
+  RefusingJournal journal{*clock};
   std::unique_ptr<SmallWorld> world;
   std::unique_ptr<Supervisor> supervisor;
 };

@@ -32,7 +32,7 @@ class SupervisorTest : public testing::Test {
 
   void begin(int hosts, Strategy strategy) {
     halt();
-    journal_ = std::make_unique<RefusingJournal>();
+    journal_ = std::make_unique<RefusingJournal>(clock_);
     world_ = std::make_unique<SmallWorld>(clock_, hosts);
     strategy_ = std::move(strategy);
     boot();

@@ -373,6 +373,38 @@ TEST_F(SupervisorTest, PerformsNothingThatCouldNotBeRecorded) {
   }
 }
 
+// What a look from before the write shows, told while the journal was busy, must not part the two.
+TEST_F(SupervisorTest, AWriteSharesItsCommitWithWhatTheViewsShowOfIt) {
+  for (int append = 1; append <= 6; ++append) {
+    SCOPED_TRACE(append);
+    Strategy strategy;
+    strategy.stages.push_back({BasisPoints{10'000}, 0s, Gate::open});
+    strategy.batch = {5, {}};
+    strategy.max_failed = {5, {}};
+    strategy.max_load = 3;
+    begin(11, strategy);
+    journal_->append_time = Duration(append);
+    world_->look_time = 2ms;
+    world_->write_time = 1ms;
+    world_->drain_time = 0ms;
+    auto id = start("two");
+    EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+    auto texts = ask(journal_->read(id, 0, 10'000));
+    ASSERT_TRUE(texts) << texts.error();
+    Codec codec;
+    std::map<MemberIndex, Instant> set;
+    for (const auto& text : *texts) {
+      auto record = codec.decode(text);
+      ASSERT_TRUE(record) << record.error();
+      if (const auto* written = std::get_if<MemberSet>(&record->fact)) set[written->member] = record->at;
+      if (const auto* confirmed = std::get_if<MemberConfirmed>(&record->fact)) {
+        EXPECT_EQ(set[confirmed->member], record->at) << text;
+      }
+    }
+    EXPECT_EQ(set.size(), 11u);
+  }
+}
+
 TEST_F(SupervisorTest, TheFeedTellsEveryRecordAndItsEnd) {
   begin(2, five_stages());
   auto id = start("two");

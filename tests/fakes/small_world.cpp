@@ -229,8 +229,7 @@ SmallWorld::SmallWorld(Clock& its_clock, int count, int weight) : clock(its_cloc
     host.executor->on("ss -Htn", [this, &host](const std::string&, const std::string&) -> Result<CommandResult> {
       if (!host.reachable) return silent();
       CommandResult listed;
-      for (int left = connections(host); left > 0; --left)
-        listed.out += "0 0 10.0.0.1:80 192.0.2.1:4000" + std::to_string(left) + "\n";
+      for (int left = connections(host); left > 0; --left) listed.out += "0 0 10.0.0.1:80 192.0.2.1:4000" + std::to_string(left) + "\n";
       return listed;
     });
   }

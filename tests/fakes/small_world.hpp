@@ -64,7 +64,7 @@ struct SmallWorld {
   Duration drain_time{200};
   Duration upgrade_time{300};
   Duration look_time{0};
-  Duration write_time{0};  // of the first member; the second takes twice as long, and so on
+  Duration write_time{0};                              // of the first member; the second takes twice as long, and so on
   std::function<void(Host&)> at_check = [](Host&) {};  // what happens to a host while it is checked
   bool store_answers = true;
   bool view_answers = true;

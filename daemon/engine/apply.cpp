@@ -20,7 +20,7 @@ class Bookkeeper {
   void operator()(const Planned& fact) {
     rollout_.plan = fact.plan;
     rollout_.count.fill(0);
-    rollout_.failed = rollout_.unconfirmed = 0;
+    rollout_.failed = rollout_.unconfirmed = rollout_.settling = 0;
     rollout_.already_serving = rollout_.outside_serving = rollout_.without_traffic = 0;
     rollout_.next_prepare = rollout_.next_start = 0;
     for (auto* hosts : {&rollout_.moving, &rollout_.upgraded, &rollout_.failing}) hosts->clear();
@@ -52,6 +52,7 @@ class Bookkeeper {
     bool counted = rollout_.plan.hosts[fact.host].role == Role::upgrade;
     if (counted) --count(host.phase);
     if (is_moving(host.phase)) rollout_.moving.erase(fact.host);
+    if (settles(host)) --rollout_.settling;
     if (host.phase == HostPhase::serving_new) {
       rollout_.upgraded.erase(fact.host);
       rollout_.failing.erase(fact.host);
@@ -73,6 +74,7 @@ class Bookkeeper {
     note_release(host);
     if (counted) ++count(host.phase);
     if (is_moving(host.phase)) rollout_.moving.insert(fact.host);
+    if (settles(host)) ++rollout_.settling;
     if (host.phase == HostPhase::serving_new) {
       rollout_.upgraded.insert(fact.host);
       if (fact.failed) rollout_.failing.insert(fact.host);
@@ -294,9 +296,14 @@ class Bookkeeper {
     if (member.confirmed == confirmed) return;
     member.confirmed = confirmed;
     auto& host = rollout_.hosts[rollout_.plan.members[index].host];
+    if (settles(host)) --rollout_.settling;
     if (!confirmed && host.unconfirmed++ == 0) ++rollout_.unconfirmed;
     if (confirmed && --host.unconfirmed == 0) --rollout_.unconfirmed;
+    if (settles(host)) ++rollout_.settling;
   }
+
+  // It stays where it is, with weights that not every view shows yet.
+  static bool settles(const HostState& host) { return host.unconfirmed > 0 && !is_moving(host.phase); }
 
   void advance_cursors() {
     auto end = static_cast<HostIndex>(rollout_.hosts.size());

@@ -124,7 +124,6 @@ class Deciding {
   bool withdraw_failing();
   [[nodiscard]] std::string why_not_pass() const;
   [[nodiscard]] bool wants_another() const;
-  [[nodiscard]] bool weights_settling() const;
   bool too_many_failed();
   void end(Outcome outcome, std::string reason);
 

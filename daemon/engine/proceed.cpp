@@ -132,12 +132,6 @@ bool Deciding::too_many_failed() {
   return true;
 }
 
-// Whether weights of hosts that serve were asked for, and are not yet shown by every load balancer.
-bool Deciding::weights_settling() const {
-  auto moving = std::count_if(rollout_.moving.begin(), rollout_.moving.end(), [&](HostIndex host) { return state(host).unconfirmed > 0; });
-  return rollout_.unconfirmed > static_cast<std::uint32_t>(moving);
-}
-
 void Deciding::prepare_ahead() {
   // Whoever is next, even when enough others are ready: they wait for it.
   auto next = rollout_.next_start;
@@ -202,8 +196,8 @@ void Deciding::proceed_shifting() {
   if (wants_another()) {
     auto next = rollout_.next_start;
     if (state(next).phase != HostPhase::ready) return;  // still being prepared
-    // What the stage gives to those that serve is theirs first: until then the others carry it.
-    if (weights_settling()) return hold(waits_for(rollout_));
+    // What the stage gives to those that serve is theirs first, and every load balancer shows it: until then the others carry it.
+    if (rollout_.settling > 0) return hold(waits_for(rollout_));
     auto why_not = why_not_start(rollout_, next);
     if (!why_not.empty())
       return hold(rollout_.in_flight() > 0 && (rollout_.overridden || no_evidence(rollout_).empty()) && rollout_.closed.empty() ? ""

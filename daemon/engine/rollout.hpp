@@ -151,6 +151,7 @@ struct Rollout {
   std::uint32_t outside_serving = 0;  // hosts that serve and are not asked to be upgraded
   std::uint32_t without_traffic = 0;  // hosts to upgrade that were found out of their pools
   std::uint32_t unconfirmed = 0;      // hosts with unconfirmed members
+  std::uint32_t settling = 0;         // of those, the ones with nothing else under way
   std::vector<PoolFlow> flows;        // as in plan.pools
   std::set<HostIndex> moving;         // hosts with something under way
   std::set<HostIndex> upgraded;       // hosts in serving_new

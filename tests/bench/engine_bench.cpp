@@ -2,6 +2,8 @@
 //
 // The targets: decide and apply under 5 us and flat; encode and decode under 5 us for each record.
 
+#include <deque>
+
 #include <benchmark/benchmark.h>
 
 #include "daemon/engine/codec.hpp"
@@ -43,8 +45,12 @@ class Answers {
     events_.push_back(StepDone{host, effect.id, {well(rollout.members[host])}});
   }
 
-  [[nodiscard]] bool empty() const { return events_.size() == next_; }
-  Event take() { return std::move(events_[next_++]); }
+  [[nodiscard]] bool empty() const { return events_.empty(); }
+  Event take() {
+    auto event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+  }
 
  private:
   static Shown well(const MemberState& member) {
@@ -53,8 +59,7 @@ class Answers {
   }
   void see_later(const Rollout& rollout, HostIndex host) { events_.push_back(HostSeen{host, {well(rollout.members[host])}}); }
 
-  std::vector<Event> events_;
-  std::size_t next_ = 0;
+  std::deque<Event> events_;
 };
 
 // A whole rollout, event after event; the time is that of one event.

@@ -273,7 +273,19 @@ class Daemon:
 
 
 def words_of(record: dict) -> str:
-    return " ".join([record["is"].replace("_", " ")] + [f"{key}={value}" for key, value in record.items() if key not in ("v", "at", "is")])
+    kind = record["is"]
+    stage = f"stage {record.get('stage', 0) + 1}"
+    if kind == "stage_begun":
+        return f"{stage} begins"
+    if kind == "stage_passed":
+        return f"{stage} passed: {record['evidence']}"
+    if kind == "gate_reached":
+        return f"{stage} waits at its gate"
+    if kind == "held":
+        return f"holds: {record['why']}" if record.get("why") else "goes on"
+    if kind == "rolling_back":
+        return f"rolls back: {record['reason']}"
+    return " ".join([kind.replace("_", " ")] + [f"{key}={value}" for key, value in record.items() if key not in ("v", "at", "is")])
 
 
 def tail(path: pathlib.Path, lines: int = 15) -> str:

@@ -73,8 +73,8 @@ class World:
                 self.folder / "load.log",
             )
             processes.until(30, lambda: self.request_log.exists() and self.request_log.stat().st_size, "the first requests")
-        except BaseException:
-            self.end(keep_folder=True)
+        except BaseException as error:
+            self.end(keep_folder=not isinstance(error, KeyboardInterrupt))
             raise
         return self
 

@@ -37,6 +37,23 @@ Cell cell_of(std::string_view phase) {
   return found == cells.end() ? Cell{phase, '?', "31"} : *found;
 }
 
+constexpr std::size_t label_width = 10;
+
+bool begins_a_column(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
+
+// As many whole words as fit into `room` columns; where not even one fits and `cut` is set, as much of it as does.
+std::string_view fitting(std::string_view text, std::size_t room, bool cut) {
+  std::size_t columns = 0;
+  std::size_t end = 0;
+  for (; end < text.size(); ++end) {
+    if (begins_a_column(text[end]) && ++columns > room) break;
+  }
+  if (end == text.size()) return text;
+  auto space = text.substr(0, end + 1).rfind(' ');
+  if (space != std::string_view::npos) return text.substr(0, space);
+  return cut ? text.substr(0, end) : std::string_view();
+}
+
 // Lines that are cut to the screen's width. Columns are counted as code points.
 class Page {
  public:
@@ -44,29 +61,48 @@ class Page {
 
   void add(std::string_view text, std::string_view colour = "") {
     if (look_.colour && !colour.empty()) text_ += fmt::format("\x1b[{}m", colour);
-    for (unsigned char c : text) {
-      bool begins = (c & 0xc0) != 0x80;
-      if (begins && column_ >= look_.width) break;
-      column_ += begins ? 1 : 0;
-      text_ += static_cast<char>(c);
+    for (char c : text) {
+      if (begins_a_column(c) && column_ >= look_.width) break;
+      column_ += begins_a_column(c) ? 1 : 0;
+      text_ += c;
     }
     if (look_.colour && !colour.empty()) text_ += "\x1b[0m";
   }
   void end() {
     text_ += '\n';
     column_ = 0;
+    ++lines_;
+  }
+  // A sentence that goes on in further lines, below where most sentences begin.
+  void sentence(std::string_view text, std::string_view colour = "") {
+    const std::string indent(look_.width > 2 * label_width ? label_width : 0, ' ');
+    for (bool fresh = column_ == 0;; fresh = true) {
+      auto piece = fitting(text, left(), fresh);
+      add(piece, colour);
+      text.remove_prefix(piece.size());
+      text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+      end();
+      if (text.empty()) return;
+      add(indent);
+    }
   }
   void line(std::string_view text, std::string_view colour = "") {
     add(text, colour);
     end();
   }
   [[nodiscard]] std::size_t left() const { return look_.width > column_ ? look_.width - column_ : 0; }
+  [[nodiscard]] std::size_t lines() const { return lines_; }
+  void append(Page page) {
+    lines_ += page.lines_;
+    text_ += page.text_;
+  }
   [[nodiscard]] std::string take() { return std::move(text_); }
 
  private:
   Look look_;
   std::string text_;
   std::size_t column_ = 0;
+  std::size_t lines_ = 0;
 };
 
 std::string text(const json& value, const char* name) { return clean(value.value(name, std::string())); }
@@ -96,10 +132,10 @@ void head(Page& page, const json& status) {
   auto outcome = text(status, "outcome");
   bool bad = outcome == "rolled_back" || outcome == "failed" || outcome == "aborted" || status.value("condemned", false);
   bool waits = status.value("paused", false) || !text(status, "held").empty() || text(status, "phase") == "gated";
-  page.line(state_words(status), bad ? "1;31" : waits ? "1;33" : "1;32");
+  page.sentence(state_words(status), bad ? "1;31" : waits ? "1;33" : "1;32");
   const auto& request = status.at("request");
   auto reason = text(request, "reason");
-  page.line(fmt::format("by {}{}{}", text(request, "by"), reason.empty() ? "" : ": ", reason));
+  page.sentence(fmt::format("by {}{}{}", text(request, "by"), reason.empty() ? "" : ": ", reason));
 }
 
 void stages(Page& page, const json& status) {
@@ -170,10 +206,24 @@ void evidence(Page& page, const json& status) {
   const auto& verdict = status.at("verdict");
   cohort(page, verdict, "canary");
   cohort(page, verdict, "baseline");
-  if (auto words = text(verdict, "evidence"); !words.empty()) page.line("verdict   " + words);
+  if (auto words = text(verdict, "evidence"); !words.empty()) page.sentence("verdict   " + words);
   for (const auto& closed : status.value("closed", json::array()))
-    page.line(fmt::format("closed    {}: {}", text(closed, "pool"), text(closed, "why")), "33");
-  for (const auto& lost : status.at("lost")) page.line(fmt::format("lost      {}: {}", text(lost, "source"), text(lost, "why")), "31");
+    page.sentence(fmt::format("closed    {}: {}", text(closed, "pool"), text(closed, "why")), "33");
+  for (const auto& lost : status.at("lost")) page.sentence(fmt::format("lost      {}: {}", text(lost, "source"), text(lost, "why")), "31");
+}
+
+// As many of the last events as there is room for.
+void latest(Page& page, std::span<const Sentence> events, Look look) {
+  std::vector<Page> shown;
+  auto lines = page.lines();
+  for (; !events.empty(); events = events.first(events.size() - 1)) {
+    Page event(look);
+    event.sentence(events.back().time + "  " + events.back().text, tone_colour(events.back().tone));
+    lines += event.lines();
+    if (lines > look.rows) break;
+    shown.push_back(std::move(event));
+  }
+  for (auto event = shown.rbegin(); event != shown.rend(); ++event) page.append(std::move(*event));
 }
 
 std::string member_words(const json& member) {
@@ -194,7 +244,7 @@ void host_lines(Page& page, const json& status) {
                             host.value("requests", std::uint64_t{0}), host.value("failures", std::uint64_t{0}));
     for (const auto& member : host.at("members")) line += " " + member_words(member);
     if (auto why = text(host, "why"); !why.empty()) line += "  " + why;
-    page.line(line, host.value("failed", false) ? "31" : "");
+    page.sentence(line, host.value("failed", false) ? "31" : "");
   }
 }
 
@@ -215,14 +265,14 @@ Result<std::string> page_of(std::string_view given, Look look, Write write) {
 
 Result<std::string> draw(std::string_view status, std::span<const Sentence> events, std::string_view notice, Look look) {
   return page_of(status, look, [&](Page& page, const json& value) {
-    if (!notice.empty()) page.line(clean(notice), "1;31");
+    if (!notice.empty()) page.sentence(clean(notice), "1;31");
     head(page, value);
     stages(page, value);
     share(page, value);
     hosts(page, value);
     evidence(page, value);
     page.end();
-    for (const auto& event : events) page.line(event.time + "  " + event.text, tone_colour(event.tone));
+    latest(page, events, look);
   });
 }
 

@@ -12,8 +12,9 @@
 namespace shiftd {
 
 struct Look {
-  std::size_t width = 80;  // columns; longer lines are cut
+  std::size_t width = 80;  // columns; sentences go on below, everything else is cut
   bool colour = false;
+  std::size_t rows = 1'000;  // of the live view: the oldest events leave it first
 };
 
 // The live view: what it is, stages, share, one cell per host, both cohorts, the last events. `notice`: a line on top,

@@ -102,7 +102,8 @@ class Watching {
 
   [[nodiscard]] Result<std::string> picture() const {
     std::vector<Sentence> events(events_.begin(), events_.end());
-    return draw(status_, events, notice_, {Terminal::size().columns, true});
+    auto size = Terminal::size();
+    return draw(status_, events, notice_, {size.columns, true, size.rows - 1});
   }
 
   Task<> follow() {

@@ -1,5 +1,6 @@
 #include "daemon/shiftctl/screen.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -52,6 +53,41 @@ TEST(Screen, FitsEveryTerminal) {
     }
     EXPECT_EQ(cells, 300U);
   }
+}
+
+std::string with(std::string status, const std::string& was, const std::string& is) {
+  return status.replace(status.find(was), was.size(), is);
+}
+
+TEST(Screen, AReasonThatIsLongerThanALineIsToldToItsEnd) {
+  auto held =
+      with(status_of(3), R"("held":"")", R"("held":"the canary has had fewer than 50 requests in this stage and so nothing is known")");
+  Sentence event{"held: the canary has had fewer than 50 requests in this stage", "14:03:07", Tone::warning, true};
+  auto page = draw(held, std::span(&event, 1), "", {40, false});
+  ASSERT_TRUE(page) << page.error();
+  EXPECT_THAT(*page, HasSubstr("web to 2.0  web-1  baking, held: the\n"
+                               "          canary has had fewer than 50\n"
+                               "          requests in this stage and so\n"
+                               "          nothing is known\n"));
+  EXPECT_THAT(*page, HasSubstr("14:03:07  held: the canary has had fewer\n"
+                               "          than 50 requests in this stage\n"));
+}
+
+TEST(Screen, AWordThatIsLongerThanALineIsCutIntoLines) {
+  auto page = draw(status_of(1), {}, std::string(100, 'x') + " end", {30, false});
+  ASSERT_TRUE(page) << page.error();
+  EXPECT_THAT(*page, testing::StartsWith(std::string(30, 'x') + "\n          " + std::string(20, 'x') + "\n"));
+  EXPECT_THAT(*page, HasSubstr("          xxxxxxxxxx end\n"));
+}
+
+TEST(Screen, TheOldestEventsLeaveALowTerminal) {
+  std::vector<Sentence> events;
+  for (int event = 0; event < 10; ++event) events.push_back({"event " + std::to_string(event), "14:03:07", Tone::plain, true});
+  auto page = draw(status_of(3), events, "", {80, false, 14});
+  ASSERT_TRUE(page) << page.error();
+  EXPECT_EQ(std::count(page->begin(), page->end(), '\n'), 14);
+  EXPECT_THAT(*page, HasSubstr("event 9\n"));
+  EXPECT_THAT(*page, Not(HasSubstr("event 0\n")));
 }
 
 TEST(Screen, MarksTheHostsByColour) {

@@ -38,7 +38,7 @@ struct RolloutBrief {
   std::string rollout;
   std::string service;
   std::string version;
-  std::string phase;    // engine/rollout.hpp's words
+  std::string phase;    // engine/rollout.hpp's words, or "stopped": under way, and this daemon does not drive it: the reason says why
   std::string outcome;  // "none" until it has ended
   std::string reason;
   Instant created;
@@ -84,6 +84,7 @@ struct DaemonStats {
   std::uint64_t running = 0;
   std::uint64_t queued = 0;
   std::uint64_t quarantined = 0;
+  std::uint64_t stopped = 0;  // under way by the journal, and not driven by this daemon
   std::uint64_t records = 0;  // appended by this daemon
   std::uint64_t commits = 0;
   std::chrono::microseconds committing{0};
@@ -108,7 +109,8 @@ class Control {
   // Fails with: as plan(); conflict: another rollout holds the service's hosts or pools (says which).
   virtual Task<Result<std::string>> start(StartRequest request) = 0;
 
-  // Fails with: not_found, conflict (not in this phase: says why); unavailable: the journal cannot be written.
+  // Fails with: not_found, conflict (not in this phase: says why); unavailable: the journal cannot be written, or this
+  // daemon does not drive the rollout.
   virtual Task<Result<void>> command(std::string rollout, CommandRequest request) = 0;
 
   // The newest first, at most `most`.
@@ -116,7 +118,7 @@ class Control {
   virtual Task<Result<RolloutStatus>> show(std::string rollout) = 0;
 
   // Waits until there is a record from `from` on, or for `at_most`: then `records` is empty.
-  // Fails with not_found. Cancelled: leaves nothing behind.
+  // Fails with not_found; unavailable: the rollout is stopped, and this was all. Cancelled: leaves nothing behind.
   virtual Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) = 0;
 
   [[nodiscard]] virtual DaemonStats stats() const = 0;

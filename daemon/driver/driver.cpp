@@ -81,7 +81,17 @@ Task<> Driver::run() {
   tasks.start("decide", decide_loop());
   tasks.start("tick", tick_loop());
   if (!committed_.plan.hosts.empty()) tasks.start("recover", guarded("recover", recover()));
-  co_await tasks.join();
+  try {
+    co_await tasks.join();
+  } catch (const boost::system::system_error& error) {
+    if (error.code() == boost::asio::error::operation_aborted) throw;
+    stopped_ = error.what();
+  } catch (const std::exception& error) {
+    stopped_ = error.what();
+  }
+  for (auto& queued : queue_) {
+    if (queued.answer) queued.answer->give(Failure{Errc::conflict, why_over()});
+  }
 }
 
 // Watches first, then repeats what was outstanding: every performer looks before it repeats.
@@ -99,7 +109,20 @@ void Driver::post(Event event, Duration patience) {
   if (patience == Duration(0) || was_empty) queue_signal_.notify();
 }
 
+void Driver::Answer::give(Result<void> answered) {
+  result = std::move(answered);
+  ready = true;
+  given.notify();
+}
+
+// Why nothing is decided any more; empty: the rollout is under way.
+std::string Driver::why_over() const {
+  if (committed_.phase == Phase::ended) return "rollout " + committed_.request.rollout + " has ended";
+  return stopped_;
+}
+
 Task<Result<void>> Driver::command(Command command) {
+  if (auto over = why_over(); !over.empty()) co_return Failure{Errc::conflict, over};
   if (!journal_trouble_.empty()) co_return Failure{Errc::unavailable, "the journal cannot be written: " + journal_trouble_};
   auto answer = std::make_shared<Answer>(executor_);
   queue_.push_back({command, answer, {}});
@@ -117,7 +140,7 @@ Task<> Driver::tick_loop() {
 }
 
 Task<> Driver::decide_loop() {
-  while (committed_.phase != Phase::ended) {
+  while (why_over().empty()) {
     while (queue_.empty()) co_await queue_signal_.wait();
     auto events = take_queued();
     if (events.empty()) {
@@ -131,7 +154,11 @@ Task<> Driver::decide_loop() {
       for (const auto& record : decision.records) texts.push_back(codec_.encode(record));
       // Durable first: a crash from here on repeats the effects instead of forgetting them.
       if (auto saved = co_await save(texts); !saved) {
-        give_up(std::move(events), saved.error().what);
+        auto why = saved.error().what;
+        // Nothing that we believe about the rollout is worth anything then.
+        if (saved.error().code == Errc::conflict) why = stopped_ = "it was continued by somebody else: " + why;
+        give_up(std::move(events), why);
+        if (!stopped_.empty()) break;
         co_await clock_.sleep_for(journal_pause);
         continue;
       }
@@ -141,16 +168,8 @@ Task<> Driver::decide_loop() {
       journal_trouble_.clear();
     }
     for (auto& queued : events) {
-      if (!queued.answer) continue;
-      queued.answer->ready = true;
-      queued.answer->given.notify();
+      if (queued.answer) queued.answer->give(queued.answer->result);
     }
-  }
-  for (auto& queued : queue_) {
-    if (!queued.answer) continue;
-    queued.answer->result = Failure{Errc::conflict, "rollout " + committed_.request.rollout + " has ended"};
-    queued.answer->ready = true;
-    queued.answer->given.notify();
   }
   tasks_->stop();
 }
@@ -210,28 +229,20 @@ Decision Driver::quarantine(const std::string& why) {
 
 Task<Result<void>> Driver::save(const std::vector<std::string>& texts) {
   auto saved = co_await journal_.append(committed_.request.rollout, committed_.records, texts, scratch_.phase == Phase::ended);
-  if (!saved && saved.error().code == Errc::timed_out) {
-    if (co_await was_saved(texts, saved.error().what)) co_return Result<void>{};
-  }
-  if (!saved && saved.error().code == Errc::conflict) continued_by_somebody_else(saved.error().what);
+  if (!saved && saved.error().code == Errc::timed_out) saved = co_await was_saved(texts, saved.error().what);
   co_return saved;
 }
 
 // Nothing was heard of an append: the journal itself shows whether it was made. Nothing is decided until it has answered.
-Task<bool> Driver::was_saved(const std::vector<std::string>& texts, std::string why) {
+Task<Result<void>> Driver::was_saved(const std::vector<std::string>& texts, std::string why) {
   while (true) {
     auto found = co_await journal_.read(committed_.request.rollout, committed_.records, texts.size() + 1);
-    if (found && found->empty()) co_return false;
-    if (found && *found != texts) continued_by_somebody_else("other records than ours are in it");
-    if (found) co_return true;
+    if (found && found->empty()) co_return Failure{Errc::unavailable, why};
+    if (found && *found != texts) co_return Failure{Errc::conflict, "other records than ours are in it"};
+    if (found) co_return Result<void>{};
     journal_trouble_ = why + "; and it cannot be read: " + found.error().what;
     co_await clock_.sleep_for(journal_pause);
   }
-}
-
-// Nothing that we believe about the rollout is worth anything.
-void Driver::continued_by_somebody_else(const std::string& how) const {
-  throw std::runtime_error("the journal of " + committed_.request.rollout + " was continued by somebody else: " + how);
 }
 
 // The journal has refused: nothing of this has happened. Commands are told so; everything else is decided again.
@@ -241,9 +252,7 @@ void Driver::give_up(std::vector<Queued> events, const std::string& why) {
   scratch_ = committed_;
   for (auto queued = events.rbegin(); queued != events.rend(); ++queued) {
     if (queued->answer) {
-      queued->answer->result = Failure{Errc::unavailable, "the journal cannot be written: " + why};
-      queued->answer->ready = true;
-      queued->answer->given.notify();
+      queued->answer->give(Failure{Errc::unavailable, "the journal cannot be written: " + why});
     } else if (!recurs(queued->event)) {
       queue_.push_front(std::move(*queued));
     }

@@ -34,7 +34,7 @@ class Driver {
 
   ~Driver();
 
-  // Drives until the rollout has ended, then returns with nothing left running.
+  // Drives until the rollout has ended or stopped() says why it goes on without us; returns with nothing left running.
   // Cancelled: stops where it is; a later Driver on the same journal goes on.
   Task<> run();
 
@@ -50,6 +50,8 @@ class Driver {
   [[nodiscard]] std::uint64_t effects_performed() const { return effects_performed_; }
   // Empty while the journal takes records.
   [[nodiscard]] const std::string& journal_trouble() const { return journal_trouble_; }
+  // Why this driver does nothing any more, although the rollout has not ended; empty: it drives.
+  [[nodiscard]] const std::string& stopped() const { return stopped_; }
 
  private:
   // A command waits for its answer in its caller's frame; the caller leaves word when it stops waiting.
@@ -58,6 +60,8 @@ class Driver {
     Signal given;
     bool ready = false;
     Result<void> result;
+
+    void give(Result<void> answered);
   };
   struct Queued {
     Event event;
@@ -73,9 +77,9 @@ class Driver {
   Decision decide_all(std::vector<Queued>& events);
   Decision quarantine(const std::string& why);
   Task<Result<void>> save(const std::vector<std::string>& texts);
-  Task<bool> was_saved(const std::vector<std::string>& texts, std::string why);
-  [[noreturn]] void continued_by_somebody_else(const std::string& how) const;
+  Task<Result<void>> was_saved(const std::vector<std::string>& texts, std::string why);
   void give_up(std::vector<Queued> events, const std::string& why);
+  [[nodiscard]] std::string why_over() const;
   void commit(const Decision& decision, const std::vector<std::string>& texts);
   void bind_plan();
   void start_watching();
@@ -138,6 +142,7 @@ class Driver {
   std::deque<Queued> queue_;
   Signal queue_signal_;
   std::string journal_trouble_;
+  std::string stopped_;
   std::string broken_;  // a part of the driver that threw: the rollout is quarantined with it
   std::shared_ptr<Signal> committed_signal_;
   std::uint64_t effects_performed_ = 0;

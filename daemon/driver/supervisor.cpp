@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <set>
 
 #include <boost/system/system_error.hpp>
 
@@ -16,6 +17,9 @@ namespace shiftd {
 namespace {
 
 constexpr std::size_t read_at_once = 2'000;
+
+// What a person has to know of a rollout that nobody drives.
+constexpr auto by_hand = ": its members stay as they are, and `shiftctl rescue` prints how to restore them";
 
 RolloutBrief brief_of(const Rollout& rollout) {
   return {rollout.request.rollout,
@@ -89,7 +93,8 @@ Task<> Supervisor::recover() {
     auto rollout = fold(*records, codec);
     if (!rollout) {
       // One damaged rollout must not keep the others from being finished.
-      log::error("rollout {} cannot be read back, and is left as it is: {}", summary.rollout, rollout.error().what);
+      RolloutBrief unreadable{summary.rollout, summary.service, "", "", "none", "", {}, {}};
+      leave_stopped(std::move(unreadable), "it cannot be read back (" + rollout.error().what + ")" + by_hand, nullptr);
       continue;
     }
     if (rollout->phase == Phase::ended) {
@@ -98,10 +103,7 @@ Task<> Supervisor::recover() {
     }
     auto* service = find_service(rollout->request.service);
     if (service == nullptr) {
-      log::error(
-          "rollout {} is under way for service {}, which is no longer configured: its members stay as they are; `shiftctl rescue` prints "
-          "how to restore them",
-          summary.rollout, rollout->request.service);
+      leave_stopped(brief_of(*rollout), "its service " + rollout->request.service + " is no longer configured" + by_hand, nullptr);
       continue;
     }
     log::info("rollout {} is taken up again: {}", summary.rollout, to_string(rollout->phase));
@@ -127,17 +129,15 @@ void Supervisor::launch(Service& service, Rollout rollout, Codec codec) {
 
 Task<> Supervisor::drive(std::string id) {
   auto& driver = *running_.at(id).driver;
-  try {
-    co_await driver.run();
-  } catch (const boost::system::system_error& error) {
-    if (error.code() == boost::asio::error::operation_aborted) throw;
-    log::error("rollout {} has stopped: {}", id, error.what());
-    co_return;
-  } catch (const std::exception& error) {
-    log::error("rollout {} has stopped: {}", id, error.what());
+  co_await driver.run();
+  const auto& rollout = driver.rollout();
+  if (auto why = driver.stopped(); !why.empty()) {
+    auto stopped = std::move(running_.at(id));
+    running_.erase(id);
+    leave_stopped(brief_of(rollout), why, stopped.service);
+    stopped.committed->notify();
     co_return;
   }
-  const auto& rollout = driver.rollout();
   switch (rollout.outcome) {
     case Outcome::succeeded: ++counted_.succeeded; break;
     case Outcome::rolled_back: ++counted_.rolled_back; break;
@@ -155,7 +155,29 @@ Task<> Supervisor::drive(std::string id) {
   // Those who follow it find its end in the journal.
   committed->notify();
   changed_.notify();
-  if (auto retained = co_await journal_.retain(keep_); !retained) log::warning("old rollouts were not removed: {}", retained.error().what);
+  co_await drop_old();
+}
+
+void Supervisor::leave_stopped(RolloutBrief brief, std::string why, Service* held) {
+  log::error("rollout {} of {} is stopped: {}", brief.rollout, brief.service, why);
+  brief.phase = "stopped";
+  brief.reason = std::move(why);
+  auto id = brief.rollout;
+  stopped_[id] = {std::move(brief), held};
+}
+
+// What the journal keeps no more is not listed either.
+Task<> Supervisor::drop_old() {
+  auto removed = co_await journal_.retain(keep_);
+  if (!removed) log::warning("old rollouts were not removed: {}", removed.error().what);
+  if (!removed || *removed == 0) co_return;
+  auto kept = co_await journal_.list();
+  if (!kept) co_return;
+  std::set<std::string> known;
+  for (const auto& summary : *kept) known.insert(summary.rollout);
+  auto gone = [&](const auto& each) { return !known.contains(each.first); };
+  std::erase_if(ended_, gone);
+  std::erase_if(ended_live_, gone);
 }
 
 Task<> Supervisor::start_queued() {
@@ -204,6 +226,10 @@ std::string Supervisor::held_by(const Service& service) const {
     return "rollout " + id + " of " + rollout.request.service + " is " + std::string(to_string(rollout.phase)) +
            " on the same hosts or pools";
   }
+  for (const auto& [id, stopped] : stopped_) {
+    if (stopped.service != nullptr && share_a_claim(*stopped.service, service))
+      return "rollout " + id + " of " + stopped.brief.service + " acts on the same hosts or pools: " + stopped.brief.reason;
+  }
   for (const auto* reserved : reserved_) {
     if (share_a_claim(*reserved, service)) return "a rollout of " + reserved->name + " is being started on the same hosts or pools";
   }
@@ -250,7 +276,8 @@ std::string Supervisor::new_id(const Service& service) {
   std::array<char, 40> stamp{};
   std::strftime(stamp.data(), stamp.size(), "%Y%m%d-%H%M%S", &utc);
   std::string id = service.name + "-" + stamp.data();
-  while (running_.contains(id) || ended_.contains(id)) id = service.name + "-" + stamp.data() + "-" + std::to_string(++ids_given_);
+  while (running_.contains(id) || stopped_.contains(id) || ended_.contains(id))
+    id = service.name + "-" + stamp.data() + "-" + std::to_string(++ids_given_);
   return id;
 }
 
@@ -320,6 +347,8 @@ Task<Result<void>> Supervisor::command(std::string id, CommandRequest asked) {
   auto found = running_.find(id);
   if (found == running_.end()) {
     if (ended_.contains(id)) co_return Failure{Errc::conflict, "rollout " + id + " has ended: " + ended_[id].outcome};
+    if (auto stopped = stopped_.find(id); stopped != stopped_.end())
+      co_return Failure{Errc::unavailable, "rollout " + id + " is stopped: " + stopped->second.brief.reason};
     co_return Failure{Errc::not_found, "no rollout " + id};
   }
   auto& driver = *found->second.driver;
@@ -336,6 +365,7 @@ Task<Result<void>> Supervisor::command(std::string id, CommandRequest asked) {
 Task<Result<std::vector<RolloutBrief>>> Supervisor::list(std::size_t most) {
   std::vector<RolloutBrief> briefs;
   for (const auto& [id, running] : running_) briefs.push_back(brief_of(running.driver->rollout()));
+  for (const auto& [id, stopped] : stopped_) briefs.push_back(stopped.brief);
   for (const auto& [id, brief] : ended_) briefs.push_back(brief);
   std::sort(briefs.begin(), briefs.end(),
             [](const RolloutBrief& a, const RolloutBrief& b) { return std::pair(a.created, a.rollout) > std::pair(b.created, b.rollout); });
@@ -348,7 +378,7 @@ Task<Result<RolloutStatus>> Supervisor::show(std::string id) {
     RolloutStatus status{found->second.driver->rollout(), found->second.driver->live()};
     co_return status;
   }
-  if (!ended_.contains(id)) co_return Failure{Errc::not_found, "no rollout " + id};
+  if (!ended_.contains(id) && !stopped_.contains(id)) co_return Failure{Errc::not_found, "no rollout " + id};
   auto records = co_await read_all(journal_, id);
   if (!records) co_return records.error();
   Codec codec;
@@ -371,9 +401,12 @@ Task<Result<FeedPart>> Supervisor::follow(std::string id, std::uint64_t from, Du
     co_await committed->wait_for(clock_, left);
   }
   bool ended = ended_.contains(id);
-  if (!ended && !running_.contains(id)) co_return Failure{Errc::not_found, "no rollout " + id};
+  auto stopped = stopped_.find(id);
+  if (!ended && stopped == stopped_.end() && !running_.contains(id)) co_return Failure{Errc::not_found, "no rollout " + id};
   auto records = co_await journal_.read(id, from, read_at_once);
   if (!records) co_return records.error();
+  if (records->empty() && stopped != stopped_.end())
+    co_return Failure{Errc::unavailable, "rollout " + id + " is stopped: " + stopped->second.brief.reason};
   part.records = std::move(*records);
   part.ended = ended && part.records.size() < read_at_once;
   co_return part;
@@ -381,6 +414,7 @@ Task<Result<FeedPart>> Supervisor::follow(std::string id, std::uint64_t from, Du
 
 DaemonStats Supervisor::stats() const {
   auto stats = counted_;
+  stats.stopped = stopped_.size();
   for (const auto& [id, running] : running_) {
     const auto& rollout = running.driver->rollout();
     stats.records += rollout.records;

@@ -52,8 +52,17 @@ class Supervisor final : public Control {
   // Holds a service's claims between the look at its fleet and the first record.
   struct Reservation;
 
+  // Under way by the journal, and not driven by this daemon. `service`: whose hosts and pools it holds all the same,
+  // because somebody else drives it; null: nobody does.
+  struct Stopped {
+    RolloutBrief brief;  // its reason says why
+    Service* service = nullptr;
+  };
+
   Task<> recover();
   Task<> drive(std::string rollout);
+  void leave_stopped(RolloutBrief brief, std::string why, Service* held);
+  Task<> drop_old();
   Task<> start_queued();
   Task<> start_next();
   void launch(Service& service, Rollout rollout, Codec codec);
@@ -69,6 +78,7 @@ class Supervisor final : public Control {
   std::vector<std::unique_ptr<Service>> services_;
   std::size_t keep_;
   std::map<std::string, Running> running_;
+  std::map<std::string, Stopped> stopped_;
   std::map<std::string, RolloutBrief> ended_;
   std::map<std::string, Live> ended_live_;  // of those that ended in this life of the daemon
   std::vector<const Service*> reserved_;

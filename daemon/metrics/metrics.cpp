@@ -136,6 +136,8 @@ const std::array table = {
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.queued)); }},
     Metric{"shiftd_rollouts_quarantined", gauge, "Rollouts in which an invariant was broken: nothing is done any more until somebody aborts them.",
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.quarantined)); }},
+    Metric{"shiftd_rollouts_stopped", gauge, "Rollouts under way by the journal that this daemon does not drive: `shiftctl list` says why.",
+           [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.stopped)); }},
     Metric{"shiftd_rollout_info", gauge, "Always 1 for a rollout that has not ended; its id and version are labels.", measure_info},
     Metric{"shiftd_rollout_phase", gauge, "1 for the phase that a rollout is in, 0 for the others.", measure_phases},
     Metric{"shiftd_rollout_stage", gauge, "The stage that the service's rollout is in; the first is 1.",

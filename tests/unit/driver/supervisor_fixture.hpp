@@ -42,7 +42,7 @@ class SupervisorTest : public testing::Test {
     std::vector<std::unique_ptr<Service>> services;
     services.push_back(world_->service(strategy_));
     loop_ = std::make_unique<asio::io_context>(1);
-    supervisor_ = std::make_unique<Supervisor>(loop_->get_executor(), clock_, *journal_, std::move(services), 100);
+    supervisor_ = std::make_unique<Supervisor>(loop_->get_executor(), clock_, *journal_, std::move(services), keep_);
     asio::co_spawn(*loop_, supervisor_->run(), asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr) { ended_ = true; }));
   }
 
@@ -147,6 +147,7 @@ class SupervisorTest : public testing::Test {
   std::unique_ptr<RefusingJournal> journal_;
   std::unique_ptr<SmallWorld> world_;
   Strategy strategy_;
+  std::size_t keep_ = 100;
   std::unique_ptr<asio::io_context> loop_;
   std::unique_ptr<Supervisor> supervisor_;
   asio::cancellation_signal stop_;

@@ -6,7 +6,10 @@
 // may jump either way. Used by the one control thread only.
 
 #include <chrono>
+#include <functional>
 #include <memory>
+
+#include <boost/asio/any_io_executor.hpp>
 
 #include "daemon/base/time.hpp"
 #include "daemon/io/task.hpp"
@@ -20,10 +23,18 @@ class Clock {
   virtual ~Clock() = default;
   virtual Steady steady() const = 0;
   virtual Instant wall() const = 0;
+
+  // Rings once, in a turn of the loop of its own; destroyed before that, never.
+  class Alarm {
+   public:
+    virtual ~Alarm() = default;
+  };
+  // Rings at `when` or later; soon if it has passed.
+  virtual std::unique_ptr<Alarm> alarm(const boost::asio::any_io_executor& executor, Steady when, std::function<void()> ring) = 0;
+
   // Returns at `when` or later; at once if it has passed.
   // Cancelled: unwinds with operation_aborted.
-  virtual Task<> sleep_until(Steady when) = 0;
-
+  Task<> sleep_until(Steady when);
   Task<> sleep_for(Duration duration) { return sleep_until(steady() + duration); }
 };
 

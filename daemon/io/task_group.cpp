@@ -6,9 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
 #include "daemon/base/invariant.hpp"
@@ -30,9 +28,7 @@ bool is_cancellation(const std::exception_ptr& error) {
 
 }  // namespace
 
-TaskGroup::TaskGroup(asio::any_io_executor executor) : executor_(std::move(executor)), all_ended_(executor_) {
-  all_ended_.expires_at(asio::steady_timer::time_point::max());
-}
+TaskGroup::TaskGroup(asio::any_io_executor executor) : executor_(std::move(executor)), all_ended_(executor_) {}
 
 TaskGroup::~TaskGroup() {
   // A group destroyed with children would leave them running on a dead group.
@@ -63,7 +59,7 @@ void TaskGroup::ended(std::list<Child>::iterator child, std::exception_ptr error
     first_error_ = error;
     asio::post(executor_, [this] { stop(); });
   }
-  if (children_.empty()) all_ended_.cancel();
+  if (children_.empty()) all_ended_.notify();
 }
 
 Task<> TaskGroup::join() {
@@ -76,8 +72,7 @@ Task<> TaskGroup::join() {
       stop();
       co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     }
-    boost::system::error_code ignored;
-    co_await all_ended_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    (void)co_await all_ended_.wait_or_cancelled();
   }
   if (first_error_) std::rethrow_exception(std::exchange(first_error_, nullptr));
   if (cancelled) throw boost::system::system_error(asio::error::operation_aborted);

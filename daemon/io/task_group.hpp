@@ -17,8 +17,8 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/steady_timer.hpp>
 
+#include "daemon/io/signal.hpp"
 #include "daemon/io/task.hpp"
 
 namespace shiftd {
@@ -46,7 +46,7 @@ class TaskGroup {
   void ended(std::list<Child>::iterator child, std::exception_ptr error);
 
   boost::asio::any_io_executor executor_;
-  boost::asio::steady_timer all_ended_;
+  Signal all_ended_;
   std::list<Child> children_;
   std::exception_ptr first_error_;
   bool stopping_ = false;

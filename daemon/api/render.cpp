@@ -48,6 +48,7 @@ json host_json(const RolloutStatus& status, HostIndex index) {
           {"why", state.why},
           {"failed", state.failed},
           {"down", state.down > 0},
+          {"erring", state.erring},
           {"release", release_on(status.rollout, index)},
           {"requests", live.requests},
           {"failures", live.failures},

@@ -26,6 +26,13 @@ constexpr Duration share_window = std::chrono::minutes(2);
 // Readings after a change of weights that may hold requests from before it.
 constexpr int readings_unsure = 2;
 
+// Whether a host answers mostly with failures is held against about this time.
+constexpr Duration erring_window = std::chrono::seconds(20);
+
+double part_kept(Duration length, Duration window) {
+  return std::exp(-static_cast<double>(length.count()) / static_cast<double>(window.count()));
+}
+
 }  // namespace
 
 int Driver::generation(HostIndex host) const {
@@ -68,6 +75,7 @@ Task<> Driver::count_loop() {
     if (counted && now > last) {
       judge(now - last);
       tell_shares(now - last);
+      tell_erring(now - last);
       last = now;
     }
     if (now - kept >= service_.pace.checkpoint) {
@@ -127,13 +135,30 @@ void Driver::tell_shares(Duration length) {
     }
     if (share.fresh-- > 0) continue;
     share.fresh = 0;
-    auto kept = std::exp(-static_cast<double>(length.count()) / static_cast<double>(share_window.count()));
+    auto kept = part_kept(length, share_window);
     counted.canary = counted.canary * kept + share.tick_canary;
     counted.all = counted.all * kept + share.tick_all;
     bool silent = share.tick_canary == 0;
     counted.without = silent ? counted.without + length : Duration(0);
     counted.all_without = silent ? counted.all_without + share.tick_all : 0;
     post(counted);
+  }
+}
+
+// Hosts that answer mostly with failures are no capacity. What came on another release, or on the way, says nothing of it.
+void Driver::tell_erring(Duration length) {
+  if (!committed_.active()) return;
+  auto kept = part_kept(length, erring_window);
+  for (HostIndex host = 0; host < ticks_.size(); ++host) {
+    auto& its = answers_[host];
+    if (!in_traffic(committed_.hosts[host].phase) || its.generation != generation(host)) {
+      its = Answers{generation(host)};
+      continue;
+    }
+    its.requests = its.requests * kept + static_cast<double>(ticks_[host].requests);
+    its.failures = its.failures * kept + static_cast<double>(ticks_[host].failures);
+    bool known = committed_.hosts[host].erring;
+    if (errs(its.requests, its.failures, known) != known) post(Answered{host, its.requests, its.failures});
   }
 }
 

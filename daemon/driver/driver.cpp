@@ -41,6 +41,7 @@ About about(const Plan& plan, const Event& event) {
   if (const auto* failed = std::get_if<StepFailed>(&event)) return {failed->host};
   if (const auto* failed = std::get_if<CheckFailed>(&event)) return {failed->host};
   if (const auto* seen = std::get_if<HostSeen>(&event)) return {seen->host};
+  if (const auto* answered = std::get_if<Answered>(&event)) return {answered->host};
   if (const auto* written = std::get_if<MemberWritten>(&event)) return {plan.members.at(written->member).host};
   if (const auto* changed = std::get_if<MemberChanged>(&event)) return {plan.members.at(changed->member).host};
   bool of_nobody = std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) ||
@@ -53,7 +54,7 @@ bool recurs(const Event& event) {
   return std::holds_alternative<Tick>(event) || std::holds_alternative<HostSeen>(event) || std::holds_alternative<Judged>(event) ||
          std::holds_alternative<StoreForgot>(event) || std::holds_alternative<SourceSilent>(event) ||
          std::holds_alternative<SourceAnswers>(event) || std::holds_alternative<CheckFailed>(event) ||
-         std::holds_alternative<Served>(event);
+         std::holds_alternative<Served>(event) || std::holds_alternative<Answered>(event);
 }
 
 }  // namespace
@@ -310,6 +311,7 @@ void Driver::bind_plan() {
     member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);
   written_.assign(plan.members.size(), 0);
   shares_.resize(plan.pools.size());
+  answers_.resize(plan.hosts.size());
   generations_.assign(plan.hosts.size(), 0);
   live_.hosts.assign(plan.hosts.size(), HostLive{});
   old_release_counts_.assign(plan.hosts.size(), HostLive{});

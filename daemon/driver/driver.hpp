@@ -120,6 +120,7 @@ class Driver {
   Task<Result<void>> count_once();
   void judge(Duration length);
   void tell_shares(Duration length);
+  void tell_erring(Duration length);
   [[nodiscard]] double next_share() const;
   void act_on(const Ruling& ruling);
   Task<> learn_from_history();
@@ -192,6 +193,13 @@ class Driver {
     Served counted;
   };
   std::vector<ShareCount> shares_;
+  // By host: what it answered of late, on one release and in traffic.
+  struct Answers {
+    int generation = 0;
+    double requests = 0;
+    double failures = 0;
+  };
+  std::vector<Answers> answers_;
   double recent_canary_ = 0;
   double recent_all_ = 0;
   Live live_;

@@ -61,6 +61,8 @@ class Bookkeeper {
     }
     // Nobody asked after its health meanwhile: the next look tells.
     if (host.phase == HostPhase::left) forget_health(fact.host);
+    // Nor can it be said that what it serves next is as bad.
+    if (!in_traffic(fact.phase)) host.erring = false;
     host.phase = fact.phase;
     host.empty = fact.empty;
     host.since = at_;
@@ -92,6 +94,13 @@ class Bookkeeper {
     for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) note_health(member, fact.down);
   }
   void operator()(const MemberHealth& fact) { note_health(fact.member, fact.down); }
+
+  void operator()(const HostErring& fact) {
+    auto& host = rollout_.hosts.at(fact.host);
+    take_out(fact.host);
+    host.erring = fact.on;
+    put_back(fact.host);
+  }
 
   void operator()(const LateResult&) {}
 
@@ -285,7 +294,11 @@ class Bookkeeper {
       if (setting.weight > 0) flow.serving += sign;
       flow.flow += sign * setting.weight;
       if (on_release) flow.canary += sign * setting.weight;
-      flow.capacity += sign * rollout_.plan.members[index_of].original.setting.weight;
+      auto capacity = rollout_.plan.members[index_of].original.setting.weight;
+      flow.capacity += sign * capacity;
+      if (!host.erring) continue;
+      flow.erring_flow += sign * setting.weight;
+      flow.erring_capacity += sign * capacity;
     }
   }
   void take_out(HostIndex host) { add(host, -1); }

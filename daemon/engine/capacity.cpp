@@ -46,7 +46,19 @@ int home_weight(const Rollout& rollout, MemberIndex index, int scale) {
 
 namespace {
 
+// Whether the pool can do without an erring host whatever its weight: the others can carry all that there is; or the release
+// is condemned, and others do better. When neither is so, all err together (a database is down), and one more host gone
+// would be missed when that has passed.
+bool spared(const Rollout& rollout, PoolIndex pool) {
+  auto well = rollout.flows[pool].well();
+  bool condemned = rollout.phase == Phase::rolling_back && rollout.condemned;
+  return condemned ? well > 0 : well >= scale_of(rollout, pool) * rollout.plan.pools[pool].least_flow_rollback;
+}
+
 // What forbids the member's going to `weight` (0: out of its pool), when that takes load or capacity away: empty, nothing.
+//
+// On the way out the others have to carry it without the hosts that err, which are no capacity. A roll back, which a broken
+// baseline must not forbid, counts them by their weights, as does an erring host's own leaving.
 std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weight, bool rolling_back) {
   const auto& member = rollout.members[index];
   const auto& planned = rollout.plan.members[index];
@@ -55,23 +67,28 @@ std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weigh
   if (member.down) return {};  // carries nothing there, and may always be removed
   const auto& pool = rollout.plan.pools[planned.pool];
   const auto& flow = rollout.flows[planned.pool];
+  bool errs = rollout.hosts[planned.host].erring;
+  bool free = errs && spared(rollout, planned.pool);
+  bool uncounted = !errs && !rolling_back && flow.erring_flow > 0;
   auto says = [&](std::int64_t left, std::int64_t of, std::int64_t least, const char* bound) {
     return rollout.plan.hosts[planned.host].name + (weight == 0 ? " out" : " at weight " + std::to_string(weight)) + " would leave " +
-           std::to_string(left) + " of " + std::to_string(of) + " in " + pool.name + ", " + bound + " is " + std::to_string(least);
+           std::to_string(left) + " of " + std::to_string(of) + " in " + pool.name + ", " + bound + " is " + std::to_string(least) +
+           (uncounted ? "; hosts that answer mostly with failures do not count" : "");
   };
   auto scale = scale_of(rollout, planned.pool);
   auto least_flow = scale * (rolling_back ? pool.least_flow_rollback : pool.least_flow);
-  auto flow_left = flow.flow - setting.weight + weight;
-  if (flow_left < least_flow)
+  auto flow_left = flow.flow - (uncounted ? flow.erring_flow : 0) - setting.weight + weight;
+  if (!free && flow_left < least_flow)
     return says(flow_left, pool.weight * scale, least_flow,
                 rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
   if (weight > 0) return {};
+  // Its load balancer does not know that it errs.
   if (flow.serving - 1 < pool.least_serving)
     return says(flow.serving - 1, pool.serving, pool.least_serving, "the least that its load balancer needs");
   // A roll back is bounded by load and by the load balancers' own thresholds, not by the service's wish for spare
   // capacity.
-  auto capacity_left = flow.capacity - planned.original.setting.weight;
-  if (!rolling_back && capacity_left < pool.floor) return says(capacity_left, pool.weight, pool.floor, "the floor of weight");
+  auto capacity_left = flow.capacity - (uncounted ? flow.erring_capacity : 0) - planned.original.setting.weight;
+  if (!rolling_back && !free && capacity_left < pool.floor) return says(capacity_left, pool.weight, pool.floor, "the floor of weight");
   return {};
 }
 
@@ -177,6 +194,12 @@ std::string named_hosts(const Rollout& rollout) {
   }
   if (unnamed > 0) text += "; and " + std::to_string(unnamed) + " more";
   return text;
+}
+
+bool errs(double requests, double failures, bool known) {
+  constexpr double requests_least = 20;
+  if (requests < requests_least) return known;
+  return failures > requests * (known ? 0.25 : 0.5);
 }
 
 Shown shown_by(const std::vector<MemberView>& views) {

@@ -197,6 +197,7 @@ template <class V> void fields(V& v, Quarantined& f) { v.field("why", f.why); }
 template <class V> void fields(V& v, Overridden& f) { v.stage(f.stage); v.field("by", f.by); v.field("reason", f.reason); }
 template <class V> void fields(V& v, MemberHealth& f) { v.member(f.member); v.field("down", f.down); v.field("why", f.why); }
 template <class V> void fields(V& v, ShareOff& f) { v.pool(f.pool); v.field("why", f.why); }
+template <class V> void fields(V& v, HostErring& f) { v.host(f.host); v.field("on", f.on); v.field("why", f.why); }
 template <class V> void fields(V& v, Scaled& f) { v.field("by", f.by); }
 template <class V> void fields(V& v, Ended& f) { v.outcome(f.outcome); v.field("reason", f.reason); }
 template <class V> void fields(V& v, PoolClosed& f) { v.pool(f.pool); v.field("why", f.why); }

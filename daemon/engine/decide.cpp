@@ -1,6 +1,7 @@
 #include "daemon/engine/decide.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "daemon/base/invariant.hpp"
 #include "daemon/engine/deciding.hpp"
@@ -74,6 +75,14 @@ void Deciding::operator()(const Served& event) {
   if (why.empty() != off) return;
   say(ShareOff{event.pool, why});
   if (off) hold("");  // what still holds it is found anew
+}
+
+void Deciding::operator()(const Answered& event) {
+  if (!rollout_.active() || event.host >= rollout_.hosts.size() || !in_traffic(state(event.host).phase)) return;
+  bool known = state(event.host).erring;
+  if (errs(event.requests, event.failures, known) == known) return;
+  auto count = [](double requests) { return std::to_string(std::llround(requests)); };
+  say(HostErring{event.host, !known, count(event.failures) + " of " + count(event.requests) + " requests failed"});
 }
 
 std::vector<Record> decide(const Rollout& rollout, const Event& event, Instant now) {

@@ -44,15 +44,17 @@ int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool l
 // lowered only as far as they can carry it.
 void Deciding::set_weights(const PlannedStage& stage, bool least) {
   std::vector<std::int64_t> spare;
-  for (PoolIndex pool = 0; pool < rollout_.flows.size(); ++pool)
-    spare.push_back(std::max<std::int64_t>(0, rollout_.flows[pool].flow - scale_of(rollout_, pool) * rollout_.plan.pools[pool].least_flow));
+  for (PoolIndex pool = 0; pool < rollout_.flows.size(); ++pool) {
+    auto least_flow = scale_of(rollout_, pool) * rollout_.plan.pools[pool].least_flow;
+    spare.push_back(std::max<std::int64_t>(0, rollout_.flows[pool].well() - least_flow));
+  }
   bool waits = false;
   for (auto host : rollout_.upgraded) {
     each_member(rollout_, host, [&](MemberIndex index) {
       const auto& member = rollout_.members[index];
       if (!takes_part(member) || member.wanted.pooled != Pooled::yes) return;
       auto weight = canary_weight(index, stage, least);
-      if (weight < member.wanted.weight && !member.down) {
+      if (weight < member.wanted.weight && !member.down && !state(host).erring) {
         auto& left = spare[rollout_.plan.members[index].pool];
         auto lower = std::min<std::int64_t>(member.wanted.weight - weight, left);
         left -= lower;

@@ -36,6 +36,7 @@ class Deciding {
   void operator()(const PoolCloses& event);
   void operator()(const PoolOpens& event);
   void operator()(const Served& event);
+  void operator()(const Answered& event);
   void operator()(const Judged& event);
   void operator()(const Command& event);
 

@@ -106,6 +106,16 @@ struct Served {
   double all_without = 0;
 };
 
+// What the front end has counted of late for one host that is in traffic on one release, older counts weighing less.
+struct Answered {
+  HostIndex host = 0;
+  double requests = 0;
+  double failures = 0;  // of those, answered with 5xx or not at all
+};
+// Whether such a host answers mostly with failures; `known`: whether it did when that was last decided. It begins with more
+// than half, ends with less than a quarter, and with too few requests nothing changes.
+bool errs(double requests, double failures, bool known);
+
 // The canary analysis spoke. Its call counts only for the stage that it watched. With keep_watching, `evidence` says what is
 // missing once the bake is over.
 enum class Judgement : std::uint8_t { keep_watching, promote, roll_back };
@@ -127,7 +137,8 @@ struct Command {
   bool instead_of_verdict = false;
 };
 
-using Event = std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten,
-                           MemberChanged, StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, Served, Judged, Command>;
+using Event =
+    std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten, MemberChanged,
+                 StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, Served, Answered, Judged, Command>;
 
 }  // namespace shiftd

@@ -160,6 +160,15 @@ struct ShareOff {
   bool operator==(const ShareOff&) const = default;
 };
 
+// The host answers mostly with failures: it counts as no capacity while it is in traffic so. Or it does so no more.
+struct HostErring {
+  HostIndex host = 0;
+  bool on = false;
+  std::string why;
+
+  bool operator==(const HostErring&) const = default;
+};
+
 // From now on the weights of the pools that the plan scales are this many times their originals, each at most by its own
 // scale. 1: as they were found.
 struct Scaled {
@@ -209,7 +218,7 @@ struct Ended {
 using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
                           MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
                           Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed,
-                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff>;
+                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff, HostErring>;
 
 struct Record {
   Instant at;

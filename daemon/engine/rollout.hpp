@@ -76,6 +76,7 @@ struct HostState {
   bool swapped = false;           // the release may be on it: from the swap's start to the end of a proven revert
   bool failed = false;            // counts against max_failed
   bool empty = false;             // drained, and kept so for the grace
+  bool erring = false;            // in traffic, and answers mostly with failures: no capacity
   std::uint32_t down = 0;         // members that are
   std::uint32_t unconfirmed = 0;  // members whose wanted setting is not yet shown by every view
   std::string why;                // of the last move, when there is something to say
@@ -108,7 +109,11 @@ struct PoolFlow {
   std::int64_t canary = 0;    // of that, on the release
   std::int64_t capacity = 0;  // sum of the original weights of members in traffic
   std::int64_t serving = 0;   // members in traffic
+  // Of flow and capacity, what erring hosts have.
+  std::int64_t erring_flow = 0;
+  std::int64_t erring_capacity = 0;
 
+  [[nodiscard]] std::int64_t well() const { return flow - erring_flow; }
   bool operator==(const PoolFlow&) const = default;
 };
 

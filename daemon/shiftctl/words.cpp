@@ -166,6 +166,14 @@ Sentence member_health(const json& record) {
           down ? Tone::bad : Tone::good, true};
 }
 
+Sentence host_erring(const json& record) {
+  bool on = flag(record, "on");
+  return {fmt::format("{} {}{}", text(record, "host"),
+                      on ? "answers mostly with failures, and counts as no capacity" : "answers well enough again to count as capacity",
+                      because(record, "why")),
+          "", on ? Tone::bad : Tone::good, true};
+}
+
 Sentence share_off(const json& record) {
   auto why = text(record, "why");
   if (why.empty()) return {fmt::format("{} serves the share that its weights give", text(record, "pool")), "", Tone::good, true};
@@ -242,6 +250,7 @@ constexpr std::array kinds = {
     Kind{"overridden", overridden},
     Kind{"member_health", member_health},
     Kind{"share_off", share_off},
+    Kind{"host_erring", host_erring},
     Kind{"scaled", scaled},
     Kind{"finishing", finishing},
     Kind{"paused", paused},

@@ -209,6 +209,7 @@ class Words {
   std::string operator()(const MemberHealth& fact) const {
     return member(fact.member, (fact.down ? "is down" : "is up again") + why(fact.why));
   }
+  std::string operator()(const HostErring& fact) const { return host(fact.host, (fact.on ? "errs" : "errs no more") + why(fact.why)); }
   std::string operator()(const ShareOff& fact) const {
     return line("share", fact.why.empty() ? rollout_.plan.pools[fact.pool].name + " serves what its weights give" : fact.why);
   }

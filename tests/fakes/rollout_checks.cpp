@@ -21,9 +21,10 @@ void members_of(const Rollout& rollout, HostIndex host, F&& do_with) {
   for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) do_with(member);
 }
 
-// No decision of ours takes more traffic away from a pool than its bounds allow.
-std::string broken_bounds(const Rollout& before, const Rollout& after) {
+// No decision of ours about the host takes more traffic away from a pool than its bounds allow.
+std::string broken_bounds(const Rollout& before, const Rollout& after, HostIndex host) {
   bool back = after.phase == Phase::rolling_back;
+  bool errs = before.hosts[host].erring;
   for (PoolIndex index = 0; index < after.flows.size(); ++index) {
     const auto& pool = after.plan.pools[index];
     const auto& was = before.flows[index];
@@ -31,12 +32,15 @@ std::string broken_bounds(const Rollout& before, const Rollout& after) {
     // While weights go from one scale to another, all of a pool's together, the flow says nothing.
     auto scale = std::min(after.scale, pool.scale);
     bool rescaling = after.scaled == after.now && after.scaled != Instant();
-    if (!rescaling && is.flow < was.flow && is.flow < scale * (back ? pool.least_flow_rollback : pool.least_flow))
-      return "we lowered the flow of " + pool.name + " to " + std::to_string(is.flow);
+    auto left = errs || back ? is.flow : is.well();
+    auto capacity = is.capacity - (errs || back ? 0 : is.erring_capacity);
+    bool spared = errs && (back && after.condemned ? was.well() > 0 : was.well() >= scale * pool.least_flow_rollback);
+    if (!rescaling && !spared && is.flow < was.flow && left < scale * (back ? pool.least_flow_rollback : pool.least_flow))
+      return "we lowered the flow of " + pool.name + " to " + std::to_string(left);
     if (is.serving < was.serving && is.serving < pool.least_serving)
       return "we lowered the members of " + pool.name + " to " + std::to_string(is.serving);
-    if (!back && is.capacity < was.capacity && is.capacity < pool.floor)
-      return "we lowered the capacity of " + pool.name + " to " + std::to_string(is.capacity);
+    if (!back && !spared && is.capacity < was.capacity && capacity < pool.floor)
+      return "we lowered the capacity of " + pool.name + " to " + std::to_string(capacity);
   }
   return {};
 }
@@ -100,6 +104,8 @@ std::string broken_sums(const Rollout& rollout) {
       flow.flow += setting.weight;
       if (state.phase == HostPhase::serving_new || rollout.plan.hosts[host].role == Role::already_there) flow.canary += setting.weight;
       flow.capacity += rollout.plan.members[index].original.setting.weight;
+      if (state.erring) flow.erring_flow += setting.weight;
+      if (state.erring) flow.erring_capacity += rollout.plan.members[index].original.setting.weight;
       flow.serving += setting.weight > 0 ? 1 : 0;
     });
     if (unconfirmed != state.unconfirmed) return name + " has " + std::to_string(unconfirmed) + " unconfirmed members";
@@ -128,7 +134,7 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
   if (const auto* moved = std::get_if<HostMoved>(&record.fact)) {
     if (auto broken = broken_move(before, *moved, after, seen); !broken.empty()) return broken;
     if (moved->phase == HostPhase::rejoining) return {};  // what serves goes on serving; the books only wait for the views
-    return broken_bounds(before, after);
+    return broken_bounds(before, after, moved->host);
   }
   if (const auto* wanted = std::get_if<MemberWanted>(&record.fact)) {
     const auto& member = before.members[wanted->member];
@@ -151,7 +157,7 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     }
     if (auto why = broken_closed(before, *wanted); !why.empty()) return why;
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
-    return broken_bounds(before, after);
+    return broken_bounds(before, after, host);
   }
   return {};
 }

@@ -195,6 +195,7 @@ class Script {
       return tell(world().feed(
           Served{0, std::stod(line.word(0)), of, duration_of(line.value("without", "0s")), std::stod(line.value("without_of", "0"))}));
     }
+    if (verb == "answered") return tell(world().feed(Answered{host(line), std::stod(line.value("of")), std::stod(line.word(1))}));
     if (verb == "judge") {
       auto call = line.word(0) == "rollback" ? Judgement::roll_back : Judgement::promote;
       return tell(world().feed(Judged{rollout().stage, call, text}));

@@ -10,6 +10,7 @@
 //   changed web1 pooled=no weight=5 | forgot | lost 'front end' 'why' | back 'front end' | check web1 'why'
 //   down web1 | up web1 | busy web1 | idle web1     what the load balancers find
 //   served 90 of=1000 without=30s without_of=500     what the front end counts: requests to the release, of all
+//   answered web1 90 of=100                          what the front end counts of a host: failures, of its requests
 //   command promote 'why' override=yes |
 //   judge promote|rollback 'why' | command take web1 'why' | after 5s | jump -2m | crash | state
 

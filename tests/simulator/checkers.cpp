@@ -24,6 +24,9 @@ bool lost(const World& world, const Pool& pool, const Member& member) {
   });
 }
 
+// A host that truly fails this often may be seen to answer mostly with failures, for as long as that is remembered.
+constexpr double seen_as_erring = 0.3;
+
 std::int64_t at_least(double weight) { return static_cast<std::int64_t>(std::ceil(weight - 1e-6)); }
 
 }  // namespace
@@ -91,12 +94,14 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   }
   if (serving <= 1 && strategy.allow_downtime) return;
   std::int64_t left = 0;
+  std::int64_t left_well = 0;
   std::int64_t left_capacity = 0;
   std::int64_t left_serving = 0;
   for (const auto& member : pool.members) {
     auto weight = carried(world_, member);
     if (weight == 0 || lost(world_, pool, member)) continue;
     left += weight;
+    if (world_.failure_rate(world_.hosts[member.host]) <= seen_as_erring) left_well += weight;
     left_capacity += std::max(weight, member.base.weight);
     ++left_serving;
   }
@@ -107,6 +112,10 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   auto least = at_least(static_cast<double>(normal) / max_load);
   auto floor = strategy.floor && !back ? at_least(static_cast<double>(normal) * strategy.floor->fraction()) : 0;
   auto threshold = static_cast<std::int64_t>(std::ceil(static_cast<double>(serving) * pool.capabilities.depool_threshold - 1e-9));
+  // Who answers mostly with failures may leave while the others can carry it all, or do better than a condemned release.
+  auto least_without = at_least(static_cast<double>(normal) / std::max(max_load, strategy.max_load_rollback));
+  bool spared = back && rollout.condemned ? left_well > 0 : left_well >= least_without;
+  if (world_.failure_rate(world_.hosts[changed.host]) > seen_as_erring && spared) return;
   bool undercut = left < least || (changed.carries() == 0 && (left_capacity < floor || left_serving < threshold));
   if (!undercut) return;
   world_.violate("never_undercuts_the_bounds", who(pool, changed) + " from " + to_string(before) + " to " + to_string(changed.setting) +

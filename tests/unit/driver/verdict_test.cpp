@@ -33,6 +33,41 @@ TEST_F(VerdictDrives, TheOneBadHostIsTakenOutAndTheReleaseGoesOn) {
   EXPECT_EQ(world_->hosts.at("web05").running, "two");
 }
 
+TEST_F(VerdictDrives, AHostThatAnswersMostlyWithFailuresIsNoCapacity) {
+  auto strategy = five_stages();
+  strategy.max_load = 1.5;
+  begin(3, strategy);
+  world_->hosts.at("web03").ill_rate = 0.8;
+  auto id = start("two");
+  pass(2min);
+  const auto* rollout = running(id);
+  ASSERT_NE(rollout, nullptr);
+  EXPECT_TRUE(rollout->hosts[2].erring);
+  EXPECT_NE(rollout->held.find("hosts that answer mostly with failures do not count"), std::string::npos) << rollout->held;
+  EXPECT_EQ(world_->hosts.at("web02").running, "one");
+  world_->hosts.at("web03").ill_rate = 0;
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
+TEST_F(VerdictDrives, WhatAHostAnsweredOnItsFormerReleaseIsForgottenOnTheNext) {
+  begin(3, five_stages());
+  world_->hosts.at("web01").ill_rate = 0.9;
+  auto id = start("two");
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::pause, "", "ada", "to look"})));
+  pass(5s);
+  EXPECT_TRUE(running(id)->hosts[0].erring);
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::resume, "", "ada", ""})));
+  pass_until_phase(id, HostPhase::upgrading);
+  world_->hosts.at("web01").ill_rate = 0;
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  auto records = ask(journal_->read(id, 0, 1000));
+  ASSERT_TRUE(records);
+  auto erred = std::count_if(records->begin(), records->end(),
+                             [](const std::string& record) { return record.find(R"("is":"host_erring")") != std::string::npos; });
+  EXPECT_EQ(erred, 1) << "once, before its upgrade";
+}
+
 TEST_F(VerdictDrives, AStageThatLacksProofSaysWhatIsMissing) {
   begin(4, five_stages());
   world_->rate = 0.2;

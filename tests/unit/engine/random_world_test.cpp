@@ -97,9 +97,10 @@ class RandomWorld {
       } else {
         world.feed(PoolOpens{pool});
       }
-    } else if (what <= 82) {
+    } else if (what <= 83) {
+      if (chance(50)) return void(world.feed(Answered{host, 40, static_cast<double>(pick(0, 40))}));
       world.feed(Served{0, static_cast<double>(pick(0, 500)), 500, chance(50) ? 60s : 0s, 500});
-    } else if (what <= 84) {
+    } else if (what <= 85) {
       auto stage = chance(80) ? world.rollout.stage : static_cast<StageIndex>(pick(0, 5));
       world.feed(Judged{stage, chance(15) ? Judgement::roll_back : Judgement::promote, "evidence"});
     } else if (what <= 86) {
@@ -127,6 +128,7 @@ class RandomWorld {
     for (const auto& [source, why] : lost) world.feed(SourceAnswers{source});
     auto off = world.rollout.share_off;
     for (const auto& [pool, why] : off) world.feed(Served{pool, 0, 0, 0s, 0});
+    for (HostIndex host = 0; host < world.rollout.hosts.size(); ++host) world.feed(Answered{host, 40, 0});
     auto closed = world.rollout.closed;
     for (const auto& [pool, why] : closed) world.feed(PoolOpens{pool});
     for (MemberIndex member = 0; member < world.members(); ++member) world.watch(member);

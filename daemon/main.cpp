@@ -76,7 +76,8 @@ Task<> serve(Clock& clock, const Config& config, Journal& journal) {
     }
   }
   auto count = services.size();
-  Supervisor supervisor(executor, clock, journal, std::move(services), static_cast<std::size_t>(config.daemon.keep_rollouts));
+  Supervisor supervisor(executor, clock, journal, std::move(services), static_cast<std::size_t>(config.daemon.keep_rollouts),
+                        make_sinks(clock, config.daemon), selectors_of(config.services));
   auto api = or_cannot_start(ApiServer::open(executor, clock, supervisor, api_options(config.daemon.api)));
   // Nothing that can fail stands between the first of these and the join.
   TaskGroup tasks(executor);

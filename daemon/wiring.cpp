@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include <boost/asio/ip/host_name.hpp>
+
 #include "daemon/release/custom.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
@@ -94,6 +96,26 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
   service->releaser = with_restarts(make_releaser(clock, config.release, *connections));
   service->owned = std::move(connections);
   return service;
+}
+
+std::vector<std::unique_ptr<Sink>> make_sinks(Clock& clock, const DaemonConfig& config) {
+  std::vector<std::unique_ptr<Sink>> sinks;
+  auto from = "shiftd@" + boost::asio::ip::host_name();
+  for (const auto& options : config.announce) sinks.push_back(make_sink(clock, options, from));
+  return sinks;
+}
+
+Selectors selectors_of(const std::vector<ServiceConfig>& services) {
+  Selectors selectors;
+  for (const auto& service : services) {
+    for (const auto& pool : service.pools) {
+      const auto* conftool = std::get_if<ConftoolPool>(&pool);
+      if (conftool == nullptr) continue;
+      const auto& options = conftool->options;
+      selectors[name_of(pool)] = "dc=" + options.dc + ",cluster=" + options.cluster + ",service=" + options.service;
+    }
+  }
+  return selectors;
 }
 
 }  // namespace shiftd

@@ -14,4 +14,8 @@ namespace shiftd {
 // Fails with: bad_input (a check that cannot be made), unavailable (a log socket that cannot be created).
 Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config);
 
+// Where announcements are told, and how they name the members of the services' pools. `clock` outlives the sinks.
+std::vector<std::unique_ptr<Sink>> make_sinks(Clock& clock, const DaemonConfig& config);
+Selectors selectors_of(const std::vector<ServiceConfig>& services);
+
 }  // namespace shiftd

@@ -33,6 +33,7 @@ api:
   token_file: "{folder}/token"
 services: [{services}]
 log: {{level: info}}
+announce: [{{file: {{path: "{folder}/announcements.log"}}}}]
 """
 
 WEB_YAML = """\

@@ -129,6 +129,7 @@ def how_to_play(world, daemon):
     print(f"""
 It keeps running; Ctrl-C ends it. In another terminal:
   users' entrance    curl -i http://127.0.0.1:{world.balancer.port}/
+  what was done      tail -f {world.folder}/announcements.log
   watch              {ctl} watch
   status             {ctl} status
   the bad release    {ctl} start web --release 3 --source {release.tarball} --sha256 {release.digest} --wait

@@ -69,7 +69,7 @@ Task<ApiAnswer> pools(Control& control, std::string service) {
 
 Task<ApiAnswer> show(Control& control, Clock& clock, std::string rollout) {
   auto status = co_await control.show(std::move(rollout));
-  co_return status ? json_answer(render(*status, clock.wall())) : refuse(status.error());
+  co_return status ? json_answer(render(*status, clock.wall(), control.stats().sinks)) : refuse(status.error());
 }
 
 Task<ApiAnswer> command(Control& control, Verb verb, std::string rollout, ApiRequest request) {

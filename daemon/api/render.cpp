@@ -107,7 +107,7 @@ json member_status(const PoolMemberStatus& member, const PoolStatus& pool) {
 
 }  // namespace
 
-std::string render(const RolloutStatus& status, Instant now) {
+std::string render(const RolloutStatus& status, Instant now, const std::vector<SinkStatus>& sinks) {
   const auto& rollout = status.rollout;
   const auto& request = rollout.request;
   const auto& live = status.live;
@@ -141,12 +141,17 @@ std::string render(const RolloutStatus& status, Instant now) {
         {"evidence", live.evidence}}},
       {"lost", json::array()},
       {"closed", json::array()},
+      {"unannounced", json::array()},
       {"stages", json::array()},
       {"hosts", json::array()},
       {"notes", rollout.plan.notes},
       {"records", rollout.records}};
   for (const auto& [source, why] : rollout.lost) value["lost"].push_back({{"source", source}, {"why", why}});
   for (const auto& [pool, why] : rollout.closed) value["closed"].push_back({{"pool", rollout.plan.pools[pool].name}, {"why", why}});
+  for (const auto& sink : sinks) {
+    if (!sink.trouble.empty())
+      value["unannounced"].push_back({{"sink", sink.name}, {"why", sink.trouble}, {"since", count_of(sink.since)}});
+  }
   for (const auto& stage : rollout.plan.stages) value["stages"].push_back(stage_json(stage));
   auto& hosts = value["hosts"];
   for (HostIndex host = 0; host < rollout.hosts.size(); ++host) hosts.push_back(host_json(status, host));

@@ -10,8 +10,8 @@
 
 namespace shiftd {
 
-// Everything about one rollout. `now` is what the rest of the bake is counted from.
-std::string render(const RolloutStatus& status, Instant now);
+// Everything about one rollout, and which sinks do not take what they are told. `now` is what the rest of the bake is counted from.
+std::string render(const RolloutStatus& status, Instant now, const std::vector<SinkStatus>& sinks = {});
 
 std::string render(const std::vector<RolloutBrief>& briefs);            // {"rollouts": [...]}
 std::string render(const std::vector<PoolStatus>& pools);               // {"pools": [...]}

@@ -16,6 +16,7 @@
 
 #include "checks/checks.hpp"
 #include "daemon/analysis/verdict.hpp"
+#include "daemon/announce/sink.hpp"
 #include "daemon/engine/strategy.hpp"
 #include "daemon/io/connect.hpp"
 #include "daemon/release/tarball.hpp"
@@ -43,6 +44,7 @@ struct DaemonConfig {
   ApiConfig api;
   std::vector<std::string> services;  // the service files that were found, in order
   LogConfig log;
+  std::vector<SinkOptions> announce;
   int keep_rollouts = 500;  // per service; older ones leave the journal whole
 };
 

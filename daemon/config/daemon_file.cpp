@@ -1,5 +1,7 @@
 #include <arpa/inet.h>
 
+#include <set>
+
 #include "daemon/config/sections.hpp"
 #include "daemon/config/values.hpp"
 
@@ -37,12 +39,26 @@ void read_log(yaml::Section& at, LogConfig& log) {
       word<LogLevel>({{"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warning", LogLevel::warning}, {"error", LogLevel::error}}));
 }
 
+// Under its name the journal keeps how far a sink has come, and metrics show it.
+std::optional<std::vector<SinkOptions>> sinks(const yaml::Value& value) {
+  constexpr std::size_t most_sinks = 20;
+  auto given = yaml::list(read_sink, most_sinks, "a list of sinks")(value);
+  if (!given) return std::nullopt;
+  std::set<std::string> names;
+  for (const auto& sink : *given) {
+    if (!sink.name.empty() && !names.insert(sink.name).second)
+      return value.refuse("two sinks are named " + in_quotes(sink.name) + ": give one of them a 'name' of its own");
+  }
+  return given;
+}
+
 void read_daemon(yaml::Section& at, DaemonConfig& daemon) {
   constexpr std::size_t most_services = 1'000;
   at.required("journal", daemon.journal, path, "journal: /var/lib/shiftd/journal.db");
   at.optional("api", daemon.api, yaml::section(read_api));
   at.required("services", daemon.services, yaml::list(path, most_services, "a list of service files"), "services: [web.yaml]");
   at.optional("log", daemon.log, yaml::section(read_log));
+  at.optional("announce", daemon.announce, sinks);
   at.optional("keep_rollouts", daemon.keep_rollouts, whole(1, 1'000'000));
 }
 

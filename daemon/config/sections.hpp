@@ -20,5 +20,6 @@ std::optional<CheckSpec> read_check(const yaml::Value& value);
 void read_check_policy(yaml::Section& at, CheckPolicy& policy);
 std::optional<PoolConfig> read_pool(const yaml::Value& value);
 std::optional<FrontEndConfig> read_front_end(const yaml::Value& value);
+std::optional<SinkOptions> read_sink(const yaml::Value& value);
 
 }  // namespace shiftd

@@ -75,6 +75,18 @@ struct FeedPart {
   bool ended = false;  // the last of them ends the rollout
 };
 
+// One place where announcements are told.
+struct SinkStatus {
+  std::string name;
+  std::uint64_t told = 0;      // announcements it has taken
+  std::uint64_t refused = 0;   // that it will never take: left out
+  std::uint64_t failures = 0;  // attempts that failed otherwise, and are repeated
+  std::string trouble;         // why it takes nothing now; empty: it does
+  Instant since;               // for how long
+
+  bool operator==(const SinkStatus&) const = default;
+};
+
 struct DaemonStats {
   std::uint64_t started = 0;  // rollouts since the daemon began, recovered ones included
   std::uint64_t succeeded = 0;
@@ -89,6 +101,7 @@ struct DaemonStats {
   std::uint64_t commits = 0;
   std::chrono::microseconds committing{0};
   std::uint64_t effects = 0;
+  std::vector<SinkStatus> sinks;
 };
 
 class Control {

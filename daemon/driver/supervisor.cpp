@@ -64,7 +64,8 @@ struct Supervisor::Reservation {
 };
 
 Supervisor::Supervisor(boost::asio::any_io_executor executor, Clock& clock, Journal& journal,
-                       std::vector<std::unique_ptr<Service>> services, std::size_t keep)
+                       std::vector<std::unique_ptr<Service>> services, std::size_t keep, std::vector<std::unique_ptr<Sink>> sinks,
+                       const Selectors& selectors)
     : executor_(executor),
       clock_(clock),
       journal_(journal),
@@ -72,7 +73,9 @@ Supervisor::Supervisor(boost::asio::any_io_executor executor, Clock& clock, Jour
       keep_(keep),
       drivers_(executor),
       changed_(executor),
-      recovered_signal_(executor) {}
+      recovered_signal_(executor) {
+  for (auto& sink : sinks) announcers_.emplace_back(clock, journal, *this, std::move(sink), selectors);
+}
 
 Supervisor::~Supervisor() = default;
 
@@ -80,6 +83,7 @@ Task<> Supervisor::run() {
   drivers_.start("recover", recover());
   // Never joined by running dry: the queue keeper waits for ever.
   drivers_.start("queue", start_queued());
+  for (auto& announcer : announcers_) drivers_.start("announce to " + announcer.status().name, announce(announcer));
   co_await drivers_.join();
 }
 
@@ -125,6 +129,19 @@ void Supervisor::launch(Service& service, Rollout rollout, Codec codec) {
   running.driver = std::make_unique<Driver>(executor_, clock_, journal_, service, std::move(rollout), std::move(codec), running.committed);
   ++counted_.started;
   drivers_.start(id, drive(id));
+}
+
+// Whatever goes wrong with what people are told, rollouts go on.
+Task<> Supervisor::announce(Announcer& announcer) {
+  co_await recovered();
+  try {
+    co_await announcer.run();
+  } catch (const boost::system::system_error& error) {
+    if (error.code() == boost::asio::error::operation_aborted) throw;
+    log::error("nothing more is announced to {}: {}", announcer.status().name, error.what());
+  } catch (const std::exception& error) {
+    log::error("nothing more is announced to {}: {}", announcer.status().name, error.what());
+  }
 }
 
 Task<> Supervisor::drive(std::string id) {
@@ -427,6 +444,7 @@ DaemonStats Supervisor::stats() const {
       ++stats.running;
     }
   }
+  for (const auto& announcer : announcers_) stats.sinks.push_back(announcer.status());
   auto journal = journal_.stats();
   stats.commits = journal.commits;
   stats.committing = journal.committing;

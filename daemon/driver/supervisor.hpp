@@ -3,11 +3,14 @@
 // All rollouts of the daemon: starts them, keeps two from acting on one pool or host, recovers those that a restart
 // interrupted, and answers people.
 
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "daemon/announce/sink.hpp"
+#include "daemon/driver/announcer.hpp"
 #include "daemon/driver/control.hpp"
 #include "daemon/driver/driver.hpp"
 #include "daemon/driver/service.hpp"
@@ -19,9 +22,9 @@ namespace shiftd {
 
 class Supervisor final : public Control {
  public:
-  // `keep`: how many ended rollouts stay in the journal.
+  // `keep`: how many ended rollouts stay in the journal. `sinks` are told what happens; `selectors` as announcing.hpp has it.
   Supervisor(boost::asio::any_io_executor executor, Clock& clock, Journal& journal, std::vector<std::unique_ptr<Service>> services,
-             std::size_t keep);
+             std::size_t keep, std::vector<std::unique_ptr<Sink>> sinks = {}, const Selectors& selectors = {});
   ~Supervisor() override;
 
   // Takes up what the journal says is under way, then drives rollouts until it is cancelled. Everything is left where it
@@ -61,6 +64,7 @@ class Supervisor final : public Control {
 
   Task<> recover();
   Task<> drive(std::string rollout);
+  Task<> announce(Announcer& announcer);
   void leave_stopped(RolloutBrief brief, std::string why, Service* held);
   Task<> drop_old();
   Task<> start_queued();
@@ -82,6 +86,7 @@ class Supervisor final : public Control {
   std::map<std::string, RolloutBrief> ended_;
   std::map<std::string, Live> ended_live_;  // of those that ended in this life of the daemon
   std::vector<const Service*> reserved_;
+  std::list<Announcer> announcers_;
   TaskGroup drivers_;
   Signal changed_;
   bool recovered_ = false;

@@ -101,6 +101,12 @@ void measure_closed(const Reading& reading, Samples& samples) {
   }
 }
 
+// Of each place where announcements are told.
+template <class Measure>
+void of_each_sink(const Reading& reading, Samples& samples, Measure measure) {
+  for (const auto& sink : reading.stats.sinks) samples.add(static_cast<double>(measure(sink)), {{"sink", sink.name}});
+}
+
 void measure_info(const Reading& reading, Samples& samples) {
   for (const auto& status : reading.running) {
     const auto& request = status.rollout.request;
@@ -183,6 +189,14 @@ const std::array table = {
            [](const Reading& seen, Samples& out) { out.add(std::chrono::duration<double>(seen.stats.committing).count()); }},
     Metric{"shiftd_effects_total", counter, "Effects that were begun: steps of hosts and writes of members, repeated ones included.",
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.effects)); }},
+    Metric{"shiftd_announcements_total", counter, "Announcements that a sink has taken since the daemon began.",
+           [](const Reading& seen, Samples& out) { of_each_sink(seen, out, [](const auto& sink) { return sink.told; }); }},
+    Metric{"shiftd_announcements_refused_total", counter, "Announcements that a sink will never take, and that were left out.",
+           [](const Reading& seen, Samples& out) { of_each_sink(seen, out, [](const auto& sink) { return sink.refused; }); }},
+    Metric{"shiftd_announcement_failures_total", counter, "Attempts to tell a sink an announcement that failed and are repeated.",
+           [](const Reading& seen, Samples& out) { of_each_sink(seen, out, [](const auto& sink) { return sink.failures; }); }},
+    Metric{"shiftd_announcements_wait", gauge, "1 while a sink does not take what it is told; announcements wait in the journal.",
+           [](const Reading& seen, Samples& out) { of_each_sink(seen, out, [](const auto& sink) { return sink.trouble.empty() ? 0 : 1; }); }},
 };
 // clang-format on
 

@@ -1,11 +1,10 @@
 #include "daemon/release/version_question.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "daemon/io/http_client.hpp"
+#include "daemon/io/http_url.hpp"
 #include "daemon/io/within.hpp"
 
 namespace shiftd {
@@ -16,18 +15,12 @@ constexpr Duration one_answer = std::chrono::seconds(3);
 constexpr Duration prove_pause_first = std::chrono::milliseconds(20);
 constexpr Duration prove_pause_most = std::chrono::milliseconds(320);
 
-// "http://web1:8080/version" -> the place to connect to, and what to ask there.
+// Plain HTTP: it is asked of the host itself.
 Result<HttpRequest> request_of(std::string_view url) {
-  constexpr std::string_view scheme = "http://";
-  if (!url.starts_with(scheme)) return Failure{Errc::bad_input, "version_url '" + std::string(url) + "' must begin with http://"};
-  url.remove_prefix(scheme.size());
-  auto slash = std::min(url.find('/'), url.size());
-  HttpRequest request;
-  request.address = url.substr(0, slash);
-  request.target = slash == url.size() ? "/" : std::string(url.substr(slash));
-  auto bracket = request.address.rfind(']');
-  if (request.address.find(':', bracket == std::string::npos ? 0 : bracket) == std::string::npos) request.address += ":80";
-  request.reply_body_most = 4096;
+  if (!url.starts_with("http://")) return Failure{Errc::bad_input, "version_url '" + std::string(url) + "' must begin with http://"};
+  auto request = http_request_to(url);
+  if (!request) return std::move(request).error().during("version_url '" + std::string(url) + "'");
+  request->reply_body_most = 4096;
   return request;
 }
 

@@ -209,6 +209,8 @@ void evidence(Page& page, const json& status) {
   if (auto words = text(verdict, "evidence"); !words.empty()) page.sentence("verdict   " + words);
   for (const auto& closed : status.value("closed", json::array()))
     page.sentence(fmt::format("closed    {}: {}", text(closed, "pool"), text(closed, "why")), "33");
+  for (const auto& sink : status.value("unannounced", json::array()))
+    page.sentence(fmt::format("untold    {}: {}", text(sink, "sink"), text(sink, "why")), "33");
   for (const auto& lost : status.at("lost")) page.sentence(fmt::format("lost      {}: {}", text(lost, "source"), text(lost, "why")), "31");
 }
 

@@ -26,6 +26,15 @@ const Schema evidence_schema = {0x73686531, 1, R"(
   ) STRICT;
   CREATE INDEX counts_in_time ON counts (service, at))"};
 
+// Added later; a shiftd that does not know it leaves it alone.
+constexpr auto cursors_table = R"(
+  CREATE TABLE IF NOT EXISTS cursors (
+    reader TEXT NOT NULL,
+    rollout TEXT NOT NULL,
+    records INTEGER NOT NULL,
+    PRIMARY KEY (reader, rollout)
+  ) STRICT)";
+
 std::int64_t column(Instant at) { return at.time_since_epoch().count(); }
 
 Result<std::unique_ptr<Database>> open_database(const std::string& path) {
@@ -37,6 +46,7 @@ Result<std::unique_ptr<Database>> open_database(const std::string& path) {
     if (auto set = (*database)->run(setting); !set) return std::move(set).error();
   }
   if (auto made = bring_to(**database, evidence_schema); !made) return std::move(made).error();
+  if (auto made = (*database)->script(cursors_table); !made) return std::move(made).error();
   (*database)->in_service();
   return database;
 }
@@ -92,10 +102,37 @@ Task<Result<std::optional<std::string>>> Evidence::load_checkpoint(std::string r
   co_return co_await thread_.run(std::move(job));
 }
 
-Task<Result<void>> Evidence::forget_checkpoints(std::vector<std::string> rollouts) {
+Task<Result<void>> Evidence::save_cursor(std::string reader, std::string rollout, std::uint64_t records) {
+  if (auto accepted = accepted_name("reader", reader); !accepted) co_return accepted;
+  if (auto accepted = accepted_name("rollout", rollout); !accepted) co_return accepted;
+  std::function<Result<void>()> job = [this, reader = std::move(reader), rollout = std::move(rollout), records] {
+    return database_->run("INSERT OR REPLACE INTO cursors (reader, rollout, records) VALUES (?, ?, ?)",
+                          {reader, rollout, static_cast<std::int64_t>(records)});
+  };
+  co_return co_await thread_.run(std::move(job));
+}
+
+Task<Result<std::map<std::string, std::uint64_t>>> Evidence::load_cursors(std::string reader) {
+  using Cursors = std::map<std::string, std::uint64_t>;
+  std::function<Result<Cursors>()> job = [this, reader = std::move(reader)]() -> Result<Cursors> {
+    Cursors cursors;
+    Query query(*database_, "SELECT rollout, records FROM cursors WHERE reader = ?", {reader});
+    while (true) {
+      auto row = query.next();
+      if (!row) return std::move(row).error();
+      if (!*row) return cursors;
+      cursors.emplace(query.text(0), static_cast<std::uint64_t>(query.integer(1)));
+    }
+  };
+  co_return co_await thread_.run(std::move(job));
+}
+
+Task<Result<void>> Evidence::forget(std::vector<std::string> rollouts) {
   std::function<Result<void>()> all = [this, rollouts = std::move(rollouts)]() -> Result<void> {
     for (const auto& rollout : rollouts) {
-      if (auto gone = database_->run("DELETE FROM checkpoints WHERE rollout = ?", {rollout}); !gone) return gone;
+      for (const auto* statement : {"DELETE FROM checkpoints WHERE rollout = ?", "DELETE FROM cursors WHERE rollout = ?"}) {
+        if (auto gone = database_->run(statement, {rollout}); !gone) return gone;
+      }
     }
     return {};
   };

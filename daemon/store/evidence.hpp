@@ -1,12 +1,14 @@
 #pragma once
 
-// What the journal keeps beside its records, and may lose: one checkpoint per rollout and the counts series.
+// What the journal keeps beside its records, and may lose: one checkpoint per rollout, how far the readers of its records have
+// come, and the counts series.
 //
 // It has a file, a connection and a thread of its own, so that a tick of 10,000 hosts neither waits for an fsync nor
 // puts bytes into the WAL that the next append would have to sync. WAL with synchronous=NORMAL: a commit costs no
 // fsync, a killed daemon loses nothing, a machine that loses power loses the last seconds and never sees half a value.
 // (synchronous=OFF would save the rare fsync of a WAL checkpoint too, but may tear pages; nobody waits on this thread.)
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,7 +28,10 @@ class Evidence {
 
   Task<Result<void>> save_checkpoint(std::string rollout, std::string checkpoint);
   Task<Result<std::optional<std::string>>> load_checkpoint(std::string rollout);
-  Task<Result<void>> forget_checkpoints(std::vector<std::string> rollouts);
+  Task<Result<void>> save_cursor(std::string reader, std::string rollout, std::uint64_t records);
+  Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader);
+  // Their checkpoints and cursors.
+  Task<Result<void>> forget(std::vector<std::string> rollouts);
   Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep);
   Task<Result<std::vector<CountsPoint>>> read_counts(std::string service, Instant from);
 

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -72,6 +73,12 @@ class Journal {
   // rollout.
   virtual Task<Result<void>> save_checkpoint(std::string rollout, std::string checkpoint) = 0;
   virtual Task<Result<std::optional<std::string>>> load_checkpoint(std::string rollout) = 0;
+
+  // How many of the rollout's records a reader of the journal (whoever announces them elsewhere) is done with. A crash of the
+  // machine may bring an older number back. Leaves with its rollout.
+  virtual Task<Result<void>> save_cursor(std::string reader, std::string rollout, std::uint64_t records) = 0;
+  // By rollout.
+  virtual Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader) = 0;
 
   // Appends one tick and drops what is older than `keep` before it. Needs no fsync.
   virtual Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep) = 0;

@@ -64,6 +64,15 @@ class MemoryJournal final : public Journal {
     co_return found == checkpoints_.end() ? std::nullopt : std::optional(found->second);
   }
 
+  Task<Result<void>> save_cursor(std::string reader, std::string rollout, std::uint64_t records) override {
+    if (auto accepted = accepted_name("reader", reader); !accepted) co_return accepted;
+    if (auto accepted = accepted_name("rollout", rollout); !accepted) co_return accepted;
+    cursors_[std::move(reader)][std::move(rollout)] = records;
+    co_return Result<void>{};
+  }
+
+  Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader) override { co_return cursors_[std::move(reader)]; }
+
   Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep) override {
     if (auto accepted = accepted_name("service", service); !accepted) co_return accepted;
     if (auto accepted = accepted_text("counts point", point.counts); !accepted) co_return accepted;
@@ -88,6 +97,7 @@ class MemoryJournal final : public Journal {
     std::erase_if(rollouts_, [&](const Kept& kept) {
       if (!kept.ended || left == 0) return false;
       checkpoints_.erase(kept.id);
+      for (auto& [reader, cursors] : cursors_) cursors.erase(kept.id);
       --left;
       return true;
     });
@@ -115,6 +125,7 @@ class MemoryJournal final : public Journal {
 
   std::vector<Kept> rollouts_;
   std::map<std::string, std::string> checkpoints_;
+  std::map<std::string, std::map<std::string, std::uint64_t>> cursors_;  // by reader and rollout
   std::map<std::string, std::multimap<Instant, std::string>> counts_;
   JournalStats stats_;
 };

@@ -42,6 +42,14 @@ class SqliteJournal final : public Journal {
     return evidence_->load_checkpoint(std::move(rollout));
   }
 
+  Task<Result<void>> save_cursor(std::string reader, std::string rollout, std::uint64_t records) override {
+    return evidence_->save_cursor(std::move(reader), std::move(rollout), records);
+  }
+
+  Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader) override {
+    return evidence_->load_cursors(std::move(reader));
+  }
+
   Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep) override {
     return evidence_->add_counts(std::move(service), std::move(point), keep);
   }
@@ -50,11 +58,11 @@ class SqliteJournal final : public Journal {
     return evidence_->read_counts(std::move(service), from);
   }
 
-  // Checkpoints first: killed in between, an ended rollout is left without one, which it needs no more.
+  // What is kept beside them first: killed in between, an ended rollout is left without it, and needs it no more.
   Task<Result<std::size_t>> retain(std::size_t keep) override {
     auto surplus = co_await records_->surplus(keep);
     if (!surplus) co_return std::move(surplus).error();
-    if (auto forgotten = co_await evidence_->forget_checkpoints(*surplus); !forgotten) co_return std::move(forgotten).error();
+    if (auto forgotten = co_await evidence_->forget(*surplus); !forgotten) co_return std::move(forgotten).error();
     if (auto removed = co_await records_->remove(*surplus); !removed) co_return std::move(removed).error();
     co_return surplus->size();
   }

@@ -39,6 +39,12 @@ class RefusingJournal final : public Journal {
   Task<Result<std::optional<std::string>>> load_checkpoint(std::string rollout) override {
     return memory_->load_checkpoint(std::move(rollout));
   }
+  Task<Result<void>> save_cursor(std::string reader, std::string rollout, std::uint64_t records) override {
+    return memory_->save_cursor(std::move(reader), std::move(rollout), records);
+  }
+  Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader) override {
+    return memory_->load_cursors(std::move(reader));
+  }
   Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep) override {
     return memory_->add_counts(std::move(service), std::move(point), keep);
   }

@@ -50,6 +50,12 @@ class SimulatedJournal final : public Journal {
     co_await world_.reach(life_, 1ms);
     co_return co_await world_.disk->load_checkpoint(std::move(rollout));
   }
+  Task<Result<void>> save_cursor(std::string reader, std::string rollout, std::uint64_t records) override {
+    return world_.disk->save_cursor(std::move(reader), std::move(rollout), records);
+  }
+  Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader) override {
+    return world_.disk->load_cursors(std::move(reader));
+  }
   Task<Result<void>> add_counts(std::string, CountsPoint, Duration) override { co_return Result<void>{}; }
   Task<Result<std::vector<CountsPoint>>> read_counts(std::string service, Instant from) override {
     return world_.disk->read_counts(std::move(service), from);

@@ -167,6 +167,21 @@ TEST_P(JournalContract, SaysThatARolloutIsNotThere) {
   EXPECT_EQ(read.error(), missing);
 }
 
+TEST_P(JournalContract, KeepsHowFarEachReaderHasCome) {
+  create("r1");
+  create("r2");
+  ASSERT_TRUE(run(journal_->save_cursor("log", "r1", 3)));
+  ASSERT_TRUE(run(journal_->save_cursor("log", "r1", 7)));
+  ASSERT_TRUE(run(journal_->save_cursor("log", "r2", 0)));
+  ASSERT_TRUE(run(journal_->save_cursor("hook", "r1", 1)));
+  EXPECT_EQ(run(journal_->load_cursors("log")).value(), (std::map<std::string, std::uint64_t>{{"r1", 7}, {"r2", 0}}));
+  EXPECT_EQ(run(journal_->load_cursors("hook")).value(), (std::map<std::string, std::uint64_t>{{"r1", 1}}));
+  EXPECT_TRUE(run(journal_->load_cursors("nobody")).value().empty());
+  end("r1");
+  ASSERT_TRUE(run(journal_->retain(0)));
+  EXPECT_EQ(run(journal_->load_cursors("log")).value(), (std::map<std::string, std::uint64_t>{{"r2", 0}}));
+}
+
 TEST_P(JournalContract, RefusesWhatItCannotKeep) {
   create("r1");
   struct {

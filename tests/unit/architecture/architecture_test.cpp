@@ -102,13 +102,13 @@ std::string part_of(const std::string& path) {
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 // Who may include whom. The arrows are those of docs/architecture.md; what is missing here is forbidden.
-//   main -> driver, api, config, metrics -> lb-adapters, checks, release, store, ssh -> io | engine, analysis -> base
+//   main -> driver, api, config, metrics -> lb-adapters, checks, announce, release, store, ssh -> io | engine, analysis -> base
 const std::map<std::string, std::set<std::string>>& arrows() {
   static const std::set<std::string> base{"daemon/base"};
   static const std::set<std::string> pure{"daemon/base", "daemon/engine", "daemon/analysis"};
   static const std::set<std::string> ends{"daemon/base", "daemon/engine", "daemon/analysis", "daemon/io"};
   static const std::set<std::string> doing{"daemon/base", "daemon/engine",  "daemon/analysis", "daemon/io", "daemon/store",
-                                           "daemon/ssh",  "daemon/release", "lb-adapters",     "checks"};
+                                           "daemon/ssh",  "daemon/release", "lb-adapters",     "checks",    "daemon/announce"};
   static const auto with = [](std::set<std::string> parts, std::initializer_list<std::string> more) {
     parts.insert(more);
     return parts;
@@ -122,6 +122,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"daemon/ssh", ends},
       {"daemon/release", with(ends, {"daemon/ssh"})},
       {"lb-adapters", ends},
+      {"daemon/announce", ends},
       {"checks", with(ends, {"daemon/ssh"})},
       {"daemon/metrics", with(doing, {"daemon/driver"})},
       {"daemon/config", doing},

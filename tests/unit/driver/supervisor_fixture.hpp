@@ -30,6 +30,9 @@ class SupervisorTest : public testing::Test {
  protected:
   ~SupervisorTest() override { halt(); }
 
+  // Where the daemon of each life announces what happens; nowhere unless a test says so.
+  virtual void add_sinks(std::vector<std::unique_ptr<Sink>>&) {}
+
   void begin(int hosts, Strategy strategy) {
     halt();
     journal_ = std::make_unique<RefusingJournal>(clock_);
@@ -42,7 +45,9 @@ class SupervisorTest : public testing::Test {
     std::vector<std::unique_ptr<Service>> services;
     services.push_back(world_->service(strategy_));
     loop_ = std::make_unique<asio::io_context>(1);
-    supervisor_ = std::make_unique<Supervisor>(loop_->get_executor(), clock_, *journal_, std::move(services), keep_);
+    std::vector<std::unique_ptr<Sink>> sinks;
+    add_sinks(sinks);
+    supervisor_ = std::make_unique<Supervisor>(loop_->get_executor(), clock_, *journal_, std::move(services), keep_, std::move(sinks));
     asio::co_spawn(*loop_, supervisor_->run(), asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr) { ended_ = true; }));
   }
 

@@ -107,6 +107,7 @@ class Wishes:
     strategy: str = ""  # further lines of that section, each "  key: value\n"
     check: str = "/healthz"
     socket: pathlib.Path = None  # instead of HAProxy's own
+    pybal_port: int = 0  # instead of the first PyBal's own
     journal: pathlib.Path = None
     services: tuple = ("web",)  # all of them on the same hosts and pool
 
@@ -147,20 +148,23 @@ class Daemon:
             (self.folder / f"{name}.yaml").write_text(
                 WEB_YAML.format(
                     name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts,
-                    pool=self.pool(wishes.socket or self.world.balancer.socket), folder=self.folder, stages=stages, floor=floor,
+                    pool=self.pool(wishes), folder=self.folder, stages=stages, floor=floor,
                     check=wishes.check, strategy=wishes.strategy,
                     idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "",
                 )
             )
 
-    def pool(self, socket: pathlib.Path) -> str:
+    def pool(self, wishes: Wishes) -> str:
         world = self.world
+        socket = wishes.socket or world.balancer.socket
         if not world.etcd:
             return HAPROXY_POOL.format(socket=socket, backend=BACKEND)
         dc, cluster, service = CONFTOOL.split("/")
+        ports = [pybal.port for pybal in world.pybals]
+        ports[0] = wishes.pybal_port or ports[0]
         pybals = "".join(
-            PYBAL.format(name=pybal.name, port=pybal.port, pool=pybal.pool, monitors=", ".join(MONITORS), round=2 * CHECK_EVERY)
-            for pybal in world.pybals
+            PYBAL.format(name=pybal.name, port=port, pool=pybal.pool, monitors=", ".join(MONITORS), round=2 * CHECK_EVERY)
+            for pybal, port in zip(world.pybals, ports)
         )
         return CONFTOOL_POOL.format(
             etcd=world.etcd.url, dc=dc, cluster=cluster, service=service, pybals=pybals, socket=socket, backend=BACKEND

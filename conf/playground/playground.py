@@ -124,7 +124,7 @@ class Story:
 
 
 def how_to_play(world, daemon):
-    release = world.releases["3"]
+    release, good = world.releases["3"], world.releases["1"]
     ctl = " ".join(daemon.shiftctl())
     print(f"""
 It keeps running; Ctrl-C ends it. In another terminal:
@@ -133,22 +133,25 @@ It keeps running; Ctrl-C ends it. In another terminal:
   watch              {ctl} watch
   status             {ctl} status
   the bad release    {ctl} start web --release 3 --source {release.tarball} --sha256 {release.digest} --wait
+  a good one         {ctl} start web --release 1 --source {good.tarball} --sha256 {good.digest} --wait
   HAProxy            echo 'show servers state' | socat - {world.balancer.socket}
-{conftool_words(world)}  everything else    {world.folder}""", flush=True)
+{conftool_words(world, ctl)}  everything else    {world.folder}""", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:
         print("\nending ...", flush=True)
 
 
-def conftool_words(world) -> str:
+def conftool_words(world, ctl) -> str:
     if not world.etcd:
         return ""
-    pybal = world.pybals[0]
-    return f"""\
-  etcd               curl -s '{world.etcd.url}/v2/keys{PREFIX}/{CONFTOOL}?recursive=true&sorted=true'
-  PyBal              curl -s http://127.0.0.1:{pybal.port}/pools/{pybal.pool}
-"""
+    lines = [f"  etcd               curl -s '{world.etcd.url}/v2/keys{PREFIX}/{CONFTOOL}?recursive=true&sorted=true'"]
+    lines += [f"  pool by pool       {ctl} pool web --watch"]
+    for pybal in world.pybals:
+        lines.append(f"  {pybal.name + ', a PyBal':<18} curl -s http://127.0.0.1:{pybal.port}/pools/{pybal.pool}")
+    last = world.pybals[-1]
+    lines.append(f"  freeze {last.name:<11} kill -STOP {last.process.pid}; and kill -CONT {last.process.pid} to let it go on")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:

@@ -1,37 +1,46 @@
-"""kill -9 of shiftd in every phase that a host goes through, forward and back: a restart carries on.
+"""kill -9 of shiftd in every phase that a host goes through, forward and back, on HAProxy and on conftool: a restart carries on.
 
-Phases that are over in a millisecond are stretched by the world, not by shiftd: a runtime socket that answers late,
+Phases that are over in a millisecond are stretched by the world, not by shiftd: a load balancer that answers late,
 users whose requests take long, a slow disk, a slow restart, a slow service.
 """
 
+import json
 import pathlib
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from scene import Scene, SlowSocket  # noqa: E402
+from scene import Scene, SlowWay  # noqa: E402
 
 FORWARD = ("preparing", "ready", "depooling", "draining", "upgrading", "verifying", "awaiting_health", "joining", "serving_new")
 BACK = ("withdrawing", "emptying", "reverting", "reverifying", "rejoining")
-SOCKET_PAUSE = 0.15
+# Where leaving cuts connections a host is made idle before it leaves.
+CONFTOOL_FORWARD = ("preparing", "ready", "quiescing", *FORWARD[2:])
+CONFTOOL_BACK = ("requiescing", *BACK)
+WAY_PAUSE = 0.15
 
 
 class Killing:
     """A scene in which every phase lasts long enough to be hit."""
 
-    def __init__(self):
-        self.scene = Scene(started=False)
+    def __init__(self, pool="haproxy"):
+        self.pool = pool
+        # Out of an IPVS a host has nothing left to finish: the grace is what makes its draining last.
+        self.scene = Scene(started=False, pool=pool, strategy="  drain_grace: 500ms\n" if pool == "conftool" else "")
 
     def __enter__(self):
         scene = self.scene.__enter__()
-        near = scene.world.folder / "slow.sock"
-        gate = SlowSocket(near, scene.balancer.socket, SOCKET_PAUSE)
-        scene.ending.append(gate.stop)
-        scene.wishes.socket = near
+        if self.pool == "haproxy":
+            scene.wishes.socket = scene.world.folder / "slow.sock"
+            way = SlowWay(scene.balancer.socket, WAY_PAUSE, scene.wishes.socket)
+        else:
+            way = SlowWay(scene.world.pybals[0].port, WAY_PAUSE)
+            scene.wishes.pybal_port = way.port
+        scene.ending.append(way.stop)
         scene.daemon.write_configuration(1, scene.wishes)
         for host in scene.hosts:
-            host.pause("restart", 0.6)  # long enough for HAProxy to find the host down, and to have to find it up again
+            host.pause("restart", 0.6)  # long enough for the load balancer to find the host down, and to have to find it up again
         # The others are ready long before the first one is done.
         scene.hosts[0].pause("tar", 1.0)
         scene.daemon.start()
@@ -56,7 +65,7 @@ class Killing:
             if found != record["phase"]:
                 raise AssertionError(f"the kill came too late: {record['host']} was {found}, not {record['phase']}")
             left.discard((record["phase"], record["host"]))
-            if record["phase"] in ("draining", "emptying"):
+            if record["phase"] in ("draining", "emptying", "quiescing", "requiescing"):
                 self.users.leave()
             if record["phase"] == "preparing":
                 self.users = scene.slow_users()
@@ -105,6 +114,65 @@ class KillNine(unittest.TestCase):
                 self.assertIn(scene.restarts(other), (["1"], ["1", "2", "1"]))
             self.assertLessEqual(set(scene.phases(rollout).values()), {"restored", "pooled_old", "ready"})
             print(f"kill -9 in {len(BACK)} phases back ({', '.join(BACK)}): rolled back, 0 failed, nothing swapped twice")
+
+
+class KillNineOnConftool(unittest.TestCase):
+    def test_in_every_phase_forward_and_back(self):
+        with Killing("conftool") as killing:
+            scene = killing.scene
+            scene.hosts[1].pause("version", 0.5)
+            rollout = scene.start("2")
+            hosts = ("web1", "web2", "web1", "web1", "web1", "web1", "web2", "web3", "web3", "web3")
+            killing.kill_in_each(rollout, zip(CONFTOOL_FORWARD, hosts))
+            self.assertEqual(scene.end_of(rollout)["outcome"], "succeeded")
+            self.unharmed(killing, "2")
+            for host in scene.hosts:
+                self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2"], 1), host.name)
+            forward = rollout
+
+            rollout = scene.start("1")
+            host = scene.hosts[0]
+            scene.wait_for_phase(rollout, "serving_new", host.name)
+            host.pause("version", 0.5)
+            killing.users = scene.slow_users()
+            scene.wait_until(lambda: scene.balancer.members()[host.name].requests_now > 3, "slow users on the host")
+            scene.command(rollout, "rollback", reason="to see it go back")
+            killing.kill_in_each(rollout, [(phase, host.name) for phase in CONFTOOL_BACK])
+            self.assertEqual(scene.end_of(rollout)["outcome"], "rolled_back")
+            self.unharmed(killing, "2")
+            self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2", "1", "2"], 2))
+            self.told_once(scene, forward)
+            self.told_once(scene, rollout)
+            print(
+                f"kill -9 on conftool in {len(CONFTOOL_FORWARD)} phases forward and {len(CONFTOOL_BACK)} back "
+                f"({', '.join(CONFTOOL_FORWARD + CONFTOOL_BACK)}): succeeded, then rolled back, 0 failed, every original byte back"
+            )
+
+    def unharmed(self, killing, release):
+        scene = killing.scene
+        killing.users.stop()
+        self.assertEqual(scene.complaints(release), [])
+        self.assertEqual(scene.failures(), [])
+        self.assertEqual(killing.users.failed, [])
+        for host in scene.hosts:
+            self.assertEqual(scene.world.etcd.get(scene.world.key(host.name)), json.dumps({"weight": 100, "pooled": "yes"}))
+
+    def told_once(self, scene, rollout):
+        """Whatever was killed when: each change was announced, and only the one under way at a kill may have been told twice."""
+        log = (scene.world.folder / "announcements.log").read_text().splitlines()
+        said = [line for line in log if rollout in line]
+        self.assertIn("started by", said[0])
+        self.assertRegex(said[-1], "(succeeded|rolled back) after")
+        settings = {host.name: ["yes", "100"] for host in scene.hosts}
+        for line in said:
+            words = line.partition("conftool action : set/")[2]
+            if not words:
+                continue
+            change, _, selector = words.partition("; selector: dc=dc1,cluster=web,service=app,name=")
+            for part in change.split(":"):
+                name, value = part.split("=")
+                settings[selector.split()[0]][0 if name == "pooled" else 1] = value
+        self.assertEqual(settings, {host.name: ["yes", "100"] for host in scene.hosts})
 
 
 if __name__ == "__main__":

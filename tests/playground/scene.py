@@ -253,13 +253,17 @@ class SlowUsers:
             thread.join()
 
 
-class SlowSocket:
-    """A way to HAProxy's runtime socket that takes `pause` seconds for each exchange: a load balancer far away."""
+class SlowWay:
+    """A way to a server that takes `pause` seconds for each request: a load balancer far away. `to`: a unix socket, or a port here.
 
-    def __init__(self, path: pathlib.Path, to: pathlib.Path, pause: float):
-        self.path, self.to, self.pause = path, to, pause
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
+    It listens at `path`, or at a port of its own: `port`.
+    """
+
+    def __init__(self, to, pause: float, path: pathlib.Path = None):
+        self.to, self.pause = to, pause
+        self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+        self.listener.bind(str(path) if path else ("127.0.0.1", 0))
+        self.port = 0 if path else self.listener.getsockname()[1]
         self.listener.listen(64)
         threading.Thread(target=self.run, daemon=True).start()
 
@@ -272,9 +276,10 @@ class SlowSocket:
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, near: socket.socket):
-        with near, socket.socket(socket.AF_UNIX) as far:
+        by_port = isinstance(self.to, int)
+        with near, socket.socket(socket.AF_INET if by_port else socket.AF_UNIX) as far:
             try:
-                far.connect(str(self.to))
+                far.connect(("127.0.0.1", self.to) if by_port else str(self.to))
                 back = threading.Thread(target=copy, args=(far, near, 0.0), daemon=True)
                 back.start()
                 copy(near, far, self.pause)

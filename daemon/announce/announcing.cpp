@@ -59,6 +59,8 @@ Result<std::optional<Announcement>> Announcing::take(std::string_view text) {
       return of_rollout("rolling back" + by(fact.by) + because(fact.reason));
     } else if constexpr (std::is_same_v<Kind, Aborting>) {
       return of_rollout("aborting" + by(fact.by) + because(fact.reason));
+    } else if constexpr (std::is_same_v<Kind, Forced>) {
+      return of_rollout("goes on by force" + by(fact.by) + because(fact.reason));
     } else if constexpr (std::is_same_v<Kind, Quarantined>) {
       return of_rollout("quarantined, nothing is done any more" + because(fact.why));
     } else if constexpr (requires { this->say(fact); }) {

@@ -139,11 +139,14 @@ Result<CommandRequest> parse_command(Verb verb, std::string_view body, std::stri
   request.verb = verb;
   request.by = std::move(by);
   bool for_host = verb == Verb::release_hold || verb == Verb::take;
-  Fields fields(value, "", {"host", "reason", "override"});
+  Fields fields(value, "", {"host", "reason", "override", "force"});
   request.host = fields.text("host", for_host, name_most);
   request.instead_of_verdict = fields.flag("override");
-  request.reason = fields.text("reason", verb == Verb::take || request.instead_of_verdict, reason_most);
+  request.instead_of_views = fields.flag("force");
+  bool explained = verb == Verb::take || request.instead_of_verdict || request.instead_of_views;
+  request.reason = fields.text("reason", explained, reason_most);
   if (request.instead_of_verdict && verb != Verb::promote) fields.fail("'override' is for promote only");
+  if (request.instead_of_views && verb != Verb::roll_back) fields.fail("'force' is for rollback only");
   if (!for_host && !request.host.empty()) fields.fail("'host' is for release-hold and take only");
   if (!fields.wrong().empty()) return bad(fields.wrong());
   return request;

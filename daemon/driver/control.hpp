@@ -32,6 +32,7 @@ struct CommandRequest {
   std::string by;
   std::string reason;
   bool instead_of_verdict = false;  // for promote: in place of the stage's evidence; needs a reason
+  bool instead_of_views = false;    // for roll_back: as engine/event.hpp's Command; needs a reason
 };
 
 struct RolloutBrief {

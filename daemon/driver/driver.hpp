@@ -93,8 +93,7 @@ class Driver {
   Task<> perform_step(HostIndex host, EffectId effect, Step step);
   Task<Result<void>> try_step(HostIndex host, EffectId effect, Step step);
   Task<Result<void>> verify(HostIndex host, std::string digest);
-  Task<Result<void>> await_idle(HostIndex host);
-  [[nodiscard]] Duration drain_limit() const;
+  Task<Result<void>> await_idle(HostIndex host, Duration grace);
   Task<> write_lane(MemberIndex member);
   MemberWrite wanted_write(MemberIndex member) const;
   [[nodiscard]] bool may_write(MemberIndex member) const;

@@ -21,6 +21,9 @@ bool may_be_dropped(Step step) { return step != Step::upgrade && step != Step::r
 constexpr Duration prepared_patience{25};
 constexpr Duration written_patience{100};
 
+// How long nobody may be connected to a host that a load balancer cannot tell about.
+constexpr Duration proof_grace{3'000};
+
 // Clears a flag when a lane ends, however it ends.
 template <class F>
 struct OnExit {
@@ -84,7 +87,8 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   auto began = clock_.steady();
   auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;
   // It has a limit of its own, and tells what is left when that has passed.
-  if (step == Step::await_idle) limit = drain_limit() + service_.pace.call_limit;
+  if (step == Step::await_idle || step == Step::prove_idle)
+    limit = std::max(strategy.drain_limit, strategy.drain_grace) + proof_grace + service_.pace.call_limit;
   Backoff backoff(Duration(100), std::chrono::seconds(5), effect);
   while (true) {
     auto left = limit - (clock_.steady() - began);
@@ -120,7 +124,11 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step) 
       }
       co_return Result<void>{};
     }
-    case Step::await_idle: co_return co_await await_idle(host);
+    case Step::await_idle: co_return co_await await_idle(host, committed_.plan.strategy.drain_grace);
+    // In place of what a load balancer shows, and so counted for a while in any case.
+    case Step::prove_idle:
+      if (!service_.idle.counts) co_return Failure{Errc::bad_input, "its connections are not to be counted (idle.by is grace)"};
+      co_return co_await await_idle(host, std::max(committed_.plan.strategy.drain_grace, proof_grace));
     case Step::upgrade: co_return co_await service_.releaser->upgrade(place, release, job_id(effect));
     case Step::revert:
       if (former.empty()) co_return Failure{Errc::bad_input, "there was no release on the host before, to go back to"};
@@ -141,21 +149,16 @@ Task<Result<void>> Driver::verify(HostIndex host, std::string digest) {
   co_return checked;
 }
 
-Duration Driver::drain_limit() const {
-  const auto& strategy = committed_.plan.strategy;
-  return std::max(strategy.drain_limit, strategy.drain_grace);
-}
-
 // Idle for the grace. The host is asked again and again, as long as it can be.
-Task<Result<void>> Driver::await_idle(HostIndex host) {
+Task<Result<void>> Driver::await_idle(HostIndex host, Duration grace) {
   const auto& place = place_of(host);
-  auto grace = committed_.plan.strategy.drain_grace;
   if (!service_.idle.counts) {
     co_await clock_.sleep_for(grace);
     co_return Result<void>{};
   }
   if (place.executor == nullptr) co_return Failure{Errc::bad_input, "nothing runs commands on the host to count its connections"};
-  auto until = clock_.steady() + drain_limit();
+  auto limit = std::max(committed_.plan.strategy.drain_limit, grace);
+  auto until = clock_.steady() + limit;
   std::optional<Steady> idle_since;
   while (true) {
     auto count = co_await within(clock_, service_.pace.call_limit, count_connections(*place.executor, place.place, service_.idle));
@@ -167,7 +170,7 @@ Task<Result<void>> Driver::await_idle(HostIndex host) {
     if (now >= until) {
       auto left = count ? std::to_string(*count) + (*count == 1 ? " connection is" : " connections are") + " still established"
                         : "its connections could not be counted: " + count.error().what;
-      co_return Failure{Errc::conflict, left + " after " + to_string(drain_limit())};
+      co_return Failure{Errc::conflict, left + " after " + to_string(limit)};
     }
     auto pause = std::min(service_.idle.pause, std::max(grace, Duration(100)));
     co_await clock_.sleep_for(pause);

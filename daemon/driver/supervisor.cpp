@@ -369,7 +369,7 @@ Task<Result<void>> Supervisor::command(std::string id, CommandRequest asked) {
     co_return Failure{Errc::not_found, "no rollout " + id};
   }
   auto& driver = *found->second.driver;
-  Command command{asked.verb, 0, asked.by, asked.reason, asked.instead_of_verdict};
+  Command command{asked.verb, 0, asked.by, asked.reason, asked.instead_of_verdict, asked.instead_of_views};
   if (asked.verb == Verb::take || asked.verb == Verb::release_hold) {
     const auto& hosts = driver.rollout().plan.hosts;
     auto host = std::find_if(hosts.begin(), hosts.end(), [&](const PlannedHost& planned) { return planned.name == asked.host; });

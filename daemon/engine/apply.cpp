@@ -129,7 +129,10 @@ class Bookkeeper {
     member.unsettled.clear();
   }
 
-  void operator()(const MemberConfirmed& fact) { confirm(fact.member, true); }
+  void operator()(const MemberConfirmed& fact) {
+    confirm(fact.member, true);
+    rollout_.members[fact.member].blind = fact.blind;
+  }
 
   void operator()(const MemberTaken& fact) {
     auto host = rollout_.plan.members.at(fact.member).host;
@@ -216,6 +219,7 @@ class Bookkeeper {
     rollout_.shrunk = rollout_.weights_due = false;
     rollout_.held.clear();
   }
+  void operator()(const Forced&) { rollout_.forced = true; }
   void operator()(const Aborting& fact) {
     rollout_.phase = Phase::aborting;
     rollout_.reason = fact.reason;
@@ -306,6 +310,7 @@ class Bookkeeper {
 
   void confirm(MemberIndex index, bool confirmed) {
     auto& member = rollout_.members[index];
+    member.blind = false;
     if (member.confirmed == confirmed) return;
     member.confirmed = confirmed;
     auto& host = rollout_.hosts[rollout_.plan.members[index].host];

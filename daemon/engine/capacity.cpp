@@ -166,6 +166,12 @@ bool lowered(const Rollout& rollout, HostIndex host) {
   return any;
 }
 
+bool unseen(const Rollout& rollout, HostIndex host) {
+  bool any = false;
+  each_member(rollout, host, [&](MemberIndex index) { any = any || rollout.members[index].blind; });
+  return any;
+}
+
 }  // namespace
 
 std::string named_hosts(const Rollout& rollout) {
@@ -180,6 +186,8 @@ std::string named_hosts(const Rollout& rollout) {
     if (state.phase == HostPhase::left) what = "was changed by someone else and left alone";
     if (state.phase == HostPhase::straggler) what = "still serves its former release";
     if (state.phase == HostPhase::restored && state.failed) what = "failed and is back on its former release";
+    if (what == nullptr && state.phase == HostPhase::restored && unseen(rollout, host))
+      what = "was given back, which not every load balancer showed";
     if (rollout.failing.contains(host)) what = "failed and still serves the release";
     if (is_moving(state.phase)) what = "was left unfinished";
     if (what == nullptr && state.phase == HostPhase::serving_new && lowered(rollout, host)) what = "serves at a lowered weight";
@@ -209,17 +217,21 @@ Shown shown_by(const std::vector<MemberView>& views) {
     return shown;
   }
   auto rank = [](Traffic traffic) {
-    return traffic == Traffic::cannot_tell ? 3 : traffic == Traffic::flowing ? 2 : traffic == Traffic::draining ? 1 : 0;
+    return traffic == Traffic::flowing ? 3 : traffic == Traffic::draining ? 2 : traffic == Traffic::none ? 1 : 0;
   };
   auto illness = [](Health health) { return health == Health::down ? 3 : health == Health::unknown ? 2 : health == Health::up ? 1 : 0; };
-  shown = {Traffic::none, true, Health::unchecked, 0, {}, views.front().weight};
+  shown.health = Health::unchecked;
   for (const auto& view : views) {
-    if (rank(view.traffic) > rank(shown.traffic)) shown.traffic = view.traffic;
     if (illness(view.health) > illness(shown.health)) shown.health = view.health;
-    if (view.traffic == Traffic::cannot_tell) shown.why = view.why;
-    shown.flows_everywhere = shown.flows_everywhere && view.traffic == Traffic::flowing;
+    if (view.traffic == Traffic::cannot_tell) {
+      shown.why = view.why.empty() ? "it does not say" : view.why;
+      continue;
+    }
+    bool first = shown.traffic == Traffic::cannot_tell;
+    if (rank(view.traffic) > rank(shown.traffic)) shown.traffic = view.traffic;
+    shown.flows_everywhere = (first || shown.flows_everywhere) && view.traffic == Traffic::flowing;
     shown.weight = std::max(shown.weight, view.weight);
-    shown.weight_least = std::min(shown.weight_least, view.weight);
+    shown.weight_least = first ? view.weight : std::min(shown.weight_least, view.weight);
   }
   return shown;
 }

@@ -15,7 +15,7 @@ constexpr std::array kinds = {"requested",    "planned",          "host_moved", 
                               "stage_begun",  "stage_baking",     "stage_passed",  "gate_reached",    "gate_passed",  "held",
                               "shrunk",       "finishing",        "paused",        "resumed",         "rolling_back", "aborting",
                               "clock_jumped", "quarantined",      "ended",         "pool_closed",     "pool_opened",  "weights_due",
-                              "scaled",       "overridden",       "member_health", "share_off",       "host_erring"};
+                              "scaled",       "overridden",       "member_health", "share_off",       "host_erring",  "forced"};
 static_assert(kinds.size() == std::variant_size_v<Fact>);
 
 template <std::size_t Index = 0>

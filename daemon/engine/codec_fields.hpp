@@ -175,7 +175,7 @@ template <class V> void fields(V& v, HostHealth& f) { v.host(f.host); v.field("d
 template <class V> void fields(V& v, LateResult& f) { v.host(f.host); v.field("effect", f.effect); v.field("what", f.what); }
 template <class V> void fields(V& v, MemberWanted& f) { v.member(f.member); v.setting(f.setting); v.field("verbatim", f.verbatim); v.field("effect", f.effect); }
 template <class V> void fields(V& v, MemberSet& f) { v.member(f.member); v.field("effect", f.effect); v.observed(f.observed); }
-template <class V> void fields(V& v, MemberConfirmed& f) { v.member(f.member); }
+template <class V> void fields(V& v, MemberConfirmed& f) { v.member(f.member); v.field("blind", f.blind); }
 template <class V> void fields(V& v, MemberTaken& f) { v.member(f.member); v.observed(f.observed); }
 template <class V> void fields(V& v, MemberReturned& f) { v.member(f.member); v.field("adopted", f.adopted); v.field("by", f.by); v.field("reason", f.reason); }
 template <class V> void fields(V& v, SourceLost& f) { v.field("source", f.source); v.field("why", f.why); }
@@ -191,6 +191,7 @@ template <class V> void fields(V&, Finishing&) {}
 template <class V> void fields(V& v, Paused& f) { v.field("by", f.by); v.field("reason", f.reason); }
 template <class V> void fields(V& v, Resumed& f) { v.field("by", f.by); }
 template <class V> void fields(V& v, RollingBack& f) { v.field("by", f.by); v.field("reason", f.reason); v.field("condemned", f.condemned); }
+template <class V> void fields(V& v, Forced& f) { v.field("by", f.by); v.field("reason", f.reason); }
 template <class V> void fields(V& v, Aborting& f) { v.field("by", f.by); v.field("reason", f.reason); }
 template <class V> void fields(V& v, ClockJumped& f) { v.field("by_ms", f.by); }
 template <class V> void fields(V& v, Quarantined& f) { v.field("why", f.why); }

@@ -125,6 +125,7 @@ std::string_view to_string(Step step) {
   switch (step) {
     case Step::prepare: return "prepare";
     case Step::await_idle: return "await_idle";
+    case Step::prove_idle: return "prove_idle";
     case Step::upgrade: return "upgrade";
     case Step::verify_new: return "verify_new";
     case Step::revert: return "revert";
@@ -143,6 +144,8 @@ void add_step(const Rollout& rollout, HostIndex host, std::vector<Effect>& effec
       case HostPhase::preparing: return Step::prepare;
       case HostPhase::quiescing:
       case HostPhase::requiescing: return Step::await_idle;
+      case HostPhase::withdrawing:
+      case HostPhase::emptying: return Step::prove_idle;
       case HostPhase::upgrading: return Step::upgrade;
       case HostPhase::verifying: return Step::verify_new;
       case HostPhase::reverting: return Step::revert;

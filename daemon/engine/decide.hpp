@@ -19,7 +19,7 @@
 
 namespace shiftd {
 
-enum class Step : std::uint8_t { prepare, await_idle, upgrade, verify_new, revert, verify_old };
+enum class Step : std::uint8_t { prepare, await_idle, prove_idle, upgrade, verify_new, revert, verify_old };
 std::string_view to_string(Step step);
 
 // Absolute, and may be repeated: the performer looks before it repeats.

@@ -70,7 +70,10 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       if (rollout.paused) return refuse("it is paused; resume it first");
       return {};
     case Verb::roll_back:
-      if (rollout.phase == Phase::rolling_back) return refuse("it is rolling back already");
+      if (command.instead_of_views && command.reason.empty())
+        return Failure{Errc::bad_input, "force needs a reason: it is kept with the name of who gave it"};
+      if (rollout.phase == Phase::rolling_back && !command.instead_of_views) return refuse("it is rolling back already");
+      if (rollout.forced) return refuse("it is rolling back already, by force");
       return {};
     case Verb::abort:
       if (rollout.phase == Phase::aborting) return refuse("it is being aborted already");
@@ -113,7 +116,12 @@ void Deciding::operator()(const Command& event) {
       say(GatePassed{rollout_.stage, event.by, event.reason});
       if (rollout_.stage + 1 < rollout_.plan.stages.size()) return begin_stage(rollout_.stage + 1, rollout_.shrunk);
       return say(Finishing{});
-    case Verb::roll_back: return roll_back(event.by, event.reason.empty() ? "asked for by " + event.by : event.reason, false);
+    case Verb::roll_back: {
+      if (rollout_.phase != Phase::rolling_back)
+        roll_back(event.by, event.reason.empty() ? "asked for by " + event.by : event.reason, false);
+      if (event.instead_of_views) say(Forced{event.by, event.reason});
+      return;
+    }
     case Verb::abort: {
       auto reason = event.reason.empty() ? "asked for by " + event.by : event.reason;
       if (rollout_.phase == Phase::queued || rollout_.phase == Phase::quarantined) {

@@ -21,13 +21,19 @@ bool has_step(HostPhase phase) {
   }
 }
 
-// Whether a load balancer that shows `view` has taken up what we want of the member. One whose own check fails has: what
+// Whether the load balancers that can tell have all taken up what we want of the member. One whose own check fails has: what
 // it keeps out then is not ours to ask for. `whole`: no less weight will do, because the shares of others depend on it.
 bool shows(const MemberState& member, const Shown& view, bool whole) {
-  if (view.traffic == Traffic::cannot_tell) return false;
+  if (view.traffic == Traffic::cannot_tell) return true;  // nobody says otherwise
   if (member.wanted.pooled != Pooled::yes || member.wanted.weight == 0) return view.traffic != Traffic::flowing;
   if (whole && view.health != Health::down && view.weight_least < member.wanted.weight) return false;
   return (view.flows_everywhere || view.health == Health::down) && view.weight <= member.wanted.weight;
+}
+
+// Why a host failed is told to the end, with what came after it.
+std::string with_failure(const std::string& failure, const std::string& text) {
+  if (failure.empty()) return text;
+  return failure.find(text) == std::string::npos ? failure + "; " + text : failure;
 }
 
 }  // namespace
@@ -106,11 +112,12 @@ void Deciding::quiesce(HostIndex host, HostPhase phase, const std::string& why) 
 }
 
 // `begin`: waits for its connections; else for its load balancers, or for its pool to be open.
-void Deciding::await_idle(HostIndex host, bool begin) {
+void Deciding::await_idle(HostIndex host, bool begin, const std::string& trouble) {
   HostMoved moved;
   moved.host = host;
   moved.phase = state(host).phase;
   moved.why = state(host).why;
+  if (!trouble.empty()) moved.why = state(host).failed ? with_failure(state(host).why, trouble) : trouble;
   moved.effect = begin ? next_effect_++ : 0;
   say(std::move(moved));
 }
@@ -132,7 +139,7 @@ void Deciding::seen_quiescing(HostIndex host, const std::vector<Shown>& shown) {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     const auto& view = shown[at++];
-    if (takes_part(member)) lowered = lowered && member.effect == 0 && shows(member, view, false);
+    if (takes_part(member)) lowered = lowered && member.effect == 0 && !view.blind() && shows(member, view, false);
   });
   if (lowered) await_idle(host, true);
 }
@@ -207,6 +214,8 @@ void Deciding::operator()(const StepDone& event) {
     case HostPhase::preparing: return move(host, HostPhase::ready);
     case HostPhase::quiescing:
     case HostPhase::requiescing: return idle_or_not(host, {});
+    case HostPhase::withdrawing:
+    case HostPhase::emptying: return proven_idle(host, event.members, {});
     case HostPhase::upgrading: return rollout_.phase == Phase::rolling_back ? undo(host) : move(host, HostPhase::verifying);
     case HostPhase::verifying: return healthy(host, event.members) && open(host) ? join(host) : move(host, HostPhase::awaiting_health);
     case HostPhase::reverting: return move(host, HostPhase::reverifying, state(host).why);
@@ -229,6 +238,8 @@ void Deciding::operator()(const StepFailed& event) {
   if (!current(host, event.effect) || !rollout_.active()) return say(LateResult{host, event.effect, event.why});
   bool waited = state(host).phase == HostPhase::quiescing || state(host).phase == HostPhase::requiescing;
   if (waited) return idle_or_not(host, event.why);
+  bool asked = state(host).phase == HostPhase::withdrawing || state(host).phase == HostPhase::emptying;
+  if (asked) return proven_idle(host, {}, event.why + " (`rollback --force` goes on all the same)");
   // Whatever the swap has done: a roll back wants the former release.
   if (rollout_.phase == Phase::rolling_back && state(host).phase == HostPhase::upgrading) return undo(host, event.why);
   fail(host, event.why);
@@ -318,10 +329,22 @@ void Deciding::confirm_shown(HostIndex host, const std::vector<Shown>& shown) {
   if (state(host).unconfirmed == 0) return;
   std::size_t at = 0;
   each_member(rollout_, host, [&](MemberIndex index) {
-    const auto& member = rollout_.members[index];
     const auto& view = shown[at++];
-    if (!member.confirmed && member.effect == 0 && shows(member, view, whole(index))) say(MemberConfirmed{index});
+    if (!rollout_.members[index].confirmed && taken_up(index, view)) say(MemberConfirmed{index, view.blind()});
   });
+}
+
+// Written, and shown by everybody. When everything goes back, a view that stays dead is not waited for where nothing is to
+// be done to the host any more: what was written stays written, and the host is named.
+bool Deciding::taken_up(MemberIndex index, const Shown& view) const {
+  const auto& member = rollout_.members[index];
+  if (member.effect != 0 || !shows(member, view, whole(index))) return false;
+  if (!view.blind()) return true;
+  auto host = rollout_.plan.members[index].host;
+  bool last = state(host).phase == HostPhase::rejoining || !is_moving(state(host).phase);
+  return rollout_.phase == Phase::rolling_back && last && state(host).phase != HostPhase::serving_new &&
+         now_ - rollout_.scaled >= 2 * rollout_.plan.strategy.confirm_limit &&
+         waited_patiently(host) >= 2 * rollout_.plan.strategy.confirm_limit;
 }
 
 // Traffic may come to it after all: it leaves its pools again before anything is done to it.
@@ -339,7 +362,7 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
   confirm_shown(host, shown);
   bool written = true;
   bool flows = false;
-  bool none_flows = true;
+  bool blind = false;
   bool empty = true;
   std::size_t at = 0;
   each_member(rollout_, host, [&](MemberIndex index) {
@@ -347,7 +370,7 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
     written = written && rollout_.members[index].effect == 0;
     // Members found out of their pool say nothing, unless traffic flows there all the same.
     flows = flows || view.traffic == Traffic::flowing;
-    none_flows = none_flows && (view.traffic == Traffic::none || view.traffic == Traffic::draining);
+    blind = blind || view.blind();
     empty = empty && view.traffic == Traffic::none;
   });
   const auto& host_state = state(host);
@@ -356,7 +379,9 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
   // On its way out when the rollout turned round: it is given back as soon as its pool is open.
   if (turned_round(host)) return;
   if (!leaving && (flows || !written)) return wait_again(host);
-  if (!written || !none_flows) return;
+  if (host_state.effect != 0 && (flows || !written)) return await_idle(host, false);
+  if (!written || flows) return;
+  if (blind) return seen_by_some(host);
 
   const auto& strategy = rollout_.plan.strategy;
   auto here = forward ? HostPhase::draining : HostPhase::emptying;
@@ -377,6 +402,34 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
     return move(host, next, host_state.why.empty() ? "not drained within " + to_string(emptying_limit()) : host_state.why);
 }
 
+// Nobody shows it in traffic, and somebody cannot tell. Forward that is waited for. When everything goes back, the host
+// itself is asked whether anybody is still connected, or a person has said to go on without.
+void Deciding::seen_by_some(HostIndex host) {
+  const auto& strategy = rollout_.plan.strategy;
+  if (rollout_.phase != Phase::rolling_back) return;
+  if (rollout_.forced && waited(host) >= std::min(strategy.rollback_drain_limit, strategy.drain_limit))
+    return leave_unseen(host, "it goes on by force");
+  if (state(host).effect == 0 && waited_patiently(host) >= strategy.confirm_limit) await_idle(host, true);
+}
+
+// Out of its pools by what was written, and not by what every load balancer shows.
+void Deciding::leave_unseen(HostIndex host, const std::string& proof) {
+  auto blind = waits_for(rollout_);
+  auto why = (blind.empty() ? "a load balancer cannot tell" : blind) + "; " + proof;
+  if (state(host).failed) why = with_failure(state(host).why, why);
+  if (state(host).phase == HostPhase::withdrawing) move(host, HostPhase::emptying, why, false, true);
+  move(host, HostPhase::reverting, why);
+}
+
+// What came of asking the host. What the load balancers show at that moment counts all the same.
+void Deciding::proven_idle(HostIndex host, const std::vector<Shown>& shown, const std::string& trouble) {
+  bool written = true;
+  each_member(rollout_, host, [&](MemberIndex index) { written = written && rollout_.members[index].effect == 0; });
+  bool flows = std::any_of(shown.begin(), shown.end(), [](const Shown& view) { return view.traffic == Traffic::flowing; });
+  if (trouble.empty() && written && !flows) return leave_unseen(host, "the host itself has no connections");
+  await_idle(host, false, trouble);
+}
+
 void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   confirm_shown(host, shown);
   bool entered = true;
@@ -387,7 +440,7 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
     const auto& view = shown[at++];
     if (!takes_part(member)) return;
     down = down || view.health == Health::down;
-    entered = entered && member.effect == 0 && shows(member, view, whole(index));
+    entered = entered && taken_up(index, view);
   });
   bool forward = state(host).phase == HostPhase::joining;
   if (forward && down) {

@@ -64,7 +64,7 @@ class Deciding {
   void leave(HostIndex host);
   void leave_again(HostIndex host, const std::string& why);
   void quiesce(HostIndex host, HostPhase phase, const std::string& why);
-  void await_idle(HostIndex host, bool begin);
+  void await_idle(HostIndex host, bool begin, const std::string& trouble = {});
   void idle_or_not(HostIndex host, const std::string& trouble);
   void join(HostIndex host);
   void give_back(HostIndex host, std::string why = {}, bool failed = false);
@@ -76,6 +76,10 @@ class Deciding {
   void check_deadline(HostIndex host);
   void seen_quiescing(HostIndex host, const std::vector<Shown>& shown);
   void seen_leaving(HostIndex host, const std::vector<Shown>& shown);
+  void seen_by_some(HostIndex host);
+  void leave_unseen(HostIndex host, const std::string& proof);
+  void proven_idle(HostIndex host, const std::vector<Shown>& shown, const std::string& trouble);
+  [[nodiscard]] bool taken_up(MemberIndex member, const Shown& view) const;
   void seen_entering(HostIndex host, const std::vector<Shown>& shown);
   void confirm_shown(HostIndex host, const std::vector<Shown>& shown);
   [[nodiscard]] bool healthy(HostIndex host, const std::vector<Shown>& shown) const;

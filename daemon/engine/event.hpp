@@ -11,14 +11,17 @@
 
 namespace shiftd {
 
-// What the required load balancers show of one member, taken together.
+// What the required load balancers show of one member, taken together: traffic and weights by those that can tell.
 struct Shown {
-  Traffic traffic = Traffic::cannot_tell;  // the worst for somebody who wants it out: flowing anywhere is flowing
+  Traffic traffic = Traffic::cannot_tell;  // the worst for somebody who wants it out: flowing anywhere is flowing; nobody can tell
   bool flows_everywhere = false;
   Health health = Health::unknown;  // the worst
   int weight = 0;                   // the greatest
-  std::string why;                  // what cannot tell, and why
-  int weight_least = 0;             // the least of the views
+  std::string why;                  // why one cannot tell; empty: all can
+  int weight_least = 0;             // the least
+
+  // Somebody cannot tell: the above is not the whole truth.
+  [[nodiscard]] bool blind() const { return traffic == Traffic::cannot_tell || !why.empty(); }
 
   bool operator==(const Shown&) const = default;
 };
@@ -38,8 +41,8 @@ struct TimeJumped {
   Duration by{0};
 };
 
-// A step of a host (prepare, await_idle, upgrade, verify, revert) has ended well. `members` is what their load balancers show at
-// that moment, when the driver knows: one for each of the host's members.
+// A step of a host (prepare, await_idle, prove_idle, upgrade, verify, revert) has ended well. `members` is what their load balancers show
+// at that moment, when the driver knows: one for each of the host's members.
 struct StepDone {
   HostIndex host = 0;
   EffectId effect = 0;
@@ -128,13 +131,15 @@ struct Judged {
 enum class Verb : std::uint8_t { pause, resume, promote, roll_back, abort, release_hold, take };
 std::string_view to_string(Verb verb);
 
-// A person's word. `host` is for release_hold and take; `instead_of_verdict` for promote, and needs a reason.
+// A person's word. `host` is for release_hold and take; `instead_of_verdict` for promote; `instead_of_views` for roll_back:
+// hosts are reverted though a load balancer cannot tell whether they are out of traffic. Both need a reason.
 struct Command {
   Verb verb = Verb::pause;
   HostIndex host = 0;
   std::string by;
   std::string reason;
   bool instead_of_verdict = false;
+  bool instead_of_views = false;
 };
 
 using Event =

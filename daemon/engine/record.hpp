@@ -59,9 +59,10 @@ struct MemberSet {
   Observed observed;
   bool operator==(const MemberSet&) const = default;
 };
-// Every required view shows the wanted setting.
+// Every required view shows the wanted setting. `blind`: one of them cannot tell, and is not waited for any more.
 struct MemberConfirmed {
   MemberIndex member = 0;
+  bool blind = false;
   bool operator==(const MemberConfirmed&) const = default;
 };
 struct MemberTaken {
@@ -196,6 +197,12 @@ struct RollingBack {
   bool condemned = false;
   bool operator==(const RollingBack&) const = default;
 };
+// While rolling back, a person has hosts reverted though a load balancer cannot tell whether they are out of traffic.
+struct Forced {
+  std::string by;
+  std::string reason;
+  bool operator==(const Forced&) const = default;
+};
 struct Aborting {
   std::string by;
   std::string reason;
@@ -218,7 +225,7 @@ struct Ended {
 using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
                           MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
                           Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed,
-                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff, HostErring>;
+                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced>;
 
 struct Record {
   Instant at;

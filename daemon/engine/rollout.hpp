@@ -98,7 +98,8 @@ struct MemberState {
   // foreign change. Settled by the next write of ours that succeeds.
   std::vector<Setting> unsettled;
   bool confirmed = true;
-  bool down = false;  // a load balancer's check fails: no capacity in its pool
+  bool blind = false;  // confirmed, but for a load balancer that cannot tell
+  bool down = false;   // a load balancer's check fails: no capacity in its pool
 
   bool operator==(const MemberState&) const = default;
 };
@@ -127,6 +128,7 @@ struct Rollout {
   bool paused = false;
   bool condemned = false;   // the verdict spoke against the release: what serves it is harming users
   bool shrunk = false;      // no counters for too long: the canary is at its least weight
+  bool forced = false;      // a person has hosts reverted that not every load balancer shows out of traffic
   bool overridden = false;  // a person lets it go on to its next bake in place of the evidence
   int scale = 1;            // what weights are multiplied by now, each pool's at most by its own scale
   Instant scaled;           // when that last changed

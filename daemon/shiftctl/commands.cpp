@@ -190,6 +190,7 @@ Task<Result<ExitCode>> command(DaemonClient& client, Options options) {
   json request{{"reason", options.reason}};
   if (!options.host.empty()) request["host"] = options.host;
   if (options.instead_of_verdict) request["override"] = true;
+  if (options.instead_of_views) request["force"] = true;
   auto body = co_await client.ask("POST", path_of(options.rollout) + "/" + options.command, request.dump());
   if (!body) co_return std::move(body).error();
   auto on = options.host.empty() ? options.rollout : options.host + " in " + options.rollout;

@@ -83,7 +83,9 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   on_rollout(app, options, "promote", "pass the gate that the rollout waits at", true)
       ->add_flag("--override", options.instead_of_verdict, "pass the stage in place of its verdict; needs --reason")
       ->needs("--reason");
-  on_rollout(app, options, "rollback", "put everything back", true);
+  on_rollout(app, options, "rollback", "put everything back", true)
+      ->add_flag("--force", options.instead_of_views, "also where a load balancer cannot tell; needs --reason")
+      ->needs("--reason");
   on_rollout(app, options, "abort", "start nothing more and end", true);
   on_host(*app.add_subcommand("release-hold", "go on with a host that somebody changed, as they left it"), options, false);
   on_host(*app.add_subcommand("take", "take a host back from whoever changed it"), options, true);

@@ -22,6 +22,7 @@ struct Options {
   std::vector<std::string> limit;
   std::string reason;
   bool instead_of_verdict = false;  // promote --override
+  bool instead_of_views = false;    // rollback --force
   bool wait = false;
 
   std::string rollout;  // empty: the newest

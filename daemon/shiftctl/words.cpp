@@ -93,6 +93,9 @@ Sentence member_set(const json& record) {
 }
 
 Sentence member_confirmed(const json& record) {
+  if (flag(record, "blind"))
+    return {fmt::format("{}: as wanted by all who can tell; who cannot is not waited for", text(record, "member")), "", Tone::warning,
+            true};
   return {fmt::format("{}: every view shows what was wanted", text(record, "member")), "", Tone::plain, false};
 }
 
@@ -198,6 +201,11 @@ Sentence rolling_back(const json& record) {
           "", Tone::bad, true};
 }
 
+Sentence forced(const json& record) {
+  return {fmt::format("it goes on{} though a load balancer cannot tell{}", by(record), because(record, "reason")), "",
+          Tone::warning, true};
+}
+
 Sentence aborting(const json& record) { return {fmt::format("aborting{}{}", by(record), because(record, "reason")), "", Tone::bad, true}; }
 
 Sentence clock_jumped(const json& record) {
@@ -251,6 +259,7 @@ constexpr std::array kinds = {
     Kind{"member_health", member_health},
     Kind{"share_off", share_off},
     Kind{"host_erring", host_erring},
+    Kind{"forced", forced},
     Kind{"scaled", scaled},
     Kind{"finishing", finishing},
     Kind{"paused", paused},

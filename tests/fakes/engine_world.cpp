@@ -174,7 +174,9 @@ class Words {
     return member(fact.member, "wanted " + to_string(fact.setting) + (fact.verbatim ? " (original)" : ""));
   }
   std::string operator()(const MemberSet& fact) const { return member(fact.member, "is " + to_string(fact.observed.setting)); }
-  std::string operator()(const MemberConfirmed& fact) const { return member(fact.member, "confirmed"); }
+  std::string operator()(const MemberConfirmed& fact) const {
+    return member(fact.member, fact.blind ? "confirmed, but by who cannot tell" : "confirmed");
+  }
   std::string operator()(const MemberTaken& fact) const { return member(fact.member, "taken: " + to_string(fact.observed.setting)); }
   std::string operator()(const MemberReturned& fact) const {
     return member(fact.member, (fact.adopted ? "adopted" : "returned") + std::string(" by ") + fact.by);
@@ -222,6 +224,7 @@ class Words {
   std::string operator()(const RollingBack& fact) const {
     return line("rollout", std::string("rolling back") + (fact.condemned ? " (condemned)" : "") + why(fact.reason));
   }
+  std::string operator()(const Forced& fact) const { return line("rollout", "forced by " + fact.by + why(fact.reason)); }
   std::string operator()(const Aborting& fact) const { return line("rollout", "aborting" + why(fact.reason)); }
   std::string operator()(const ClockJumped& fact) const { return line("rollout", "clock jumped by " + to_string(fact.by)); }
   std::string operator()(const Quarantined& fact) const { return line("rollout", "quarantined" + why(fact.why)); }

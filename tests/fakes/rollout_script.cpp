@@ -212,8 +212,9 @@ class Script {
     auto found = std::find_if(verbs.begin(), verbs.end(), [&](Verb verb) { return to_string(verb) == line.word(0); });
     if (found == verbs.end()) line.refuse("no such command");
     bool of_host = *found == Verb::take || *found == Verb::release_hold;
+    auto who = of_host ? host_named(line, line.word(1)) : 0;
     bool overrides = line.value("override") == "yes";
-    Command command{*found, of_host ? host_named(line, line.word(1)) : 0, "ada", line.word(of_host ? 2 : 1), overrides};
+    Command command{*found, who, "ada", line.word(of_host ? 2 : 1), overrides, line.value("force") == "yes"};
     if (auto allowed = permits(rollout(), command); !allowed) return print("refused: " + allowed.error().what);
     tell(world().feed(command));
   }
@@ -305,6 +306,7 @@ class Script {
         if (line.value("health") == to_string(health)) shown.health = health;
       }
       shown.flows_everywhere = shown.traffic == Traffic::flowing;
+      shown.why = line.value("blind");
     }
     return all;
   }

@@ -86,18 +86,20 @@ TEST_F(AnnouncingTest, TellsHowTheRolloutGoes) {
   auto said = lines({Held{"lb2 does not answer"}, Held{""}, Paused{"ada", "lunch"}, Resumed{"ada"},
                      HostMoved{1, HostPhase::reverting, 3, true, "exit 1"}, HostMoved{1, HostPhase::out, 0, false, "it is off"},
                      StagePassed{0, "proof"}, GateReached{0}, GatePassed{0, "ada", "fine"}, Overridden{0, "ada", "hotfix"},
-                     RollingBack{"ada", "slow", false}, Aborting{"ada", ""}, Quarantined{"a sum"}, Ended{Outcome::rolled_back, "slow"}});
-  EXPECT_THAT(said, ElementsAre("shiftd rollout web-7 : held: lb2 does not answer", "shiftd rollout web-7 : goes on",
-                                "shiftd rollout web-7 : paused by ada: lunch", "shiftd rollout web-7 : resumed by ada",
-                                "shiftd rollout web-7 : web2 failed: exit 1",
-                                "shiftd rollout web-7 : web2 stays out of its pools and needs a person: it is off",
-                                "shiftd rollout web-7 : stage 1 of 3 (10%) passed",
-                                "shiftd rollout web-7 : stage 1 of 3 (10%) waits at its gate for `shiftctl promote`",
-                                "shiftd rollout web-7 : stage 1 of 3 (10%) promoted by ada: fine",
-                                "shiftd rollout web-7 : the verdict on stage 1 of 3 (10%) is overridden by ada: hotfix",
-                                "shiftd rollout web-7 : rolling back by ada: slow", "shiftd rollout web-7 : aborting by ada",
-                                "shiftd rollout web-7 : quarantined, nothing is done any more: a sum",
-                                "shiftd rollout web-7 : rolled back after 23s: slow"));
+                     RollingBack{"ada", "slow", false}, Forced{"ada", "lb2 is dead"}, Aborting{"ada", ""}, Quarantined{"a sum"},
+                     Ended{Outcome::rolled_back, "slow"}});
+  EXPECT_THAT(said,
+              ElementsAre("shiftd rollout web-7 : held: lb2 does not answer", "shiftd rollout web-7 : goes on",
+                          "shiftd rollout web-7 : paused by ada: lunch", "shiftd rollout web-7 : resumed by ada",
+                          "shiftd rollout web-7 : web2 failed: exit 1",
+                          "shiftd rollout web-7 : web2 stays out of its pools and needs a person: it is off",
+                          "shiftd rollout web-7 : stage 1 of 3 (10%) passed",
+                          "shiftd rollout web-7 : stage 1 of 3 (10%) waits at its gate for `shiftctl promote`",
+                          "shiftd rollout web-7 : stage 1 of 3 (10%) promoted by ada: fine",
+                          "shiftd rollout web-7 : the verdict on stage 1 of 3 (10%) is overridden by ada: hotfix",
+                          "shiftd rollout web-7 : rolling back by ada: slow", "shiftd rollout web-7 : goes on by force by ada: lb2 is dead",
+                          "shiftd rollout web-7 : aborting by ada", "shiftd rollout web-7 : quarantined, nothing is done any more: a sum",
+                          "shiftd rollout web-7 : rolled back after 23s: slow"));
 }
 
 TEST_F(AnnouncingTest, AHoldIsToldOnceWhileItsReasonChangesAndWhatIsSilentOrClosedByName) {

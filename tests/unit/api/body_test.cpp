@@ -117,7 +117,10 @@ TEST(CommandBody, IsAcceptedOrRefusedByItsVerb) {
       {"release-hold of nothing", Verb::release_hold, "", "'host' is missing"},
       {"take with a reason", Verb::take, R"({"host":"web1","reason":"mine"})", ""},
       {"take without a reason", Verb::take, R"({"host":"web1"})", "'reason' is missing"},
-      {"an unknown field", Verb::abort, R"({"force":true})", "unknown field 'force'"},
+      {"a roll back by force", Verb::roll_back, R"({"force":true,"reason":"lb2 is dead"})", ""},
+      {"a roll back by force without a reason", Verb::roll_back, R"({"force":true})", "'reason' is missing"},
+      {"an abort by force", Verb::abort, R"({"force":true,"reason":"now"})", "'force' is for rollback only"},
+      {"an unknown field", Verb::abort, R"({"forced":true})", "unknown field 'forced'"},
       {"no object", Verb::abort, "7", "must be a JSON object"},
   };
   for (const auto& [what, verb, body, refusal] : cases) {

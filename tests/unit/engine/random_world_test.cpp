@@ -152,6 +152,7 @@ class RandomWorld {
     if (chance(30)) {
       for (auto& view : shown) view = Shown{Traffic::cannot_tell, false, Health::unknown, 0, "no answer"};
     }
+    if (!shown.empty() && chance(10)) shown.front().why = "one of two does not answer";
     world.feed(HostSeen{host, shown});
   }
 
@@ -180,7 +181,7 @@ class RandomWorld {
                           Verb::take,  Verb::take,   Verb::abort,  Verb::release_hold, Verb::roll_back};
     auto verb = verbs[pick(0, 9)];
     if ((verb == Verb::abort || verb == Verb::roll_back) && !chance(30)) return;
-    world.feed(Command{verb, host, "ada", "because", verb == Verb::promote && chance(50)});
+    world.feed(Command{verb, host, "ada", "because", verb == Verb::promote && chance(50), verb == Verb::roll_back && chance(50)});
   }
 
   struct LateWrite {

@@ -8,15 +8,11 @@
 namespace shiftd {
 namespace {
 
-bool good(CheckStatus status, const CheckPolicy& policy) {
-  return status == CheckStatus::ok || (status == CheckStatus::warning && policy.warning_is_ok);
-}
-
 // Leaves the last answer in `result`, where it is found even when the deadline ends the attempts.
 Task<> attempt(Clock& clock, std::shared_ptr<Check> check, CheckTarget target, CheckPolicy policy, CheckResult& result) {
   for (int left = policy.attempts; left > 0; --left) {
     result = co_await check->ask(target);
-    if (good(result.status, policy)) co_return;
+    if (good(result, policy)) co_return;
     if (left > 1) co_await clock.sleep_for(policy.pause);
   }
 }
@@ -41,18 +37,29 @@ std::string_view to_string(CheckStatus status) {
   return "unknown";
 }
 
-Task<Result<void>> run_checks(Clock& clock, std::vector<std::shared_ptr<Check>> checks, CheckTarget target, CheckPolicy policy) {
+bool good(const CheckResult& result, const CheckPolicy& policy) {
+  return result.status == CheckStatus::ok || (result.status == CheckStatus::warning && policy.warning_is_ok);
+}
+
+Task<Result<std::vector<CheckResult>>> ask_checks(Clock& clock, std::vector<std::shared_ptr<Check>> checks, CheckTarget target,
+                                                  CheckPolicy policy) {
   if (policy.attempts < 1) co_return Failure{Errc::bad_input, "a check needs at least one attempt"};
   CheckResult unanswered{CheckStatus::unknown, "not answered within " + to_string(policy.deadline)};
   std::vector<CheckResult> results(checks.size(), unanswered);
   auto asked = co_await within(clock, policy.deadline, attempt_all(clock, checks, target, policy, results));
   if (!asked && asked.error().code != Errc::timed_out) co_return std::move(asked).error();
+  co_return results;
+}
 
+Task<Result<void>> run_checks(Clock& clock, std::vector<std::shared_ptr<Check>> checks, CheckTarget target, CheckPolicy policy) {
+  auto results = co_await ask_checks(clock, checks, std::move(target), policy);
+  if (!results) co_return std::move(results).error();
   std::string bad;
   for (std::size_t i = 0; i < checks.size(); ++i) {
-    if (good(results[i].status, policy)) continue;
+    const auto& result = (*results)[i];
+    if (good(result, policy)) continue;
     if (!bad.empty()) bad += "; ";
-    bad += checks[i]->name() + " " + std::string(to_string(results[i].status)) + ": " + results[i].text;
+    bad += checks[i]->name() + " " + std::string(to_string(result.status)) + ": " + result.text;
   }
   if (!bad.empty()) co_return Failure{Errc::refused, bad};
   co_return Result<void>{};

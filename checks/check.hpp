@@ -49,7 +49,14 @@ struct CheckPolicy {
   bool warning_is_ok = true;
 };
 
-// Asks all checks of a host at once, each with its attempts. Succeeds when all are ok.
+// Asks all checks of a host at once, each with its attempts: the last answer of each, in their order.
+// Fails with bad_input.
+Task<Result<std::vector<CheckResult>>> ask_checks(Clock& clock, std::vector<std::shared_ptr<Check>> checks, CheckTarget target,
+                                                  CheckPolicy policy);
+
+bool good(const CheckResult& result, const CheckPolicy& policy);
+
+// As ask_checks(). Succeeds when all are ok.
 // Fails with refused, naming every check that was not, with its last answer: "healthz critical: GET /healthz: 503, wanted
 // 200; disk unknown: not answered within 30s".
 Task<Result<void>> run_checks(Clock& clock, std::vector<std::shared_ptr<Check>> checks, CheckTarget target, CheckPolicy policy);

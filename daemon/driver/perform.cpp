@@ -24,6 +24,9 @@ constexpr Duration written_patience{100};
 // How long nobody may be connected to a host that a load balancer cannot tell about.
 constexpr Duration proof_grace{3'000};
 
+// How many untouched hosts are asked whether a check fails there, too.
+constexpr int compared_most = 3;
+
 // Clears a flag when a lane ends, however it ends.
 template <class F>
 struct OnExit {
@@ -92,9 +95,10 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   Backoff backoff(Duration(100), std::chrono::seconds(5), effect);
   while (true) {
     auto left = limit - (clock_.steady() - began);
-    auto result = co_await within(clock_, left, try_step(host, effect, step));
+    std::string note;
+    auto result = co_await within(clock_, left, try_step(host, effect, step, note));
     if (result) {
-      StepDone done{host, effect, shown(host)};
+      StepDone done{host, effect, shown(host), std::move(note)};
       // Prepared before its turn, it need not have a commit of its own.
       bool early = step == Step::prepare && host >= committed_.next_start + committed_.plan.batch;
       co_return post(std::move(done), early ? prepared_patience : Duration(0));
@@ -110,7 +114,7 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   }
 }
 
-Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step) {
+Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, std::string& note) {
   const auto& place = place_of(host).place;
   const auto& release = committed_.request.release;
   const auto& former = committed_.plan.hosts[host].digest;
@@ -133,20 +137,56 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step) 
     case Step::revert:
       if (former.empty()) co_return Failure{Errc::bad_input, "there was no release on the host before, to go back to"};
       co_return co_await service_.releaser->revert(place, former, job_id(effect));
-    case Step::verify_new: co_return co_await verify(host, release.digest);
-    case Step::verify_old: co_return co_await verify(host, former);
+    case Step::verify_new: co_return co_await verify(host, release.digest, nullptr);
+    case Step::verify_old: co_return co_await verify(host, former, &note);
   }
   co_return Failure{Errc::bad_input, "no such step"};
 }
 
-Task<Result<void>> Driver::verify(HostIndex host, std::string digest) {
+// `note`, when the release is the former one: checks that fail on hosts that nobody touched as well (a database is down) say
+// nothing against the revert, and are told there instead of keeping the host out.
+Task<Result<void>> Driver::verify(HostIndex host, std::string digest, std::string* note) {
   const auto& place = place_of(host);
   if (auto proven = co_await service_.releaser->prove_running(place.place, std::move(digest)); !proven) co_return proven;
   CheckTarget target{place.place.name, place.place.address, place.executor};
   auto checked = co_await run_checks(clock_, service_.checks, std::move(target), service_.check_policy);
+  if (!checked && checked.error().code == Errc::refused && note != nullptr) {
+    auto others = co_await fail_elsewhere(host);
+    if (!others.empty()) *note = "its checks fail as they do on " + others + ", which nobody touched: " + checked.error().what;
+    if (!others.empty()) checked = Result<void>{};
+  }
   // What the views last showed may be older than the restart: a host that joins on that may enter its pools unhealthy.
   if (checked) co_await look_again(host);
   co_return checked;
+}
+
+// By check: whether it fails on the host, all its attempts made.
+Task<std::vector<bool>> Driver::failing_checks(HostIndex host) {
+  const auto& place = place_of(host);
+  CheckTarget target{place.place.name, place.place.address, place.executor};
+  auto results = co_await ask_checks(clock_, service_.checks, std::move(target), service_.check_policy);
+  std::vector<bool> fails(service_.checks.size(), true);
+  for (std::size_t check = 0; results && check < results->size(); ++check) fails[check] = !good((*results)[check], service_.check_policy);
+  co_return fails;
+}
+
+// The untouched hosts on which every check fails that fails on this one, a few at most; empty: one of them does better, or
+// there is none.
+Task<std::string> Driver::fail_elsewhere(HostIndex host) {
+  auto here = co_await failing_checks(host);
+  std::string names;
+  int asked = 0;
+  for (HostIndex other = 0; other < committed_.hosts.size() && asked < compared_most; ++other) {
+    auto phase = committed_.hosts[other].phase;
+    bool untouched = phase == HostPhase::pooled_old || phase == HostPhase::preparing || phase == HostPhase::ready;
+    if (!untouched || committed_.plan.hosts[other].role == Role::already_there) continue;
+    auto there = co_await failing_checks(other);
+    for (std::size_t check = 0; check < here.size(); ++check) {
+      if (here[check] && !there[check]) co_return std::string();
+    }
+    names += (asked++ == 0 ? "" : ", ") + committed_.plan.hosts[other].name;
+  }
+  co_return names;
 }
 
 // Idle for the grace. The host is asked again and again, as long as it can be.

@@ -220,12 +220,13 @@ void Deciding::operator()(const StepDone& event) {
     case HostPhase::verifying: return healthy(host, event.members) && open(host) ? join(host) : move(host, HostPhase::awaiting_health);
     case HostPhase::reverting: return move(host, HostPhase::reverifying, state(host).why);
     case HostPhase::reverifying: {
-      if (healthy(host, event.members) && open(host)) return give_back(host, state(host).why);
+      auto why = event.note.empty() ? state(host).why : with_failure(state(host).why, event.note);
+      if (healthy(host, event.members) && open(host)) return give_back(host, why);
       // Its own checks have passed; the load balancers' have not yet, or its pool is closed.
       HostMoved waits;
       waits.host = host;
       waits.phase = HostPhase::reverifying;
-      waits.why = state(host).why;
+      waits.why = why;
       return say(std::move(waits));
     }
     default: INVARIANT(false, "host " + planned(host).name + " has a step in phase " + std::string(to_string(state(host).phase)));

@@ -75,7 +75,9 @@ std::vector<Shown> EngineWorld::shown_of(HostIndex host) const {
 }
 
 Decision EngineWorld::see(HostIndex host) { return feed(HostSeen{host, shown_of(host)}); }
-Decision EngineWorld::finish(HostIndex host) { return feed(StepDone{host, rollout.hosts[host].effect, shown_of(host)}); }
+Decision EngineWorld::finish(HostIndex host, const std::string& note) {
+  return feed(StepDone{host, rollout.hosts[host].effect, shown_of(host), note});
+}
 Decision EngineWorld::fail(HostIndex host, const std::string& why) { return feed(StepFailed{host, rollout.hosts[host].effect, why}); }
 
 Decision EngineWorld::write(MemberIndex index) {

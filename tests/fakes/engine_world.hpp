@@ -34,7 +34,7 @@ class EngineWorld {
 
   Decision see(HostIndex host);
   // The host's step has ended well.
-  Decision finish(HostIndex host);
+  Decision finish(HostIndex host, const std::string& note = {});
   Decision fail(HostIndex host, const std::string& why);
   // Carries out the write that is asked for: as the stores do, on the revision that was last known.
   Decision write(MemberIndex member);

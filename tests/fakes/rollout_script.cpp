@@ -159,7 +159,7 @@ class Script {
       return;
     }
     if (verb == "done" || verb == "fail") must_be_under_way(line);
-    if (verb == "done") return tell(world().finish(host(line)));
+    if (verb == "done") return tell(world().finish(host(line), line.word(2)));
     if (verb == "fail") return tell(world().fail(host(line), line.word(2, "exit 1")));
     if (verb == "late") return tell(world().feed(StepDone{host(line), 1, world().shown_of(host(line))}));
     if (verb == "written") {

@@ -17,9 +17,10 @@ void comment(EngineWorld& world, MemberIndex member) {
   world.watch(member);
 }
 
-EngineWorld upgrading_world() {
+EngineWorld upgrading_world(bool conditional = false) {
   FleetSpec fleet;
   fleet.hosts = 4;
+  fleet.capabilities.conditional_writes = conditional;
   Strategy strategy;
   strategy.stages = stages_of("100%@0s");
   EngineWorld world(make_plan(request_for(), strategy, fleet_of(fleet)).value());
@@ -44,6 +45,45 @@ TEST(OtherFields, OfAMemberThatWeHoldStayAsTheyWereLastWritten) {
   EXPECT_TRUE(ended.verbatim);
   EXPECT_EQ(ended.known.setting, ended.original.setting);
   EXPECT_EQ(ended.original.bytes, "") << "nothing is written verbatim over what the tool wrote";
+}
+
+// docs/decisions/0005
+TEST(TheSameAgain, ByAnotherHandIsTheirsWhereAHostIsOut) {
+  auto world = upgrading_world(true);
+  auto host = *world.rollout.moving.begin();
+  auto member = world.rollout.plan.hosts[host].first_member;
+  world.meddle(member, world.store[member].setting);
+  world.watch(member);
+  EXPECT_EQ(world.rollout.hosts[host].phase, HostPhase::left);
+  EXPECT_EQ(world.rollout.members[member].holder, Holder::theirs);
+  auto theirs = world.store[member];
+  world.feed(Command{Verb::roll_back, 0, "ada", ""});
+  for (int round = 0; round < 200 && world.rollout.phase != Phase::ended; ++round) {
+    if (!world.answer()) world.wait();
+  }
+  EXPECT_EQ(world.store[member], theirs) << "it is never pooled by us";
+  EXPECT_NE(world.rollout.reason.find("taken out by someone else, too"), std::string::npos) << world.rollout.reason;
+}
+
+TEST(TheSameAgain, StaysOursWhereRevisionsSayNothing) {
+  auto world = upgrading_world(false);
+  auto host = *world.rollout.moving.begin();
+  auto member = world.rollout.plan.hosts[host].first_member;
+  world.meddle(member, world.store[member].setting);
+  world.watch(member);
+  EXPECT_EQ(world.rollout.hosts[host].phase, HostPhase::upgrading);
+}
+
+TEST(TheSameAgain, StaysOursWhereAHostServes) {
+  auto world = upgrading_world(true);
+  auto host = *world.rollout.moving.begin();
+  auto member = world.rollout.plan.hosts[host].first_member;
+  while (world.rollout.hosts[host].phase != HostPhase::serving_new) {
+    if (!world.answer()) world.wait();
+  }
+  world.meddle(member, world.store[member].setting);
+  world.watch(member);
+  EXPECT_EQ(world.rollout.hosts[host].phase, HostPhase::serving_new);
 }
 
 TEST(OtherFields, OfAMemberThatNobodyTouchesAreWrittenBackExactly) {

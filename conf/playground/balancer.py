@@ -123,6 +123,12 @@ class Balancer:
             return False  # it does not listen yet
         return len(members) == count and all(member.status == "UP" and member.passing for member in members.values())
 
+    def socket_answers(self) -> bool:
+        try:
+            return bool(self.command("show info"))
+        except WorldError:
+            return False
+
     def command(self, text: str) -> str:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)

@@ -187,6 +187,10 @@ class Fleet:
         if code != 0:
             raise WorldError(error.strip() or f"{host.home}/restart failed")
 
+    def install_and_restart(self, host: Host, release: Release):
+        install(host, release)
+        self.restart(host)
+
     def wait_for_sshd(self, host: Host):
         def listens():
             if host.sshd.poll() is not None:

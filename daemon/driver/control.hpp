@@ -69,6 +69,12 @@ struct RolloutStatus {
   Live live;  // empty for a rollout that has ended before this daemon started
 };
 
+// As its driver has it now: it changes as soon as the caller waits for anything, and may be gone then.
+struct RunningRollout {
+  const Rollout& rollout;
+  const Live& live;
+};
+
 // Records as the journal keeps them, from number `from` on.
 struct FeedPart {
   std::uint64_t from = 0;
@@ -137,7 +143,7 @@ class Control {
 
   [[nodiscard]] virtual DaemonStats stats() const = 0;
   // Rollouts that this daemon drives now, for the gauges of the metrics.
-  [[nodiscard]] virtual std::vector<RolloutStatus> running() const = 0;
+  [[nodiscard]] virtual std::vector<RunningRollout> running() const = 0;
 
   // Whether it can do its work. Fails with unavailable, saying why not: the journal cannot be written ...
   [[nodiscard]] virtual Result<void> ready() const = 0;

@@ -21,6 +21,10 @@ constexpr std::size_t read_at_once = 2'000;
 // What a person has to know of a rollout that nobody drives.
 constexpr auto by_hand = ": its members stay as they are, and `shiftctl rescue` prints how to restore them";
 
+// Between two looks at whether the journal takes records, while nobody has any for it.
+constexpr Duration journal_check_pause{10'000};
+constexpr Duration journal_trouble_pause{1'000};
+
 RolloutBrief brief_of(const Rollout& rollout) {
   return {rollout.request.rollout,
           rollout.request.service,
@@ -84,6 +88,7 @@ Task<> Supervisor::run() {
   // Never joined by running dry: the queue keeper waits for ever.
   drivers_.start("queue", start_queued());
   for (auto& announcer : announcers_) drivers_.start("announce to " + announcer.status().name, announce(announcer));
+  drivers_.start("journal", watch_journal());
   co_await drivers_.join();
 }
 
@@ -229,6 +234,19 @@ Task<> Supervisor::start_next() {
   }
 }
 
+// While rollouts run, their own records show it.
+Task<> Supervisor::watch_journal() {
+  while (true) {
+    co_await clock_.sleep_for(journal_trouble_.empty() ? journal_check_pause : journal_trouble_pause);
+    std::string trouble;
+    if (running_.empty()) {
+      auto checked = co_await journal_.check();
+      if (!checked) trouble = checked.error().what;
+    }
+    journal_trouble_ = std::move(trouble);
+  }
+}
+
 Service* Supervisor::find_service(const std::string& name) {
   for (auto& service : services_) {
     if (service->name == name) return service.get();
@@ -346,7 +364,10 @@ Task<Result<std::string>> Supervisor::start(StartRequest asked) {
   Record requested{clock_.wall(), Requested{request}};
   std::vector<std::string> first{codec.encode(requested)};
   auto created = co_await journal_.create(request.rollout, service->name, std::move(first));
-  if (!created) co_return std::move(created).error().during("record the rollout");
+  if (!created) {
+    journal_trouble_ = created.error().what;
+    co_return std::move(created).error().during("record the rollout");
+  }
 
   Rollout rollout;
   apply(rollout, requested);
@@ -451,13 +472,14 @@ DaemonStats Supervisor::stats() const {
   return stats;
 }
 
-std::vector<RolloutStatus> Supervisor::running() const {
-  std::vector<RolloutStatus> all;
+std::vector<RunningRollout> Supervisor::running() const {
+  std::vector<RunningRollout> all;
   for (const auto& [id, running] : running_) all.push_back({running.driver->rollout(), running.driver->live()});
   return all;
 }
 
 Result<void> Supervisor::ready() const {
+  if (!journal_trouble_.empty()) return Failure{Errc::unavailable, "the journal cannot be written: " + journal_trouble_};
   for (const auto& [id, running] : running_) {
     if (!running.driver->journal_trouble().empty())
       return Failure{Errc::unavailable, "the journal cannot be written: " + running.driver->journal_trouble()};

@@ -43,7 +43,7 @@ class Supervisor final : public Control {
   Task<Result<RolloutStatus>> show(std::string rollout) override;
   Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) override;
   [[nodiscard]] DaemonStats stats() const override;
-  [[nodiscard]] std::vector<RolloutStatus> running() const override;
+  [[nodiscard]] std::vector<RunningRollout> running() const override;
   [[nodiscard]] Result<void> ready() const override;
 
  private:
@@ -69,6 +69,7 @@ class Supervisor final : public Control {
   Task<> drop_old();
   Task<> start_queued();
   Task<> start_next();
+  Task<> watch_journal();
   void launch(Service& service, Rollout rollout, Codec codec);
   Service* find_service(const std::string& name);
   // Who acts, or is about to act, on anything that the service claims, as a sentence; empty: nobody.
@@ -93,6 +94,7 @@ class Supervisor final : public Control {
   Signal recovered_signal_;
   DaemonStats counted_;  // of rollouts that have ended, and of all that were started
   std::uint64_t ids_given_ = 0;
+  std::string journal_trouble_;  // found while no rollout was there to find it
 };
 
 }  // namespace shiftd

@@ -40,7 +40,9 @@ Task<> Driver::watch_store(PoolIndex pool) {
     auto reading = co_await within(clock_, limit, store.watch(stores_[pool], service_.pace.idle_view));
     if (!reading) {
       source_answer(store.name(), reading.error().what);
-      co_await clock_.sleep_for(backoff.next());
+      // A load balancer that comes back may have forgotten who is out, and sends them users until it is told again.
+      auto pause = backoff.next();
+      co_await clock_.sleep_for(committed_.moving.empty() ? pause : std::min(pause, service_.pace.view));
       continue;
     }
     backoff.reset();

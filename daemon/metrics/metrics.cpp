@@ -18,7 +18,7 @@ using prometheus::MetricType;
 // One reading of the daemon, shared by all metrics.
 struct Reading {
   DaemonStats stats;
-  std::vector<RolloutStatus> running;
+  std::vector<RunningRollout> running;
   bool ready = false;
 };
 
@@ -114,7 +114,7 @@ void measure_info(const Reading& reading, Samples& samples) {
   }
 }
 
-std::ptrdiff_t held_by_others(const RolloutStatus& status) {
+std::ptrdiff_t held_by_others(const RunningRollout& status) {
   const auto& members = status.rollout.members;
   return std::count_if(members.begin(), members.end(), [](const auto& member) { return member.holder == Holder::theirs; });
 }

@@ -89,6 +89,9 @@ class Journal {
   // that still run neither go nor count.
   virtual Task<Result<std::size_t>> retain(std::size_t keep) = 0;
 
+  // Whether records would become durable now: writes a page that changes nothing. Fails as append does.
+  virtual Task<Result<void>> check() = 0;
+
   virtual JournalStats stats() const = 0;
 };
 

@@ -90,6 +90,8 @@ class MemoryJournal final : public Journal {
     co_return points;
   }
 
+  Task<Result<void>> check() override { co_return Result<void>{}; }
+
   Task<Result<std::size_t>> retain(std::size_t keep) override {
     auto ended = static_cast<std::size_t>(std::count_if(rollouts_.begin(), rollouts_.end(), [](const Kept& kept) { return kept.ended; }));
     auto surplus = ended > keep ? ended - keep : 0;

@@ -142,8 +142,12 @@ void Records::commit_waiting() {
     auto outcome = committed ? std::move(write.outcome) : committed;
     Answer<Result<void>>::give(std::move(write.answer), std::move(outcome));
   }
-  // After the answers, so that nobody waits for it. One that fails loses nothing: the WAL keeps what it keeps, and the
-  // next commit tries again.
+  // After the answers, so that nobody waits for it.
+  checkpoint_when_due();
+}
+
+// One that fails loses nothing: the WAL keeps what it keeps, and the next commit tries again.
+void Records::checkpoint_when_due() {
   if (database_->wal_pages() >= wal_pages_before_checkpoint) (void)database_->checkpoint();
 }
 
@@ -212,6 +216,22 @@ Result<void> Records::put(Write& write) {
     if (!kept) return kept;
   }
   return {};
+}
+
+// The version of the schema, written over itself: SQLite writes that page whether it changes or not.
+Task<Result<void>> Records::check() {
+  std::function<Result<void>()> job = [this]() -> Result<void> {
+    if (auto begun = database_->begin(); !begun) return begun;
+    auto written = database_->script(fmt::format("PRAGMA user_version = {}", records_schema.version).c_str());
+    if (!written) {
+      database_->roll_back();
+      return written;
+    }
+    auto committed = database_->commit();
+    checkpoint_when_due();
+    return committed;
+  };
+  co_return co_await thread_.run(std::move(job));
 }
 
 Task<Result<std::vector<std::string>>> Records::surplus(std::size_t keep) {

@@ -36,6 +36,8 @@ class Records {
   Task<Result<void>> append(std::string rollout, std::uint64_t expected, std::vector<std::string> records, bool ended);
   Task<Result<std::vector<std::string>>> read(std::string rollout, std::uint64_t from, std::size_t most);
 
+  Task<Result<void>> check();
+
   // The ended rollouts that have to go for `keep` ended ones to be left, oldest first.
   Task<Result<std::vector<std::string>>> surplus(std::size_t keep);
   // Removes these whole. They are gone at once, together; their space is freed in small steps that let appends pass.
@@ -67,6 +69,7 @@ class Records {
   Result<void> commit(std::vector<Write>& group);
   Result<void> put(Write& write);
   Result<std::int64_t> free_some();
+  void checkpoint_when_due();
 
   std::unique_ptr<Database> database_;
   std::mutex mutex_;

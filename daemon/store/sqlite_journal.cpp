@@ -67,6 +67,8 @@ class SqliteJournal final : public Journal {
     co_return surplus->size();
   }
 
+  Task<Result<void>> check() override { return records_->check(); }
+
   JournalStats stats() const override { return {records_->commits(), records_->appended(), records_->committing(), notice_}; }
 
  private:

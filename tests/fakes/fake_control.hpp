@@ -138,10 +138,10 @@ class FakeControl : public Control {
     }
     return stats;
   }
-  [[nodiscard]] std::vector<RolloutStatus> running() const override {
-    std::vector<RolloutStatus> list;
+  [[nodiscard]] std::vector<RunningRollout> running() const override {
+    std::vector<RunningRollout> list;
     for (const auto& told : told_) {
-      if (told.status.rollout.phase != Phase::ended) list.push_back(told.status);
+      if (told.status.rollout.phase != Phase::ended) list.push_back({told.status.rollout, told.status.live});
     }
     return list;
   }

@@ -52,6 +52,7 @@ class RefusingJournal final : public Journal {
     return memory_->read_counts(std::move(service), from);
   }
   Task<Result<std::size_t>> retain(std::size_t keep) override { return memory_->retain(keep); }
+  Task<Result<void>> check() override { return full ? refuse() : memory_->check(); }
   JournalStats stats() const override { return memory_->stats(); }
 
  private:

@@ -114,6 +114,14 @@ class PeopleAndJournals(unittest.TestCase):
                 processes.run(["umount", "-l", small], 10)
 
     def full_disk(self, scene, small):
+        # First while nothing is under way: whoever asks is told, and so is whoever wants to start.
+        fill(small / "fill")
+        scene.wait_until(lambda: scene.ask("GET", "/-/ready")[0] == 503, "503 of an idle daemon")
+        self.assertRegex(scene.ask("GET", "/-/ready")[1], "journal cannot be written: .*the disk is full")
+        self.assertEqual(scene.try_start("2")[0], 503)
+        (small / "fill").unlink()
+        scene.wait_until(lambda: scene.ask("GET", "/-/ready")[0] == 200, "200 again")
+
         first = scene.hosts[0]
         first.pause("restart", 1.5)
         rollout = scene.start("2")

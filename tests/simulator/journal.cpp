@@ -61,6 +61,7 @@ class SimulatedJournal final : public Journal {
     return world_.disk->read_counts(std::move(service), from);
   }
   Task<Result<std::size_t>> retain(std::size_t keep) override { return world_.disk->retain(keep); }
+  Task<Result<void>> check() override { return world_.disk->check(); }
   JournalStats stats() const override { return world_.disk->stats(); }
 
  private:

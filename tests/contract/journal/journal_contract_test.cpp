@@ -296,6 +296,17 @@ TEST_P(JournalContract, RetainsTheNewestEndedRolloutsAndAllThatRun) {
   EXPECT_EQ(names(), std::vector<std::string>{"r2"});
 }
 
+TEST_P(JournalContract, CheckingItChangesNothing) {
+  create("r1", {"plan"});
+  auto commits = journal_->stats().commits;
+  for (int i = 0; i < 3; ++i) {
+    auto checked = run(journal_->check());
+    EXPECT_TRUE(checked) << checked.error();
+  }
+  EXPECT_EQ(journal_->stats().commits, commits);
+  EXPECT_EQ(all_of("r1"), (Records{"plan"}));
+}
+
 TEST_P(JournalContract, TakesTheIdOfARemovedRolloutAgain) {
   create("r1", {"old"});
   end("r1");

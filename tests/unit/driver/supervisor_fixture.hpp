@@ -96,10 +96,9 @@ class SupervisorTest : public testing::Test {
   }
 
   const Rollout* running(const std::string& id) {
-    auto all = supervisor_->running();
-    for (auto& status : all) {
+    for (const auto& status : supervisor_->running()) {
       if (status.rollout.request.rollout != id) continue;
-      seen_ = std::move(status.rollout);
+      seen_ = status.rollout;
       return &seen_;
     }
     return nullptr;
@@ -115,7 +114,7 @@ class SupervisorTest : public testing::Test {
   }
 
   RolloutBrief brief(const std::string& id) {
-    for (auto& status : supervisor_->running()) {
+    for (const auto& status : supervisor_->running()) {
       if (status.rollout.request.rollout == id) return {id, "", "", std::string(to_string(status.rollout.phase)), "", "", {}, {}};
     }
     return {id, "", "", "ended", "", "", {}, {}};

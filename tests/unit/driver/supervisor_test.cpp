@@ -237,6 +237,38 @@ TEST_F(SupervisorTest, ARestartedLoadBalancerIsToldAgainWhatWeHold) {
   }
 }
 
+TEST_F(SupervisorTest, ALoadBalancerThatWasGoneForLongAndForgotWhoIsOutIsToldAtOnce) {
+  begin(4, five_stages());
+  world_->upgrade_time = 60s;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::upgrading);
+  world_->store_answers = world_->view_answers = false;
+  pass(30s);
+  world_->restart_balancer();
+  EXPECT_EQ(world_->hosts.at("web01").setting.pooled, Pooled::yes);
+  world_->store_answers = world_->view_answers = true;
+  pass(300ms);
+  EXPECT_EQ(world_->hosts.at("web01").setting.pooled, Pooled::no);
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
+TEST_F(SupervisorTest, AnIdleDaemonWhoseJournalIsFullSaysSoAndIsReadyWhenThereIsRoom) {
+  begin(4, five_stages());
+  pass(1s);
+  EXPECT_TRUE(supervisor_->ready());
+  journal_->full = true;
+  pass(20s);
+  ASSERT_FALSE(supervisor_->ready());
+  EXPECT_EQ(supervisor_->ready().error().what, "the journal cannot be written: the disk is full");
+  auto refused = ask(supervisor_->start({"web", {"v-two", "two", "/nowhere"}, {}, "test", ""}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  journal_->full = false;
+  pass(2s);
+  EXPECT_TRUE(supervisor_->ready());
+  EXPECT_EQ(finish(start("two")).outcome, Outcome::succeeded);
+}
+
 TEST_F(SupervisorTest, HoldsWhileALoadBalancerCannotTellAndGoesOnAfterwards) {
   begin(4, five_stages());
   auto id = start("two");

@@ -46,21 +46,23 @@ pools:
   haproxy: {{}}
 release:
   path: "{folder}/hosts/{{{{host}}}}/srv"
-  restart: "{folder}/hosts/{{{{host}}}}/restart"
+  restart: "{folder}/hosts/{{{{host}}}}/{restart}"
   version: {{url: "http://{{{{address}}}}/version"}}
   prove_limit: 3s
 checks:
   - http: {{path: {check}, status: 200, timeout: 2s}}
 check_policy: {{attempts: 10, pause: 100ms, deadline: 5s}}
 {idle}strategy:
+{strategy}verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s}}
+"""
+
+STRATEGY = """\
   canary: 1
   stages: [{stages}]
   batch: 1
   max_failed: 1
   floor: {floor}%
-{strategy}verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s}}
 """
-
 
 HAPROXY_POOL = """\
   - haproxy: {{name: lb1, socket: "{socket}", backend: {backend}}}
@@ -105,6 +107,8 @@ class Wishes:
 
     shares: tuple = (1, 5, 25, 50, 100)
     strategy: str = ""  # further lines of that section, each "  key: value\n"
+    strategies: dict = dataclasses.field(default_factory=dict)  # instead of both: by service, all lines of that section
+    restart: str = "restart"  # the program in a host's home
     check: str = "/healthz"
     socket: pathlib.Path = None  # instead of HAProxy's own
     pybal_port: int = 0  # instead of the first PyBal's own
@@ -142,14 +146,15 @@ class Daemon:
         token = self.folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32) + "\n")
-        services = ", ".join(f"{name}.yaml" for name in wishes.services)
+        usual = STRATEGY.format(stages=stages, floor=floor) + wishes.strategy
+        strategies = wishes.strategies or {name: usual for name in wishes.services}
+        services = ", ".join(f"{name}.yaml" for name in strategies)
         self.config.write_text(SHIFTD_YAML.format(folder=self.folder, journal=self.journal, port=self.port, services=services))
-        for name in wishes.services:
+        for name, strategy in strategies.items():
             (self.folder / f"{name}.yaml").write_text(
                 WEB_YAML.format(
                     name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts,
-                    pool=self.pool(wishes), folder=self.folder, stages=stages, floor=floor,
-                    check=wishes.check, strategy=wishes.strategy,
+                    pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, check=wishes.check, strategy=strategy,
                     idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "",
                 )
             )

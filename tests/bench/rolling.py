@@ -26,7 +26,6 @@ sys.path.insert(0, str(ROOT / "conf" / "playground"))
 import daemon as playground_daemon  # noqa: E402
 import processes  # noqa: E402
 import releases  # noqa: E402
-from balancer import BACKEND  # noqa: E402
 from world import World  # noqa: E402
 
 POLL = 0.005  # seconds; of the plain loop
@@ -40,30 +39,12 @@ echo "${{EPOCHREALTIME/./}}" >{home}/restarted
 exit $code
 """
 
-SHIFTD_YAML = """\
-journal: "{folder}/shiftd.journal"
-api: {{socket: "{folder}/shiftd.sock", listen: "127.0.0.1:{port}", token_file: "{folder}/token"}}
-services: [{services}]
-log: {{level: info}}
-"""
-
-SERVICE_YAML = """\
-service: batch-{batch}
-ssh: {{user: "{user}", key_file: "{key}", known_hosts: "{known_hosts}"}}
-hosts:
-{hosts}
-pools:
-  - haproxy: {{name: lb1, socket: "{socket}", backend: {backend}}}
-front_end:
-  haproxy: {{}}
-release:
-  path: "{folder}/hosts/{{{{host}}}}/srv"
-  restart: "{folder}/hosts/{{{{host}}}}/timed-restart"
-  version: {{url: "http://{{{{address}}}}/version"}}
-checks:
-  - http: {{path: /healthz, status: 200, timeout: 2s}}
-check_policy: {{attempts: 10, pause: 100ms, deadline: 10s}}
-strategy: {{canary: 1, stages: [{{share: 100%, bake: 0s}}], batch: {batch}, max_failed: {batch}, max_load: {max_load}}}
+STRATEGY = """\
+  canary: 1
+  stages: [{{share: 100%, bake: 0s}}]
+  batch: {batch}
+  max_failed: {batch}
+  max_load: {max_load}
 """
 
 # What `prepare` and `upgrade` of shiftd do on the host, as somebody would write it into one ssh call each.
@@ -83,28 +64,11 @@ class Shiftd(playground_daemon.Daemon):
     """The daemon with one service for each size of batch, on the same hosts and pool."""
 
     def __init__(self, world, batches):
-        self.batches = batches
-        super().__init__(world, 0)
-
-    def write_configuration(self, bake_seconds, wishes):
-        fleet = self.world.fleet
-        hosts = "\n".join(
-            f'  - {{name: {host.name}, address: "{host.address}:{host.port}", ssh: "{host.address}:{host.ssh_port}"}}'
-            for host in fleet.hosts
-        )
-        token = self.folder / "token"
-        token.touch(mode=0o600)
-        token.write_text("00" * 32 + "\n")
-        services = ", ".join(f"batch-{batch}.yaml" for batch in self.batches)
-        self.config.write_text(SHIFTD_YAML.format(folder=self.folder, port=self.port, services=services))
-        for batch in self.batches:
-            count = len(fleet.hosts)
-            (self.folder / f"batch-{batch}.yaml").write_text(
-                SERVICE_YAML.format(
-                    batch=batch, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts, backend=BACKEND,
-                    socket=self.world.balancer.socket, folder=self.folder, max_load=math.ceil(100 * count / (count - batch)) / 100,
-                )
-            )
+        count = len(world.fleet.hosts)
+        strategies = {
+            f"batch-{batch}": STRATEGY.format(batch=batch, max_load=math.ceil(100 * count / (count - batch)) / 100) for batch in batches
+        }
+        super().__init__(world, 0, playground_daemon.Wishes(strategies=strategies, restart="timed-restart"))
 
     def counters(self) -> dict:
         found = {}

@@ -128,7 +128,7 @@ class Chaos:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{rollout} has not ended: {status['phase']}, held: {status['held']}, lost: {status['lost']}")
             if status["paused"]:
-                scene.command(rollout, "resume")  # as the person would whom it waits for
+                scene.ask("POST", f"{ROLLOUTS}/{rollout}/resume", {})  # as the person would whom it waits for
             if take_back and any(host["phase"] == "serving_new" for host in status["hosts"]):
                 take_back = False
                 scene.ask("POST", f"{ROLLOUTS}/{rollout}/rollback", {"reason": "chaos"})  # unless it has just ended

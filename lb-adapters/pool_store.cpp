@@ -43,4 +43,15 @@ std::vector<std::string> disagreements(const PoolReading& store, const ViewReadi
   return differ;
 }
 
+DepoolThreshold threshold_of(const std::string& view, const ViewReading& reading, const std::function<bool(std::string_view)>& ours) {
+  if (reading.counted == 0) return {};
+  auto stranger_in = [&](const auto& member) {
+    const auto& [name, shown] = member;
+    bool well = shown.health == Health::up || shown.health == Health::unchecked;
+    return shown.traffic == Traffic::flowing && well && !ours(name);
+  };
+  auto others = std::count_if(reading.members.begin(), reading.members.end(), stranger_in);
+  return {view, reading.depool_threshold, reading.counted, static_cast<std::uint32_t>(others)};
+}
+
 }  // namespace shiftd

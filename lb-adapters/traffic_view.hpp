@@ -30,13 +30,17 @@ struct ViewReading {
 
   // The load balancer's own floor, as it is configured now: it takes a failing member out only while at least
   // `depool_threshold` of the `counted` members are up and in. Members held at `no` are counted, `inactive` ones are not.
-  // counted = 0: it has no floor, or does not say.
+  // counted = 0: it does not say, or has none.
   double depool_threshold = 0;
   std::uint32_t counted = 0;
 
   // Cannot tell, when the load balancer does not know the member.
   [[nodiscard]] MemberView of(std::string_view member) const;
 };
+
+// What the view says of its threshold; `ours` tells which members are the service's. Says nothing (no view named) where
+// the reading does.
+DepoolThreshold threshold_of(const std::string& view, const ViewReading& reading, const std::function<bool(std::string_view)>& ours);
 
 struct PoolReading;
 

@@ -1,5 +1,8 @@
 #include "daemon/api/plan_text.hpp"
 
+#include <algorithm>
+#include <set>
+
 #include <fmt/format.h>
 
 namespace shiftd {
@@ -16,8 +19,13 @@ std::string indented(std::string_view note) {
 
 std::string pools_text(const Plan& plan) {
   std::string text;
-  for (const auto& pool : plan.pools)
-    text += fmt::format("  pool {}: weight {} in traffic, never under {}\n", pool.name, pool.weight, pool.floor);
+  for (const auto& pool : plan.pools) {
+    text += fmt::format("  pool {}: weight {} in traffic, never under {}", pool.name, pool.weight, std::max(pool.floor, pool.least_flow));
+    if (pool.floor > 0) text += fmt::format(" (floor {})", pool.floor);
+    if (pool.least_serving > 0) text += fmt::format("; {} members, never under {}", pool.serving, pool.least_serving);
+    if (!pool.threshold.view.empty()) text += ": needed by " + to_string(pool.threshold, pool.margin);
+    text += "\n";
+  }
   return text;
 }
 
@@ -45,11 +53,16 @@ std::string members_text(const Plan& plan, const PlannedHost& host) {
 }
 
 std::string hosts_text(const Plan& plan) {
+  std::set<std::string> limit(plan.request.limit.begin(), plan.request.limit.end());
   std::string text;
   std::size_t number = 0;
   for (const auto& host : plan.hosts) {
     auto place = host.role == Role::upgrade ? fmt::format("{:>5}.", ++number) : fmt::format("{:>6}", "-");
-    auto role = host.role == Role::already_there ? " (already there)" : host.role == Role::outside ? " (outside the limit)" : "";
+    bool asked_for = limit.empty() || limit.contains(host.name);
+    auto role = host.role == Role::already_there ? " (already there)"
+                : host.role == Role::upgrade     ? ""
+                : asked_for                      ? " (out of its pools, skipped)"
+                                                 : " (outside the limit)";
     text += fmt::format("{} {}{}: {}\n", place, host.name, role, members_text(plan, host));
   }
   return text;

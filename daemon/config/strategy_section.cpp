@@ -90,6 +90,8 @@ void read_strategy(yaml::Section& at, Strategy& strategy) {
   at.optional("allow_downtime", strategy.allow_downtime, true_or_false);
   at.optional("scale_pool", strategy.scale_pool, true_or_false);
   at.optional("when_busy", strategy.when_busy, word<WhenBusy>({{"refuse", WhenBusy::refuse}, {"queue", WhenBusy::queue}}));
+  at.optional("depooled", strategy.depooled, word<Depooled>({{"upgrade", Depooled::upgrade}, {"skip", Depooled::skip}}));
+  at.optional("max_members", strategy.max_members, whole(1, 2'000'000));
 
   at.optional("confirm_limit", strategy.confirm_limit, duration(100ms, 1h));
   at.optional("drain_limit", strategy.drain_limit, duration(1s, 24h));

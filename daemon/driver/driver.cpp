@@ -27,7 +27,9 @@ constexpr int restarts_most = 64;
 Duration planned_duration(const Plan& plan) {
   Duration bakes{0};
   for (const auto& stage : plan.stages) bakes += stage.bake;
-  return 2 * bakes + std::chrono::minutes(1) * static_cast<int>(plan.hosts_to_upgrade() / plan.batch + 1);
+  Duration writes{0};
+  for (PoolIndex pool = 0; pool < plan.pools.size(); ++pool) writes = std::max(writes, planned_write_time(plan, pool));
+  return 2 * bakes + writes + std::chrono::minutes(1) * static_cast<int>(plan.hosts_to_upgrade() / plan.batch + 1);
 }
 
 // Whose patient events an event may not overtake.
@@ -301,6 +303,8 @@ void Driver::bind_plan() {
       throw std::runtime_error("pool " + planned.name + " of the plan is no longer in the configuration of " + service_.name);
     pools_.push_back(&*found);
     views_.emplace_back(found->views.size());
+    auto urgent = [this](MemberIndex member) { return takes_traffic_off(member); };
+    paces_.push_back(std::make_unique<WritePace>(executor_, clock_, planned.capabilities.writes_per_second, urgent));
     look_now_.push_back(std::make_unique<Signal>(executor_));
     looked_.push_back(std::make_unique<Signal>(executor_));
   }

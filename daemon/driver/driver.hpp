@@ -18,6 +18,7 @@
 #include "daemon/driver/control.hpp"
 #include "daemon/driver/rollout_time.hpp"
 #include "daemon/driver/service.hpp"
+#include "daemon/driver/write_pace.hpp"
 #include "daemon/engine/codec.hpp"
 #include "daemon/io/signal.hpp"
 #include "daemon/io/task_group.hpp"
@@ -98,6 +99,7 @@ class Driver {
   Task<Result<void>> await_idle(HostIndex host, Duration grace);
   Task<> write_lane(MemberIndex member);
   MemberWrite wanted_write(MemberIndex member) const;
+  [[nodiscard]] bool takes_traffic_off(MemberIndex member) const;
   [[nodiscard]] bool may_write(MemberIndex member) const;
 
   // watch.cpp: what the world shows without being asked to change.
@@ -111,6 +113,7 @@ class Driver {
   void tell_changes(PoolIndex pool, const PoolReading& reading);
   void tell_seen(PoolIndex pool);
   void tell_closed(PoolIndex pool);
+  void tell_threshold(PoolIndex pool);
   void compare(PoolIndex pool, std::size_t view);
   std::vector<Shown> shown(HostIndex host) const;
   bool written_since_asked(HostIndex host) const;
@@ -163,6 +166,7 @@ class Driver {
     std::string disagreement;  // one that has lasted
   };
   std::vector<std::vector<ViewState>> views_;      // by pool, by view
+  std::vector<std::unique_ptr<WritePace>> paces_;  // by pool
   std::vector<std::unique_ptr<Signal>> look_now_;  // by pool
   std::vector<std::unique_ptr<Signal>> looked_;    // by pool
   std::vector<PoolReading> stores_;                // by pool: what the store last held; empty until it was read

@@ -34,18 +34,50 @@ Task<std::vector<Result<std::string>>> ask_hosts(Clock& clock, Duration limit, s
   co_return answers;
 }
 
-// Members in traffic that belong to no host of the service.
-std::uint32_t strangers_in(const PoolReading& reading, std::size_t pool, const Service& service) {
-  std::set<std::string_view> ours;
+using Names = std::set<std::string_view>;
+
+// The service's hosts by their names in the pool.
+Names names_in(const Service& service, std::size_t pool) {
+  Names names;
   for (const auto& host : service.hosts) {
     for (const auto& [in, name] : host.members) {
-      if (in == pool) ours.insert(name);
+      if (in == pool) names.insert(name);
     }
   }
+  return names;
+}
+
+// Members in traffic that belong to no host of the service.
+std::uint32_t strangers_in(const PoolReading& reading, const Names& ours) {
   auto strange = [&](const PoolReading::Member& member) {
     return member.observed.setting.pooled == Pooled::yes && member.observed.setting.weight > 0 && !ours.contains(member.name);
   };
   return static_cast<std::uint32_t>(std::count_if(reading.members.begin(), reading.members.end(), strange));
+}
+
+Task<> ask_view(Clock& clock, Duration limit, TrafficView& view, Result<ViewReading>& answer) {
+  answer = co_await within(clock, limit, view.read());
+}
+
+// The strictest threshold that the pool's views say. A view that does not answer is a note: the rollout waits for it anyway.
+Task<DepoolThreshold> ask_threshold(Clock& clock, Service& service, std::size_t pool, const Names& names, std::vector<std::string>& notes) {
+  const auto& views = service.pools[pool].views;
+  std::vector<Result<ViewReading>> answers(views.size(), Result<ViewReading>(Failure{Errc::unreachable, "not asked"}));
+  TaskGroup asking(co_await boost::asio::this_coro::executor);
+  for (std::size_t view = 0; view < views.size(); ++view)
+    asking.start("view", ask_view(clock, service.pace.call_limit, *views[view], answers[view]));
+  co_await asking.join();
+  auto ours = [&](std::string_view member) { return names.contains(member); };
+  DepoolThreshold strictest;
+  for (std::size_t view = 0; view < views.size(); ++view) {
+    if (!answers[view]) {
+      notes.push_back(views[view]->name() + " could not be asked: " + answers[view].error().what);
+      continue;
+    }
+    auto threshold = threshold_of(views[view]->name(), *answers[view], ours);
+    if (strictest.view.empty() || threshold.needs(1) > strictest.needs(1)) strictest = std::move(threshold);
+  }
+  co_return strictest;
 }
 
 std::vector<HostPlace> all_places(const Service& service) {
@@ -74,7 +106,11 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
     seen.fleet.pools.push_back({pool.store->name(), pool.store->capabilities(), 0});
     readings.push_back(std::move(*reading));
   }
-  for (std::size_t pool = 0; pool < readings.size(); ++pool) seen.fleet.pools[pool].strangers = strangers_in(readings[pool], pool, service);
+  for (std::size_t pool = 0; pool < readings.size(); ++pool) {
+    auto ours = names_in(service, pool);
+    seen.fleet.pools[pool].strangers = strangers_in(readings[pool], ours);
+    seen.fleet.pools[pool].threshold = co_await ask_threshold(clock, service, pool, ours, seen.notes);
+  }
   const Ask inspect = [&service](const HostPlace& place) { return service.releaser->inspect(place); };
   auto answers = co_await ask_hosts(clock, service.pace.reach_limit, all_places(service), inspect);
   std::size_t asked = 0;

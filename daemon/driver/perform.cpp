@@ -223,13 +223,17 @@ MemberWrite Driver::wanted_write(MemberIndex index) const {
           member.known.revision};
 }
 
+// A roll back's traffic movement: it waits for nothing.
+bool Driver::takes_traffic_off(MemberIndex index) const {
+  const auto& member = committed_.members[index];
+  bool lowers = member.known.setting.pooled == Pooled::yes && member.wanted.weight < member.known.setting.weight;
+  return committed_.phase == Phase::rolling_back && (member.wanted.pooled != Pooled::yes || lowers);
+}
+
 // The last look before a write: the engine asks for none to a closed pool, but a load balancer may have begun anew since.
 bool Driver::may_write(MemberIndex index) const {
   const auto& closed = closed_[committed_.plan.members[index].pool];
-  const auto& member = committed_.members[index];
-  bool lowers = member.known.setting.pooled == Pooled::yes && member.wanted.weight < member.known.setting.weight;
-  bool takes_traffic_off = committed_.phase == Phase::rolling_back && (member.wanted.pooled != Pooled::yes || lowers);
-  return takes_traffic_off || (closed && closed->empty());
+  return takes_traffic_off(index) || (closed && closed->empty());
 }
 
 // Writes until what is wanted is written, or somebody else's change was found. Each attempt writes the newest intent.
@@ -246,6 +250,12 @@ Task<> Driver::write_lane(MemberIndex index) {
     if (effect == 0 || effect == told) co_return;
     if (!may_write(index)) {
       co_await looked_[pool]->wait_for(clock_, service_.pace.idle_view);
+      continue;
+    }
+    co_await paces_[pool]->turn(index);
+    effect = committed_.members[index].effect;
+    if (effect == 0 || effect == told || !may_write(index)) {
+      paces_[pool]->unused();
       continue;
     }
     auto written = co_await within(clock_, service_.pace.call_limit, store.write(wanted_write(index)));

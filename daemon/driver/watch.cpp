@@ -87,6 +87,7 @@ Task<> Driver::watch_views(PoolIndex pool) {
     auto began = clock_.steady();
     co_await look(pool);
     tell_closed(pool);
+    tell_threshold(pool);
     // What they show first, then that they answer again, as in watch_store.
     tell_seen(pool);
     for (std::size_t view = 0; view < views_[pool].size(); ++view)
@@ -168,6 +169,21 @@ void Driver::tell_closed(PoolIndex pool) {
   bool closed = known != committed_.closed.end();
   if (why.empty() && closed) return post(PoolOpens{pool});
   if (!why.empty() && (!closed || without_digits(why) != without_digits(known->second))) post(PoolCloses{pool, why});
+}
+
+// Tells the engine the strictest threshold that any of the views keeps; what nobody says now stays as it was.
+void Driver::tell_threshold(PoolIndex pool) {
+  if (!committed_.active()) return;
+  auto ours = [&](std::string_view name) { return member_of_[pool].contains(name); };
+  DepoolThreshold strictest;
+  for (std::size_t view = 0; view < views_[pool].size(); ++view) {
+    if (!views_[pool][view].trouble.empty()) continue;
+    auto threshold = threshold_of(pools_[pool]->views[view]->name(), views_[pool][view].reading, ours);
+    if (strictest.view.empty() || threshold.needs(1) > strictest.needs(1)) strictest = std::move(threshold);
+  }
+  const auto& known = committed_.thresholds[pool];
+  bool differs = strictest.share != known.share || strictest.needs(1) != known.needs(1);
+  if (!strictest.view.empty() && differs) post(ThresholdSeen{pool, std::move(strictest)});
 }
 
 std::vector<Shown> Driver::shown(HostIndex host) const {

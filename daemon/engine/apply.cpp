@@ -34,6 +34,9 @@ class Bookkeeper {
       rollout_.members.push_back(std::move(state));
     }
     rollout_.flows.assign(plan.pools.size(), PoolFlow{});
+    rollout_.writing.assign(plan.pools.size(), 0);
+    rollout_.thresholds.clear();
+    for (const auto& pool : plan.pools) rollout_.thresholds.push_back(pool.threshold);
     for (HostIndex host = 0; host < rollout_.hosts.size(); ++host) {
       rollout_.hosts[host].since = at_;
       if (plan.hosts[host].role == Role::upgrade) ++count(HostPhase::pooled_old);
@@ -112,7 +115,8 @@ class Bookkeeper {
     member.holder = Holder::ours;
     member.wanted = fact.setting;
     member.verbatim = fact.verbatim;
-    member.effect = fact.effect;
+    set_effect(fact.member, fact.effect);
+    member.queued = rollout_.writing[rollout_.plan.members[fact.member].pool];
     rollout_.next_effect = std::max(rollout_.next_effect, fact.effect + 1);
     confirm(fact.member, false);
     put_back(host);
@@ -125,7 +129,7 @@ class Bookkeeper {
     if (fact.effect == 0 && other_fields) member.original.bytes.clear();
     member.known = fact.observed;
     if (fact.effect == 0 || member.effect != fact.effect) return;
-    member.effect = 0;
+    set_effect(fact.member, 0);
     member.unsettled.clear();
   }
 
@@ -140,7 +144,7 @@ class Bookkeeper {
     take_out(host);
     member.holder = Holder::theirs;
     member.known = fact.observed;
-    member.effect = 0;
+    set_effect(fact.member, 0);
     confirm(fact.member, true);
     put_back(host);
   }
@@ -170,6 +174,7 @@ class Bookkeeper {
     rollout_.closed.erase(fact.pool);
     if (rollout_.closed.empty()) rollout_.opened = at_;
   }
+  void operator()(const ThresholdChanged& fact) { rollout_.thresholds.at(fact.pool) = fact.threshold; }
   void operator()(const WeightsDue& fact) { rollout_.weights_due = fact.on; }
 
   void operator()(const StageBegun& fact) {
@@ -249,6 +254,15 @@ class Bookkeeper {
     member.down = down;
     rollout_.hosts[host].down += down ? 1 : -1;
     put_back(host);
+  }
+
+  // The write under way; 0: none.
+  void set_effect(MemberIndex index, EffectId effect) {
+    auto& member = rollout_.members[index];
+    auto& writing = rollout_.writing[rollout_.plan.members[index].pool];
+    if (member.effect == 0 && effect != 0) ++writing;
+    if (member.effect != 0 && effect == 0) --writing;
+    member.effect = effect;
   }
 
   // While the host is taken out of the sums.

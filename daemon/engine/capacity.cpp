@@ -44,6 +44,14 @@ int home_weight(const Rollout& rollout, MemberIndex index, int scale) {
   return static_cast<int>(std::min<std::int64_t>(scaled, std::max(original.weight, pool.capabilities.weight_most)));
 }
 
+std::uint32_t least_serving(const Rollout& rollout, PoolIndex index, bool rolling_back) {
+  const auto& pool = rollout.plan.pools[index];
+  const auto& threshold = rollout.thresholds[index];
+  if (threshold.view.empty() || pool.least_flow == 0) return pool.least_serving;  // nobody says; or there is nothing to keep up
+  // A roll back takes the margin, and what was asked for since the plan does not hinder it.
+  return rolling_back ? std::min(threshold.needs(0), pool.threshold.needs(0)) : threshold.needs(pool.margin);
+}
+
 namespace {
 
 // Whether the pool can do without an erring host whatever its weight: the others can carry all that there is; or the release
@@ -83,8 +91,12 @@ std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weigh
                 rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
   if (weight > 0) return {};
   // Its load balancer does not know that it errs.
-  if (flow.serving - 1 < pool.least_serving)
-    return says(flow.serving - 1, pool.serving, pool.least_serving, "the least that its load balancer needs");
+  auto needed = least_serving(rollout, planned.pool, rolling_back);
+  if (flow.serving - 1 < needed) {
+    const auto& threshold = rollout.thresholds[planned.pool];
+    auto who = threshold.view.empty() ? "its load balancer" : to_string(threshold, rolling_back ? 0 : pool.margin);
+    return says(flow.serving - 1, pool.serving, needed, ("the least needed by " + who).c_str());
+  }
   // A roll back is bounded by load and by the load balancers' own thresholds, not by the service's wish for spare
   // capacity.
   auto capacity_left = flow.capacity - (uncounted ? flow.erring_capacity : 0) - planned.original.setting.weight;

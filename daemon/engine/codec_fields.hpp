@@ -40,6 +40,8 @@ std::string dumped(const nlohmann::json& value);
 
 nlohmann::json plan_to_json(const Plan& plan);
 Plan plan_from_json(const nlohmann::json& json);
+nlohmann::json threshold_to_json(const DepoolThreshold& threshold);
+DepoolThreshold threshold_from_json(const nlohmann::json& json);
 nlohmann::json request_to_json(const Request& request);
 Request request_from_json(const nlohmann::json& json);
 
@@ -84,6 +86,7 @@ class FieldWriter {
     bytes("bytes", value.bytes);
     bytes("revision", value.revision);
   }
+  void threshold(const DepoolThreshold& value) { key("threshold"), text_ += dumped(threshold_to_json(value)); }
   void plan(const Plan& value) { key("plan"), text_ += dumped(plan_to_json(value)); }
   void request(const Request& value) { key("request"), text_ += dumped(request_to_json(value)); }
 
@@ -142,6 +145,7 @@ class FieldReader {
     value.bytes = bytes_from_json(required("bytes"), "bytes");
     value.revision = bytes_from_json(required("revision"), "revision");
   }
+  void threshold(DepoolThreshold& value) { value = threshold_from_json(required("threshold")); }
   void plan(Plan& value) { value = plan_from_json(required("plan")); }
   void request(Request& value) { value = request_from_json(required("request")); }
 
@@ -199,6 +203,7 @@ template <class V> void fields(V& v, Overridden& f) { v.stage(f.stage); v.field(
 template <class V> void fields(V& v, MemberHealth& f) { v.member(f.member); v.field("down", f.down); v.field("why", f.why); }
 template <class V> void fields(V& v, ShareOff& f) { v.pool(f.pool); v.field("why", f.why); }
 template <class V> void fields(V& v, HostErring& f) { v.host(f.host); v.field("on", f.on); v.field("why", f.why); }
+template <class V> void fields(V& v, ThresholdChanged& f) { v.pool(f.pool); v.threshold(f.threshold); }
 template <class V> void fields(V& v, Scaled& f) { v.field("by", f.by); }
 template <class V> void fields(V& v, Ended& f) { v.outcome(f.outcome); v.field("reason", f.reason); }
 template <class V> void fields(V& v, PoolClosed& f) { v.pool(f.pool); v.field("why", f.why); }

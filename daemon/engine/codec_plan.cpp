@@ -60,6 +60,8 @@ json strategy_to_json(const Strategy& strategy) {
   value["allow_downtime"] = strategy.allow_downtime;
   value["scale_pool"] = strategy.scale_pool;
   value["when_busy"] = strategy.when_busy == WhenBusy::queue ? "queue" : "refuse";
+  if (strategy.depooled == Depooled::skip) value["depooled"] = "skip";
+  if (strategy.max_members) value["max_members"] = *strategy.max_members;
   value["confirm_limit_ms"] = strategy.confirm_limit.count();
   value["drain_limit_ms"] = strategy.drain_limit.count();
   value["on_drain_limit"] = strategy.on_drain_limit == DrainDeadline::go_on ? "go_on" : "give_back";
@@ -100,6 +102,8 @@ Strategy strategy_from_json(const json& value) {
   strategy.allow_downtime = value.at("allow_downtime").get<bool>();
   strategy.scale_pool = value.at("scale_pool").get<bool>();
   strategy.when_busy = chooses(value, "when_busy", "queue", "refuse") ? WhenBusy::queue : WhenBusy::refuse;
+  if (value.contains("depooled")) strategy.depooled = chooses(value, "depooled", "skip", "upgrade") ? Depooled::skip : Depooled::upgrade;
+  if (value.contains("max_members")) strategy.max_members = integer<int>(value.at("max_members"), "max_members");
   strategy.on_drain_limit = chooses(value, "on_drain_limit", "go_on", "give_back") ? DrainDeadline::go_on : DrainDeadline::give_back;
   read_duration(value, "confirm_limit_ms", strategy.confirm_limit);
   read_duration(value, "drain_limit_ms", strategy.drain_limit);
@@ -182,6 +186,15 @@ Request request_from_json(const json& value) {
           value.at("limit"),   value.at("by"),      value.at("reason")};
 }
 
+json threshold_to_json(const DepoolThreshold& threshold) {
+  return {{"view", threshold.view}, {"share", threshold.share}, {"counted", threshold.counted}, {"others", threshold.others}};
+}
+
+DepoolThreshold threshold_from_json(const json& value) {
+  return {value.at("view"), value.at("share").get<double>(), integer<std::uint32_t>(value.at("counted"), "counted"),
+          integer<std::uint32_t>(value.at("others"), "others")};
+}
+
 json plan_to_json(const Plan& plan) {
   json value;
   value["request"] = request_to_json(plan.request);
@@ -196,6 +209,8 @@ json plan_to_json(const Plan& plan) {
                               {"serving", pool.serving},
                               {"least_serving", pool.least_serving}});
     if (pool.scale != 1) value["pools"].back()["scale"] = pool.scale;
+    if (!pool.threshold.view.empty()) value["pools"].back()["threshold"] = threshold_to_json(pool.threshold);
+    if (pool.margin != 1) value["pools"].back()["margin"] = pool.margin;
   }
   // The hosts hold their members, so that a person reads one host in one place.
   for (const auto& host : plan.hosts) {
@@ -235,13 +250,19 @@ Plan plan_from_json(const json& value) {
   plan.request = request_from_json(value.at("request"));
   plan.strategy = strategy_from_json(value.at("strategy"));
   for (const auto& pool : list("pools")) {
-    plan.pools.push_back(
-        {pool.at("name"), capabilities_from_json(pool.at("capabilities")), integer<std::int64_t>(pool.at("weight"), "weight"),
-         integer<std::int64_t>(pool.at("floor"), "floor"), integer<std::int64_t>(pool.at("least_flow"), "least_flow"),
-         integer<std::int64_t>(pool.at("least_flow_rollback"), "least_flow_rollback"),
-         integer<std::uint32_t>(pool.at("serving"), "serving"), integer<std::uint32_t>(pool.at("least_serving"), "least_serving")});
-    if (pool.contains("scale")) plan.pools.back().scale = integer<int>(pool.at("scale"), "scale");
-    if (plan.pools.back().scale < 1) throw FieldError("'scale' of a pool is at least 1");
+    auto& planned = plan.pools.emplace_back();
+    planned.name = pool.at("name");
+    planned.capabilities = capabilities_from_json(pool.at("capabilities"));
+    planned.weight = integer<std::int64_t>(pool.at("weight"), "weight");
+    planned.floor = integer<std::int64_t>(pool.at("floor"), "floor");
+    planned.least_flow = integer<std::int64_t>(pool.at("least_flow"), "least_flow");
+    planned.least_flow_rollback = integer<std::int64_t>(pool.at("least_flow_rollback"), "least_flow_rollback");
+    planned.serving = integer<std::uint32_t>(pool.at("serving"), "serving");
+    planned.least_serving = integer<std::uint32_t>(pool.at("least_serving"), "least_serving");
+    if (pool.contains("scale")) planned.scale = integer<int>(pool.at("scale"), "scale");
+    if (pool.contains("threshold")) planned.threshold = threshold_from_json(pool.at("threshold"));
+    if (pool.contains("margin")) planned.margin = integer<std::uint32_t>(pool.at("margin"), "margin");
+    if (planned.scale < 1) throw FieldError("'scale' of a pool is at least 1");
   }
   for (const auto& host : list("hosts")) {
     auto index = static_cast<HostIndex>(plan.hosts.size());

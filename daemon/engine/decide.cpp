@@ -32,6 +32,13 @@ void Deciding::operator()(const TimeJumped& event) {
   if (rollout_.phase == Phase::baking) say(StageBaking{rollout_.stage, now_ + rollout_.current_stage().bake});
 }
 
+// Until every view shows one pass of multiplied weights: a write for each member.
+Duration Deciding::scale_limit() const {
+  Duration writes(0);
+  for (const auto& pool : rollout_.plan.pools) writes = std::max(writes, time_for_writes(pool.capabilities, pool.serving));
+  return rollout_.plan.strategy.confirm_limit + writes;
+}
+
 void Deciding::operator()(const Tick&) {
   if (!rollout_.active()) return;
   for (auto host : rollout_.moving) check_deadline(host);
@@ -39,7 +46,7 @@ void Deciding::operator()(const Tick&) {
 
   const auto& strategy = rollout_.plan.strategy;
   bool scaling = rollout_.scale > 1 && rollout_.phase == Phase::shifting && rollout_.unconfirmed > 0 && rollout_.upgraded.empty();
-  if (scaling && rollout_.in_flight() == 0 && now_ - std::max(rollout_.scaled, rollout_.resumed) >= strategy.confirm_limit)
+  if (scaling && rollout_.in_flight() == 0 && now_ - std::max(rollout_.scaled, rollout_.resumed) >= scale_limit())
     return pause_ourselves("the weights were multiplied by " + std::to_string(rollout_.scale) + ", and not every load balancer shows it");
   if (rollout_.rolling() && !rollout_.shrunk && !rollout_.overridden && rollout_.current_stage().lowered() &&
       rollout_.lost.contains("front end") && now_ - rollout_.blind_since >= strategy.blind_limit) {

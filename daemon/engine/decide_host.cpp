@@ -445,14 +445,22 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   });
   bool forward = state(host).phase == HostPhase::joining;
   if (forward && down) {
-    if (waited_patiently(host) >= rollout_.plan.strategy.confirm_limit && open(host))
-      fail(host, "the load balancer's check fails as soon as it is back");
+    if (waited_patiently(host) >= confirm_limit(host) && open(host)) fail(host, "the load balancer's check fails as soon as it is back");
     return;
   }
   if (!entered) return;
   note_health(host, shown);
   if (forward) return move(host, HostPhase::serving_new);
   move(host, after_return(host, false), state(host).why);
+}
+
+Duration Deciding::confirm_limit(HostIndex host) const {
+  Duration queue(0);
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& pool = rollout_.plan.pools[rollout_.plan.members[index].pool];
+    queue = std::max(queue, time_for_writes(pool.capabilities, rollout_.members[index].queued));
+  });
+  return rollout_.plan.strategy.confirm_limit + queue;
 }
 
 void Deciding::check_deadline(HostIndex host) {
@@ -464,18 +472,17 @@ void Deciding::check_deadline(HostIndex host) {
   switch (state(host).phase) {
     case HostPhase::requiescing:
       // Its weight may stay as it is where a load balancer does not show it: it leaves all the same.
-      if (state(host).effect == 0 && waited_patiently(host) >= strategy.confirm_limit)
-        depool(host, HostPhase::withdrawing, state(host).why);
+      if (state(host).effect == 0 && waited_patiently(host) >= confirm_limit(host)) depool(host, HostPhase::withdrawing, state(host).why);
       return;
     case HostPhase::quiescing:
     case HostPhase::depooling: {
       if (state(host).effect != 0) return;
-      auto trouble = name + " was to leave its pools, and not every load balancer showed it within " + to_string(strategy.confirm_limit);
+      auto trouble = name + " was to leave its pools, and not every load balancer showed it within " + to_string(confirm_limit(host));
       if (state(host).swapped) {
-        if (waited_patiently(host) >= strategy.confirm_limit) pause_ourselves(trouble);
+        if (waited_patiently(host) >= confirm_limit(host)) pause_ourselves(trouble);
         return;
       }
-      if (waited_patiently(host) < strategy.confirm_limit) return;
+      if (waited_patiently(host) < confirm_limit(host)) return;
       give_back(host);
       return pause_ourselves(trouble + "; it was put back");
     }
@@ -490,7 +497,7 @@ void Deciding::check_deadline(HostIndex host) {
       if (state(host).effect != 0 || after < strategy.health_limit) return;
       return give_back(host, state(host).why);
     case HostPhase::joining:
-      if (waited_patiently(host) < 2 * strategy.confirm_limit) return;
+      if (waited_patiently(host) < 2 * confirm_limit(host)) return;
       return pause_ourselves(name + " was put into its pools, and not every load balancer shows it");
     default: return;
   }

@@ -200,6 +200,12 @@ void Deciding::operator()(const PoolOpens& event) {
   hold("");  // what still holds it is found anew
 }
 
+void Deciding::operator()(const ThresholdSeen& event) {
+  if (!rollout_.active() || event.pool >= rollout_.plan.pools.size() || rollout_.thresholds[event.pool] == event.threshold) return;
+  say(ThresholdChanged{event.pool, event.threshold});
+  hold("");  // what still holds it is found anew
+}
+
 void Deciding::operator()(const SourceAnswers& event) {
   if (!rollout_.active() || !rollout_.lost.contains(event.source)) return;
   say(SourceBack{event.source});

@@ -35,6 +35,7 @@ class Deciding {
   void operator()(const SourceAnswers& event);
   void operator()(const PoolCloses& event);
   void operator()(const PoolOpens& event);
+  void operator()(const ThresholdSeen& event);
   void operator()(const Served& event);
   void operator()(const Answered& event);
   void operator()(const Judged& event);
@@ -90,6 +91,9 @@ class Deciding {
   [[nodiscard]] bool may_leave(HostIndex host) const;
   [[nodiscard]] HostPhase after_return(HostIndex host, bool failed) const;
   [[nodiscard]] Duration emptying_limit() const;
+  // Until every view shows what was written to the host's members, the time in which others were written before them included.
+  [[nodiscard]] Duration confirm_limit(HostIndex host) const;
+  [[nodiscard]] Duration scale_limit() const;
 
   // Moves of members (decide_member.cpp).
   void want(MemberIndex member, Setting setting);
@@ -165,6 +169,8 @@ Setting present(const MemberState& member);
 std::int64_t scale_of(const Rollout& rollout, PoolIndex pool);
 // The weight that a serving member has when nothing is asked of it and weights are multiplied by `scale`.
 int home_weight(const Rollout& rollout, MemberIndex index, int scale);
+// How many of the pool's serving members its load balancers need, so that they can take out a failing one.
+std::uint32_t least_serving(const Rollout& rollout, PoolIndex pool, bool rolling_back);
 // Whether the host may leave its pools without undercutting the floor or overloading another: empty, or the sum that
 // forbids it.
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);

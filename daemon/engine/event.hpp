@@ -100,6 +100,12 @@ struct PoolOpens {
   PoolIndex pool = 0;
 };
 
+// The strictest threshold that the pool's views say now.
+struct ThresholdSeen {
+  PoolIndex pool = 0;
+  DepoolThreshold threshold;
+};
+
 // What a pool's front end has counted since the weights there last changed, older counts weighing less; and since it
 // last counted a request for a host on the release.
 struct Served {
@@ -145,6 +151,6 @@ struct Command {
 
 using Event =
     std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten, MemberChanged,
-                 StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, Served, Answered, Judged, Command>;
+                 StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, ThresholdSeen, Served, Answered, Judged, Command>;
 
 }  // namespace shiftd

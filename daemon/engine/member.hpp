@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/base/time.hpp"
+
 namespace shiftd {
 
 // conftool's three words. HAProxy knows ready (yes) and drain (no); what it calls maint is read as inactive and is
@@ -68,6 +70,22 @@ struct MemberView {
   bool operator==(const MemberView&) const = default;
 };
 
+// A load balancer's own floor in one pool, as it says itself: it takes a failing member out only while at least `share`
+// of the `counted` members are up and in (PyBal's depool-threshold). Members at `no` are counted, inactive ones are not.
+struct DepoolThreshold {
+  std::string view;  // who says so: "lvs1013/cdn_443"; empty: nobody
+  double share = 0;
+  std::uint32_t counted = 0;
+  std::uint32_t others = 0;  // up and in, and none of the service's members
+
+  // How many of the service's members have to stay up and in, so that it can still take out `margin` failing ones.
+  [[nodiscard]] std::uint32_t needs(std::uint32_t margin) const;
+  bool operator==(const DepoolThreshold&) const = default;
+};
+
+// "lvs1013/cdn_443 (threshold 0.5 of 10 members, 1 more for its monitors)"
+std::string to_string(const DepoolThreshold& threshold, std::uint32_t margin);
+
 // What the arithmetic of shares may assume of a pool. Declared by its adapter.
 struct Capabilities {
   int weight_least = 1;             // the least weight that still gets traffic
@@ -76,11 +94,14 @@ struct Capabilities {
   bool shares_requests = true;      // false: weights share connections or hashes, so the share of requests is only bounded
   bool conditional_writes = false;  // true: compare-and-swap on the revision
   bool survives_restart = false;    // false: a restart of the store forgets what was set
-  double depool_threshold = 0;      // the load balancer's own floor as a fraction of the pool; 0: it has none, or its views say
+  double depool_threshold = 0;      // the load balancer's own floor as a fraction of the pool, where its views do not say; 0: it has none
   bool cuts_connections = false;    // true: leaving the pool ends established connections, so they have to be idle before (IPVS)
   double writes_per_second = 0;     // how many changes its load balancers apply; 0: as many as are written
 
   bool operator==(const Capabilities&) const = default;
 };
+
+// How long the pool's load balancers need to take up so many changes.
+Duration time_for_writes(const Capabilities& capabilities, std::uint64_t writes);
 
 }  // namespace shiftd

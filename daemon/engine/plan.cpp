@@ -29,6 +29,40 @@ int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMembe
   return std::clamp(lowered, std::min(std::max(plan.pools[member.pool].capabilities.weight_least, 1), original), original);
 }
 
+std::uint64_t planned_writes(const Plan& plan, PoolIndex pool) {
+  const auto& planned = plan.pools[pool];
+  std::uint64_t to_leave = planned.capabilities.cuts_connections ? 2 : 1;  // to the least weight, out
+  std::uint64_t writes = 0;
+  std::uint64_t serving = 0;
+  // A stage counts hosts that serve the release already, and they come after all hosts to upgrade.
+  auto serves_already = [&](const PlannedHost& host) {
+    auto members = plan.members.begin() + host.first_member;
+    return host.role == Role::already_there &&
+           std::any_of(members, members + host.members, [](const PlannedMember& member) { return member.serving(); });
+  };
+  auto already = static_cast<std::uint32_t>(std::count_if(plan.hosts.begin(), plan.hosts.end(), serves_already));
+  for (const auto& member : plan.members) {
+    if (member.pool != pool || !member.serving()) continue;
+    ++serving;
+    if (plan.hosts[member.host].role != Role::upgrade) continue;
+    writes += to_leave;
+    int weight = 0;
+    for (const auto& stage : plan.stages) {
+      if (stage.hosts <= already + member.host) continue;
+      auto next = stage_weight(plan, stage, member);
+      if (next != weight) ++writes;
+      weight = next;
+    }
+  }
+  // There and back, each pass at most doubling.
+  for (int scale = 1; scale < planned.scale; scale *= 2) writes += 2 * serving;
+  return writes;
+}
+
+Duration planned_write_time(const Plan& plan, PoolIndex pool) {
+  return time_for_writes(plan.pools[pool].capabilities, planned_writes(plan, pool));
+}
+
 int HostQuota::of(int hosts) const {
   if (!percent) return count;
   return static_cast<int>(static_cast<std::int64_t>(hosts) * percent->value / all_traffic.value);

@@ -35,7 +35,7 @@ struct Request {
 enum class Role : std::uint8_t {
   upgrade,
   already_there,  // runs the release since before the rollout; never touched
-  outside,        // not in the request's limit; stays as it is
+  outside,        // not in the request's limit, or out of its pools and to be skipped; stays as it is
 };
 
 struct PlannedMember {
@@ -69,10 +69,14 @@ struct PlannedPool {
   std::int64_t least_flow = 0;  // the least sum of present weights: below it some host would carry more than max_load
   std::int64_t least_flow_rollback = 0;
   std::uint32_t serving = 0;        // serving members
-  std::uint32_t least_serving = 0;  // of those, what the load balancer must keep to be able to depool a failing one
+  std::uint32_t least_serving = 0;  // of those, what the load balancers must keep to be able to depool a failing one
   // Every serving member's weight is multiplied by this while the rollout lasts, so that a small share can be expressed;
   // the sums above are of original weights.
   int scale = 1;
+  // The strictest of its load balancers' thresholds, as it was found; what least_serving was made of.
+  DepoolThreshold threshold = {};
+  // How many members its monitors must still be able to take out. 0 where a margin would let nobody leave.
+  std::uint32_t margin = 1;
 
   bool operator==(const PlannedPool&) const = default;
 };
@@ -110,6 +114,10 @@ struct Plan {
 // The weight of a canary member at a stage, its pool's scale included: never 0, never more than its original times that.
 int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMember& member);
 
+// How many writes to the pool a rollout that meets no trouble makes, and how long its load balancers take for them.
+std::uint64_t planned_writes(const Plan& plan, PoolIndex pool);
+Duration planned_write_time(const Plan& plan, PoolIndex pool);
+
 // What the planner is given: the fleet as it was found.
 struct HostFound {
   std::string name;
@@ -126,7 +134,8 @@ struct MemberFound {
 struct PoolFound {
   std::string name;
   Capabilities capabilities;
-  std::uint32_t strangers = 0;  // members in traffic there that belong to no host of the service
+  std::uint32_t strangers = 0;     // members in traffic there that belong to no host of the service
+  DepoolThreshold threshold = {};  // the strictest that its views say
 };
 struct Fleet {
   std::vector<HostFound> hosts;

@@ -1,7 +1,9 @@
 // The stages: how many hosts each has, the weights that give its share, and the host that is kept to compare with.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 
 #include "daemon/engine/planning.hpp"
 
@@ -157,10 +159,35 @@ void Planning::keep_a_baseline() {
   }
 }
 
-Result<Plan> Planning::make() {
-  for (auto part : {&Planning::take_fleet, &Planning::order_hosts, &Planning::set_bounds, &Planning::set_batch, &Planning::set_stages}) {
-    if (auto done = (this->*part)(); !done) return std::move(done).error().during("plan " + plan_.request.service);
+namespace {
+
+// "10", "0.5"
+std::string plain(double number) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%g", number);
+  return text.data();
+}
+
+}  // namespace
+
+// Where load balancers take up changes slowly, people should know how much of the rollout is that.
+void Planning::note_writes() {
+  for (PoolIndex pool = 0; pool < plan_.pools.size(); ++pool) {
+    auto rate = plan_.pools[pool].capabilities.writes_per_second;
+    auto writes = planned_writes(plan_, pool);
+    if (rate <= 0 || writes == 0) continue;
+    plan_.notes.push_back(plan_.pools[pool].name + ": its load balancers take up " + plain(rate) + " changes a second: the " +
+                          std::to_string(writes) + " of this rollout take at least " + to_string(planned_write_time(plan_, pool)));
   }
+}
+
+Result<Plan> Planning::make() {
+  auto activity = "plan " + plan_.request.service;
+  for (auto part : {&Planning::take_fleet, &Planning::order_hosts, &Planning::set_bounds, &Planning::set_batch, &Planning::set_stages}) {
+    if (auto done = (this->*part)(); !done) return std::move(done).error().during(activity);
+  }
+  if (auto few = check_members(); !few) return std::move(few).error().during(activity);
+  note_writes();
   return std::move(plan_);
 }
 

@@ -33,10 +33,12 @@ class Planning {
   Result<void> take_fleet();
   [[nodiscard]] Result<void> check_names() const;
   Result<void> order_hosts();
+  [[nodiscard]] Result<void> check_members() const;
 
   // planning_bounds.cpp
   void sum_weights();
   Result<void> set_bounds();
+  void set_threshold(PoolIndex pool);
   Result<void> set_batch();
   // Fails when a set of hosts that may stand while the stage is reached would overload the others.
   [[nodiscard]] Result<void> check_load(const PlannedStage& stage, std::uint32_t upgraded, std::uint32_t upgraded_before) const;
@@ -52,6 +54,7 @@ class Planning {
   void add_stage(PlannedStage stage);
   [[nodiscard]] bool comes_out_equal(const PlannedStage& a, const PlannedStage& b) const;
   void keep_a_baseline();
+  void note_writes();
 
   [[nodiscard]] std::int64_t upgraded_weight(PoolIndex pool, std::uint32_t upgraded) const { return prefix_[pool][upgraded]; }
 

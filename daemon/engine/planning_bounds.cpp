@@ -51,6 +51,21 @@ void Planning::sum_weights() {
   }
 }
 
+// What the load balancers need in order to be able to take out a failing member while we hold others out. Where their own
+// margin would let nobody leave (two hosts or three at the usual 0.5), they go without it, and people are told.
+void Planning::set_threshold(PoolIndex index) {
+  auto& pool = plan_.pools[index];
+  pool.threshold = fleet_.pools[index].threshold;
+  auto threshold = pool.threshold;
+  if (threshold.view.empty()) threshold = {"its load balancer", pool.capabilities.depool_threshold, pool.serving, 0};
+  if (threshold.share <= 0) return;
+  if (threshold.needs(1) >= pool.serving && threshold.needs(0) < pool.serving) {
+    pool.margin = 0;
+    plan_.notes.push_back(pool.name + ": while a host is out, " + to_string(threshold, 0) + " cannot take out another one that fails");
+  }
+  pool.least_serving = std::min(threshold.needs(pool.margin), pool.serving);
+}
+
 Result<void> Planning::set_bounds() {
   sum_weights();
   const auto& strategy = plan_.strategy;
@@ -68,11 +83,7 @@ Result<void> Planning::set_bounds() {
     pool.least_flow = at_least(weight / max_load);
     pool.least_flow_rollback = at_least(weight / std::max(strategy.max_load_rollback, max_load));
     if (strategy.floor) pool.floor = at_least(weight * strategy.floor->fraction());
-    if (auto threshold = pool.capabilities.depool_threshold; threshold > 0) {
-      // The load balancer must be able to lose one more host than we hold out, or it cannot depool a failing one.
-      auto may_be_out = std::max(std::floor(pool.serving * (1 - threshold) + 1e-9) - 1, 0.0);
-      pool.least_serving = pool.serving - static_cast<std::uint32_t>(may_be_out);
-    }
+    set_threshold(index);
   }
   return {};
 }
@@ -101,9 +112,10 @@ Result<void> Planning::set_batch() {
     auto asked = std::min<std::size_t>(plan_.batch, lightest.size());
     auto may_be_out = pool.serving - pool.least_serving;
     if (asked > may_be_out) {
+      auto who = pool.threshold.view.empty() ? "its load balancer" : to_string(pool.threshold, pool.margin);
       return Failure{Errc::bad_input, "batch " + std::to_string(plan_.batch) + " does not fit: " + pool.name + ": " + hosts_word(asked) +
                                           " out leaves " + std::to_string(pool.serving - asked) + " of " + std::to_string(pool.serving) +
-                                          ", its load balancer needs " + std::to_string(pool.least_serving) + "; at most " +
+                                          ", " + who + " needs " + std::to_string(pool.least_serving) + "; at most " +
                                           std::to_string(may_be_out)};
     }
     std::size_t fit = 0;

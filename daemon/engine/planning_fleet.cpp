@@ -46,7 +46,11 @@ Result<void> Planning::check_names() const {
 Result<void> Planning::take_fleet() {
   if (fleet_.hosts.empty()) return Failure{Errc::bad_input, "the service has no hosts"};
   if (auto good = check_names(); !good) return good;
-  for (const auto& pool : fleet_.pools) plan_.pools.push_back({pool.name, pool.capabilities, 0, 0, 0, 0, 0, 0});
+  for (const auto& pool : fleet_.pools) {
+    auto& planned = plan_.pools.emplace_back();
+    planned.name = pool.name;
+    planned.capabilities = pool.capabilities;
+  }
   std::set<std::string> limit(plan_.request.limit.begin(), plan_.request.limit.end());
   bool limited = !limit.empty();
   for (const auto& found : fleet_.hosts) {
@@ -80,6 +84,14 @@ Result<void> Planning::order_hosts() {
       if (!takes_traffic(*host)) return Failure{Errc::bad_input, "the canary host " + name + " takes no traffic to be judged by"};
     }
   }
+  std::uint32_t skipped = 0;
+  for (auto& host : plan_.hosts) {
+    bool depooled = host.role == Role::upgrade && !members_of[host.name].empty() && !takes_traffic(host);
+    if (!depooled || plan_.strategy.depooled != Depooled::skip) continue;
+    host.role = Role::outside;
+    ++skipped;
+  }
+  if (skipped > 0) plan_.notes.push_back(hosts_word(skipped) + " out of " + (skipped == 1 ? "its" : "their") + " pools: skipped");
   enum Place { canary, fleet, silent, already, outside };
   auto place_of = [&](const PlannedHost& host) {
     if (host.role == Role::outside) return std::pair(outside, 0);
@@ -121,6 +133,20 @@ Result<void> Planning::order_hosts() {
   if (already_ > 0)
     plan_.notes.push_back(hosts_word(already_) + " already on " + plan_.request.release.version + ": not touched, counted as upgraded");
   return {};
+}
+
+// How much one rollout may do at most, whatever it was asked for.
+Result<void> Planning::check_members() const {
+  if (!plan_.strategy.max_members || to_upgrade_ == 0) return {};
+  auto touched = std::count_if(plan_.members.begin(), plan_.members.end(), [&](const PlannedMember& member) {
+    bool scaled = plan_.pools[member.pool].scale != 1 && member.serving();
+    return scaled || plan_.hosts[member.host].role == Role::upgrade;
+  });
+  if (touched <= *plan_.strategy.max_members) return {};
+  return Failure{Errc::bad_input, "it would touch " + std::to_string(touched) + " members: those of " + hosts_word(to_upgrade_) + " in " +
+                                      std::to_string(plan_.pools.size()) + (plan_.pools.size() == 1 ? " pool" : " pools") +
+                                      "; max_members is " + std::to_string(*plan_.strategy.max_members) +
+                                      ": ask for fewer hosts, or raise it"};
 }
 
 }  // namespace shiftd

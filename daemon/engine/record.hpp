@@ -170,6 +170,14 @@ struct HostErring {
   bool operator==(const HostErring&) const = default;
 };
 
+// The pool's load balancers keep another threshold than was known.
+struct ThresholdChanged {
+  PoolIndex pool = 0;
+  DepoolThreshold threshold;
+
+  bool operator==(const ThresholdChanged&) const = default;
+};
+
 // From now on the weights of the pools that the plan scales are this many times their originals, each at most by its own
 // scale. 1: as they were found.
 struct Scaled {
@@ -225,7 +233,7 @@ struct Ended {
 using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
                           MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
                           Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed,
-                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced>;
+                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced, ThresholdChanged>;
 
 struct Record {
   Instant at;

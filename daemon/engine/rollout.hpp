@@ -98,8 +98,9 @@ struct MemberState {
   // foreign change. Settled by the next write of ours that succeeds.
   std::vector<Setting> unsettled;
   bool confirmed = true;
-  bool blind = false;  // confirmed, but for a load balancer that cannot tell
-  bool down = false;   // a load balancer's check fails: no capacity in its pool
+  bool blind = false;        // confirmed, but for a load balancer that cannot tell
+  bool down = false;         // a load balancer's check fails: no capacity in its pool
+  std::uint32_t queued = 0;  // writes to its pool that were under way when its own was last asked for, itself included
 
   bool operator==(const MemberState&) const = default;
 };
@@ -141,6 +142,7 @@ struct Rollout {
   std::vector<MemberState> members;            // as in plan.members
   std::map<std::string, std::string> lost;     // sources that cannot be told: name, why
   std::map<PoolIndex, std::string> closed;     // pools to which nothing may be written now: why
+  std::vector<DepoolThreshold> thresholds;     // as in plan.pools: the strictest that their views last said
   Instant opened;                              // when the last of them was opened: patience begins again
   bool weights_due = false;                    // canary weights wait for their pool to be open
   std::map<PoolIndex, std::string> share_off;  // pools whose served share is not what the weights give: the figures
@@ -155,16 +157,17 @@ struct Rollout {
   std::array<std::uint32_t, host_phases> count{};  // hosts to upgrade, by phase
   std::uint32_t failed = 0;
   std::uint32_t already_serving = 0;
-  std::uint32_t outside_serving = 0;  // hosts that serve and are not asked to be upgraded
-  std::uint32_t without_traffic = 0;  // hosts to upgrade that were found out of their pools
-  std::uint32_t unconfirmed = 0;      // hosts with unconfirmed members
-  std::uint32_t settling = 0;         // of those, the ones with nothing else under way
-  std::vector<PoolFlow> flows;        // as in plan.pools
-  std::set<HostIndex> moving;         // hosts with something under way
-  std::set<HostIndex> upgraded;       // hosts in serving_new
-  std::set<HostIndex> failing;        // of those, the ones that have failed and could not leave yet
-  HostIndex next_prepare = 0;         // no host before it waits for its preparation
-  HostIndex next_start = 0;           // no host before it waits for its turn
+  std::uint32_t outside_serving = 0;   // hosts that serve and are not asked to be upgraded
+  std::uint32_t without_traffic = 0;   // hosts to upgrade that were found out of their pools
+  std::uint32_t unconfirmed = 0;       // hosts with unconfirmed members
+  std::uint32_t settling = 0;          // of those, the ones with nothing else under way
+  std::vector<PoolFlow> flows;         // as in plan.pools
+  std::vector<std::uint32_t> writing;  // as in plan.pools: writes under way
+  std::set<HostIndex> moving;          // hosts with something under way
+  std::set<HostIndex> upgraded;        // hosts in serving_new
+  std::set<HostIndex> failing;         // of those, the ones that have failed and could not leave yet
+  HostIndex next_prepare = 0;          // no host before it waits for its preparation
+  HostIndex next_start = 0;            // no host before it waits for its turn
 
   [[nodiscard]] std::uint32_t in(HostPhase wanted_phase) const { return count[static_cast<std::size_t>(wanted_phase)]; }
   [[nodiscard]] bool active() const { return phase != Phase::queued && phase != Phase::ended && phase != Phase::quarantined; }

@@ -40,6 +40,9 @@ struct StageSpec {
 // What is done with a host that has not drained in time.
 enum class DrainDeadline : std::uint8_t { give_back, go_on };
 
+// What is done with a host that is found out of all of its pools. It is never put into them.
+enum class Depooled : std::uint8_t { upgrade, skip };
+
 enum class WhenBusy : std::uint8_t { refuse, queue };
 
 struct Strategy {
@@ -53,6 +56,8 @@ struct Strategy {
   bool allow_downtime = false;  // a fleet of one host may be taken out of traffic
   bool scale_pool = false;      // all weights may be raised by one factor, so that small shares can be expressed
   WhenBusy when_busy = WhenBusy::refuse;
+  Depooled depooled = Depooled::upgrade;
+  std::optional<int> max_members;  // the most members of pools that one rollout may touch
 
   Duration confirm_limit{std::chrono::seconds(10)};  // until every view shows a written change
   Duration drain_limit{std::chrono::minutes(5)};

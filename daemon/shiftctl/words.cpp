@@ -183,6 +183,14 @@ Sentence share_off(const json& record) {
   return {why, "", Tone::warning, true};
 }
 
+Sentence threshold_changed(const json& record) {
+  auto found = record.find("threshold");
+  const auto threshold = found == record.end() ? json::object() : *found;
+  return {fmt::format("{}: {} takes failing members out only while {:.3g} of its {} members are up", text(record, "pool"),
+                      text(threshold, "view"), threshold.value("share", 0.0), number(threshold, "counted")),
+          "", Tone::warning, true};
+}
+
 Sentence scaled(const json& record) {
   auto by = number(record, "by");
   if (by <= 1) return {"the weights of the pools go back to their originals", "", Tone::plain, true};
@@ -202,8 +210,7 @@ Sentence rolling_back(const json& record) {
 }
 
 Sentence forced(const json& record) {
-  return {fmt::format("it goes on{} though a load balancer cannot tell{}", by(record), because(record, "reason")), "",
-          Tone::warning, true};
+  return {fmt::format("it goes on{} though a load balancer cannot tell{}", by(record), because(record, "reason")), "", Tone::warning, true};
 }
 
 Sentence aborting(const json& record) { return {fmt::format("aborting{}{}", by(record), because(record, "reason")), "", Tone::bad, true}; }
@@ -260,6 +267,7 @@ constexpr std::array kinds = {
     Kind{"share_off", share_off},
     Kind{"host_erring", host_erring},
     Kind{"forced", forced},
+    Kind{"threshold_changed", threshold_changed},
     Kind{"scaled", scaled},
     Kind{"finishing", finishing},
     Kind{"paused", paused},

@@ -131,7 +131,7 @@ ViewReading reading_of(const Answers& answers, const PybalOptions& options) {
     monitors = monitors_of(*answers.metrics, options);
     if (answers.metrics->started) reading.epoch = std::to_string(*answers.metrics->started);
     reading.depool_threshold = answers.metrics->depool_threshold.value_or(0);
-    if (reading.depool_threshold > 0) reading.counted = static_cast<std::uint32_t>(answers.servers.size());
+    if (answers.metrics->depool_threshold) reading.counted = static_cast<std::uint32_t>(answers.servers.size());
   }
   for (const auto& server : answers.servers) {
     bool all_spoke = answers.metrics && spoke(*answers.metrics, server.host, monitors);

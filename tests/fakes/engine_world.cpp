@@ -189,6 +189,9 @@ class Words {
     return line("pool", rollout_.plan.pools[fact.pool].name + " closed" + why(fact.why));
   }
   std::string operator()(const PoolOpened& fact) const { return line("pool", rollout_.plan.pools[fact.pool].name + " opened"); }
+  std::string operator()(const ThresholdChanged& fact) const {
+    return line("pool", rollout_.plan.pools[fact.pool].name + " is held to " + to_string(fact.threshold, 0));
+  }
   std::string operator()(const WeightsDue& fact) const {
     return line("rollout", fact.on ? "weights wait for their pool" : "no weights wait any more");
   }

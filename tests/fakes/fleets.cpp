@@ -12,7 +12,10 @@ Observed observed(Setting setting, const std::string& revision) {
 
 Fleet fleet_of(const FleetSpec& spec) {
   Fleet fleet;
-  for (const auto& pool : spec.pools) fleet.pools.push_back({pool, spec.capabilities});
+  auto threshold = spec.threshold;
+  if (threshold.counted == 0) threshold.counted = static_cast<std::uint32_t>(spec.hosts);
+  if (threshold.view.empty()) threshold = {};
+  for (const auto& pool : spec.pools) fleet.pools.push_back({pool, spec.capabilities, 0, threshold});
   for (int number = 1; number <= spec.hosts; ++number) {
     auto name = "web" + std::to_string(number);
     auto digest = std::string(spec.already.contains(number) ? new_digest : old_digest);

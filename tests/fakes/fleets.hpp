@@ -18,9 +18,10 @@ struct FleetSpec {
   std::vector<std::string> pools{"app"};
   std::vector<std::vector<int>> pool_weights;  // by pool, over `weights` where given
   Capabilities capabilities;
-  std::set<int> already;   // hosts, counted from 1, that run the new release
-  std::set<int> depooled;  // hosts found out of their pools
-  std::set<int> without;   // hosts that are in no pool at all
+  DepoolThreshold threshold;  // of each pool; counted over all hosts where it says nothing of them
+  std::set<int> already;      // hosts, counted from 1, that run the new release
+  std::set<int> depooled;     // hosts found out of their pools
+  std::set<int> without;      // hosts that are in no pool at all
 };
 
 inline constexpr std::string_view new_digest = "d2";

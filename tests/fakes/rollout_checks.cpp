@@ -21,6 +21,16 @@ void members_of(const Rollout& rollout, HostIndex host, F&& do_with) {
   for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) do_with(member);
 }
 
+// How many serving members the pool's load balancers need: what they say now; for a roll back no margin, and no more than
+// when it was planned.
+std::uint32_t needed(const Rollout& rollout, PoolIndex index) {
+  const auto& pool = rollout.plan.pools[index];
+  const auto& now = rollout.thresholds[index];
+  if (now.view.empty() || pool.least_flow == 0) return pool.least_serving;
+  if (rollout.phase == Phase::rolling_back) return std::min(now.needs(0), pool.threshold.needs(0));
+  return now.needs(pool.margin);
+}
+
 // No decision of ours about the host takes more traffic away from a pool than its bounds allow.
 std::string broken_bounds(const Rollout& before, const Rollout& after, HostIndex host) {
   bool back = after.phase == Phase::rolling_back;
@@ -37,7 +47,7 @@ std::string broken_bounds(const Rollout& before, const Rollout& after, HostIndex
     bool spared = errs && (back && after.condemned ? was.well() > 0 : was.well() >= scale * pool.least_flow_rollback);
     if (!rescaling && !spared && is.flow < was.flow && left < scale * (back ? pool.least_flow_rollback : pool.least_flow))
       return "we lowered the flow of " + pool.name + " to " + std::to_string(left);
-    if (is.serving < was.serving && is.serving < pool.least_serving)
+    if (is.serving < was.serving && is.serving < needed(after, index))
       return "we lowered the members of " + pool.name + " to " + std::to_string(is.serving);
     if (!back && !spared && is.capacity < was.capacity && capacity < pool.floor)
       return "we lowered the capacity of " + pool.name + " to " + std::to_string(capacity);
@@ -121,6 +131,10 @@ std::string broken_sums(const Rollout& rollout) {
       first_unprepared = std::min(first_unprepared, host);
   }
   if (count != rollout.count) return "the hosts by phase are miscounted";
+  std::vector<std::uint32_t> writing(rollout.plan.pools.size());
+  for (MemberIndex index = 0; index < rollout.members.size(); ++index)
+    writing[rollout.plan.members[index].pool] += rollout.members[index].effect != 0 ? 1 : 0;
+  if (writing != rollout.writing) return "the writes under way are miscounted";
   if (flows != rollout.flows) return "the flows are wrong";
   if (failed != rollout.failed) return "the failed hosts are miscounted";
   if (unconfirmed_hosts != rollout.unconfirmed) return "the unconfirmed hosts are miscounted";

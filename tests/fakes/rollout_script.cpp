@@ -109,6 +109,7 @@ class Script {
     fleet.depooled = numbers(line.value("depooled"));
     fleet.without = numbers(line.value("without"));
     fleet.capabilities.cuts_connections = line.value("cuts") == "yes";
+    if (auto threshold = line.value("threshold"); !threshold.empty()) fleet.threshold = {"lb1/app", std::stod(threshold), 0, 0};
     Strategy strategy;
     strategy.stages = stages_of(line.value("stages", "10%,100%"));
     auto canary = line.value("canary", "1");
@@ -183,6 +184,10 @@ class Script {
     if (verb == "forgot") return tell(world().forget(0));
     if (verb == "closed") return tell(world().feed(PoolCloses{pool_named(line), text}));
     if (verb == "opened") return tell(world().feed(PoolOpens{pool_named(line)}));
+    if (verb == "threshold") {
+      auto counted = static_cast<std::uint32_t>(number(line.value("of", std::to_string(rollout().hosts.size()))));
+      return tell(world().feed(ThresholdSeen{pool_named(line), {"lb1/app", std::stod(line.word(1)), counted, 0}}));
+    }
     if (verb == "lost") return tell(world().feed(SourceSilent{line.word(0), text}));
     if (verb == "back") return tell(world().feed(SourceAnswers{line.word(0)}));
     if (verb == "check") return tell(world().feed(CheckFailed{host(line), text}));

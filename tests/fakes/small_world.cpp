@@ -52,6 +52,7 @@ class Store final : public PoolStore {
     }
     host.setting = wanted.setting;
     ++world_.writes;
+    world_.written_at.emplace_back(host.setting, world_.clock.steady());
     co_return WriteOutcome(Written{observed(world_, host)});
   }
 
@@ -83,6 +84,8 @@ class View final : public TrafficView {
     ViewReading reading;
     reading.epoch = epoch_of(world_);
     reading.closed = world_.view_closed;
+    reading.depool_threshold = world_.view_threshold;
+    if (world_.view_threshold > 0) reading.counted = static_cast<std::uint32_t>(world_.hosts.size());
     for (auto& [name, host] : world_.hosts) {
       if (world_.view_listens) host.taken_up = host.setting;
       MemberView view;

@@ -69,8 +69,10 @@ struct SmallWorld {
   bool store_answers = true;
   bool view_answers = true;
   std::vector<std::string> view_closed;  // why the load balancer wants nothing to be written now
+  double view_threshold = 0;             // the load balancer's own; 0: it does not say
   bool view_listens = true;              // false: it hears of no change any more
   int writes = 0;                        // that the store has taken
+  std::vector<std::pair<Setting, Steady>> written_at;
   bool front_end_answers = true;
   int epoch = 1;
   double failed_requests = 0;

@@ -55,6 +55,7 @@ void World::draw_fleet(const Limits& limits) {
     pool.capabilities.conditional_writes = conftool;
     pool.capabilities.survives_restart = conftool;
     if (conftool && draw.chance(0.5)) pool.capabilities.depool_threshold = draw.pick(2, 6) / 10.0;
+    if (conftool && draw.chance(0.3)) pool.capabilities.writes_per_second = draw.pick(5, 40);
     if (draw.chance(0.1)) pool.capabilities.weights_steer = false;
     if (draw.chance(0.2)) pool.capabilities.shares_requests = false;
     pool.rate = rate;

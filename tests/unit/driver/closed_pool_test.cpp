@@ -112,5 +112,41 @@ TEST_F(ClosedPool, DoesNotKeepABadReleaseInTraffic) {
   expect_all("one");
 }
 
+class Threshold : public ClosedPool {};
+
+TEST_F(Threshold, RaisedMidwayLetsNoMoreHostsLeave) {
+  begin(4, five_stages());
+  world_->view_threshold = 0.5;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::upgrading);
+  EXPECT_EQ(running(id)->plan.pools[0].least_serving, 3u);
+  world_->view_threshold = 0.75;
+  pass(10min);
+  ASSERT_NE(running(id), nullptr);
+  EXPECT_EQ(running(id)->serving_new(), 1u);
+  EXPECT_TRUE(running(id)->in_flight() == 0);
+  EXPECT_THAT(held(id), HasSubstr("out would leave 3 of 4 in lb1/app, the least needed by lb1/app (threshold 0.75 of 4 members, 1 more for "
+                                  "its monitors) is 4"));
+  world_->view_threshold = 0.5;
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
+TEST_F(Threshold, RaisedMidwayDoesNotHinderARollBack) {
+  begin(4, five_stages());
+  world_->view_threshold = 0.5;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->view_threshold = 1;
+  pass(5s);
+  CommandRequest command;
+  command.verb = Verb::roll_back;
+  command.by = "ada";
+  ASSERT_TRUE(ask(supervisor_->command(id, command)));
+  EXPECT_EQ(finish(id).outcome, Outcome::rolled_back);
+  expect_all("one");
+}
+
 }  // namespace
 }  // namespace shiftd

@@ -98,9 +98,13 @@ Codec with_plan() {
 // What later versions added to a plan is left out where it says nothing, so the line above stays as it was.
 TEST(Codec, ReadsBackWhatWasAddedToThePlanLater) {
   auto plan = sample_plan();
+  plan.strategy.depooled = Depooled::skip;
+  plan.strategy.max_members = 40;
   for (auto& pool : plan.pools) {
     pool.capabilities.cuts_connections = true;
     pool.capabilities.writes_per_second = 9.5;
+    pool.threshold = {"lvs1/app_80", 0.66, 12, 2};
+    pool.margin = 0;
   }
   Codec codec;
   auto read = codec.decode(codec.encode(Record{Instant(Duration(5)), Planned{plan}}));

@@ -215,6 +215,14 @@ TEST(Planner, SaysWhatPeopleShouldKnow) {
   }
 }
 
+Asked threshold(int hosts, double share, std::uint32_t counted, int batch, std::uint32_t others = 0) {
+  return with(ask(hosts, {100}, "100%"), [&](Asked& a) {
+    a.fleet.threshold = {"lvs1/app_80", share, counted, others};
+    a.strategy.batch = {batch, {}};
+    a.strategy.max_load = 3;
+  });
+}
+
 TEST(Planner, RefusesWithTheSumThatItDid) {
   const struct {
     const char* name;
@@ -238,8 +246,14 @@ TEST(Planner, RefusesWithTheSumThatItDid) {
               a.strategy.floor = BasisPoints{9'000};
             }),
        "batch 2 does not fit: app: 2 hosts out leaves weight 800 of 1000, the floor is 900; at most 1"},
-      {"a load balancer that may lose none", with(ask(2, {100}, "100%"), [](Asked& a) { a.fleet.capabilities.depool_threshold = 0.5; }),
+      {"a load balancer that may lose none", with(ask(2, {100}, "100%"), [](Asked& a) { a.fleet.capabilities.depool_threshold = 0.75; }),
        "batch 1 does not fit: app: 1 host out leaves 1 of 2, its load balancer needs 2; at most 0"},
+      {"a threshold that its view says", threshold(10, 0.8, 10, 2),
+       "batch 2 does not fit: app: 2 hosts out leaves 8 of 10, lvs1/app_80 (threshold 0.8 of 10 members, 1 more for its monitors) needs 9; "
+       "at most 1"},
+      {"a threshold over members that are at no, too", threshold(10, 0.5, 16, 2),
+       "2 hosts out leaves 8 of 10, lvs1/app_80 (threshold 0.5 of 16 members, 1 more for its monitors) needs 9; at most 1"},
+      {"a threshold that nothing can be out under", threshold(10, 1, 10, 1), "needs 10; at most 0"},
       {"three canaries at 1%",
        with(ask(10, {100}, "1%,100%"),
             [](Asked& a) {
@@ -280,6 +294,22 @@ TEST(Planner, RefusesWithTheSumThatItDid) {
               a.fleet.depooled = {2};
             }),
        "the canary host web2 takes no traffic"},
+      {"more members than one rollout may touch",
+       with(ask(6, {100}, "100%"),
+            [](Asked& a) {
+              a.fleet.pools = {"v4", "v6"};
+              a.fleet.already = {2};
+              a.strategy.max_members = 9;
+            }),
+       "plan web: it would touch 10 members: those of 5 hosts in 2 pools; max_members is 9: ask for fewer hosts, or raise it"},
+      {"members of a scaled pool",
+       with(ask(10, {1}, "1%,100%"),
+            [](Asked& a) {
+              a.strategy.scale_pool = true;
+              a.limit = {"web1"};
+              a.strategy.max_members = 9;
+            }),
+       "it would touch 10 members: those of 1 host in 1 pool"},
       {"an unknown host in the limit", with(ask(2, {100}, "100%"), [](Asked& a) { a.limit = {"db1"}; }), "the service has no host db1"},
   };
   for (const auto& row : rows) {
@@ -323,6 +353,76 @@ TEST(Planner, RefusesFleetsThatContradictThemselves) {
     ASSERT_FALSE(made);
     EXPECT_THAT(made.error().what, HasSubstr(row.why));
   }
+}
+
+TEST(Planner, KeepsWhatTheLoadBalancersNeedToTakeOutAFailingHost) {
+  const struct {
+    int hosts;
+    double share;
+    std::uint32_t counted;
+    std::uint32_t others;
+    std::uint32_t least;
+    std::uint32_t margin;
+  } rows[] = {
+      {10, 0.5, 10, 0, 6, 1},                         // 5 and one for its monitors
+      {10, 0.5, 16, 6, 3, 1},                         // 6 of the 16 are up and somebody else's
+      {10, 0.5, 40, 30, 0, 1}, {5, 0.3, 5, 0, 3, 1},  // 1.5 is 2
+      {4, 0.5, 4, 0, 3, 1},    {3, 0.5, 3, 0, 2, 0},  // with a margin nobody could leave
+      {2, 0.5, 2, 0, 1, 0},    {10, 0, 10, 0, 0, 1}, {10, 0.1, 10, 0, 2, 1},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(std::to_string(row.hosts) + " at " + std::to_string(row.share));
+    auto made = plan(threshold(row.hosts, row.share, row.counted, 1, row.others));
+    ASSERT_TRUE(made) << made.error();
+    EXPECT_EQ(made->pools[0].least_serving, row.least);
+    EXPECT_EQ(made->pools[0].margin, row.margin);
+    bool told = std::any_of(made->notes.begin(), made->notes.end(), [](const auto& note) {
+      return note.find("app: while a host is out, lvs1/app_80 (threshold 0.5") == 0 &&
+             note.ends_with("cannot take out another one that fails");
+    });
+    EXPECT_EQ(told, row.margin == 0);
+  }
+}
+
+TEST(Planner, TouchesAsManyMembersAsItMay) {
+  auto asked = ask(6, {100}, "100%");
+  asked.strategy.max_members = 6;
+  EXPECT_TRUE(plan(asked));
+  asked.limit = {"web1", "web2"};
+  asked.strategy.max_members = 2;
+  EXPECT_TRUE(plan(asked));
+}
+
+TEST(Planner, UpgradesOrSkipsHostsThatWereFoundOutOfTheirPools) {
+  auto asked = ask(6, {100}, "100%");
+  asked.fleet.depooled = {2, 5};
+  asked.fleet.without = {6};
+  auto upgraded = plan(asked);
+  ASSERT_TRUE(upgraded) << upgraded.error();
+  EXPECT_EQ(upgraded->hosts_to_upgrade(), 6U);
+  EXPECT_THAT(upgraded->notes, ::testing::Contains("3 hosts out of their pools: upgraded last, and left out"));
+  asked.strategy.depooled = Depooled::skip;
+  auto skipped = plan(asked);
+  ASSERT_TRUE(skipped) << skipped.error();
+  EXPECT_EQ(skipped->hosts_to_upgrade(), 4U);  // the one that is in no pool at all has nothing to be out of
+  EXPECT_THAT(skipped->notes, ::testing::Contains("2 hosts out of their pools: skipped"));
+  for (const auto& host : skipped->hosts) EXPECT_EQ(host.role == Role::outside, host.name == "web2" || host.name == "web5") << host.name;
+}
+
+TEST(Planner, CountsTheWritesThatLoadBalancersTakeTheirTimeFor) {
+  auto asked = ask(10, {100}, "5%,50%,100%");
+  asked.fleet.capabilities.writes_per_second = 10;
+  auto made = plan(asked);
+  ASSERT_TRUE(made) << made.error();
+  // Each of the ten out and in; the first two more times: to the weight of 50%, ... it has its whole weight then.
+  EXPECT_EQ(planned_writes(*made, 0), 21U);
+  EXPECT_EQ(planned_write_time(*made, 0), Duration(2'100));
+  EXPECT_THAT(made->notes,
+              ::testing::Contains("app: its load balancers take up 10 changes a second: the 21 of this rollout take at least 2.1s"));
+  asked.fleet.capabilities.cuts_connections = true;
+  EXPECT_EQ(planned_writes(*plan(asked), 0), 31U);
+  asked.fleet.already = {10};
+  EXPECT_EQ(planned_writes(*plan(asked), 0), 28U);
 }
 
 TEST(Planner, KeepsTheExactOriginals) {

@@ -50,6 +50,7 @@ class RandomWorld {
     if (chance(30)) strategy.drain_grace = 2s;
     if (chance(50)) strategy.on_drain_limit = DrainDeadline::go_on;
     strategy.drain_limit = 30s;
+    if (chance(20)) fleet.threshold = {"lb1/app", pick(2, 6) / 10.0, 0, 0};
     return make_plan(request_for(), strategy, fleet_of(fleet));
   }
 
@@ -98,6 +99,9 @@ class RandomWorld {
         world.feed(PoolOpens{pool});
       }
     } else if (what <= 83) {
+      const double shares[] = {0, 0.3, 0.5, 0.8, 1};
+      world.feed(ThresholdSeen{0, {"lb1/app", shares[pick(0, 4)], static_cast<std::uint32_t>(hosts + pick(-1, 1)), chance(20) ? 1U : 0U}});
+    } else if (what <= 84) {
       if (chance(50)) return void(world.feed(Answered{host, 40, static_cast<double>(pick(0, 40))}));
       world.feed(Served{0, static_cast<double>(pick(0, 500)), 500, chance(50) ? 60s : 0s, 500});
     } else if (what <= 85) {
@@ -129,6 +133,7 @@ class RandomWorld {
     auto off = world.rollout.share_off;
     for (const auto& [pool, why] : off) world.feed(Served{pool, 0, 0, 0s, 0});
     for (HostIndex host = 0; host < world.rollout.hosts.size(); ++host) world.feed(Answered{host, 40, 0});
+    world.feed(ThresholdSeen{0, {"lb1/app", 0, static_cast<std::uint32_t>(world.rollout.hosts.size()), 0}});
     auto closed = world.rollout.closed;
     for (const auto& [pool, why] : closed) world.feed(PoolOpens{pool});
     for (MemberIndex member = 0; member < world.members(); ++member) world.watch(member);

@@ -67,6 +67,8 @@ TEST(Words, SayEveryKindOfRecordAsASentence) {
       {HostErring{0, true, "21 of 40 requests failed"},
        "web1 answers mostly with failures, and counts as no capacity: 21 of 40 requests failed", true, Tone::bad},
       {HostErring{0, false, ""}, "web1 answers well enough again to count as capacity", true, Tone::good},
+      {ThresholdChanged{0, {"lvs1/app_80", 0.66, 12, 0}},
+       "lb1/app: lvs1/app_80 takes failing members out only while 0.66 of its 12 members are up", true, Tone::warning},
       {Scaled{4}, "the weights of the pools are multiplied by 4, shares stay as they are", true, Tone::plain},
       {Scaled{1}, "the weights of the pools go back to their originals", true, Tone::plain},
       {Finishing{}, "every stage has passed; tidying up", true, Tone::good},

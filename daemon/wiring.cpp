@@ -18,9 +18,9 @@ namespace {
 // One connection for each host, for as long as the service lives.
 class Connections final : public Hosts {
  public:
-  Connections(Clock& clock, const ServiceConfig& config) : connector_(make_ssh_connector(clock, config.ssh)) {
-    for (const auto& host : config.hosts) executors_.emplace(host.name, connector_->to(host.ssh));
-  }
+  Connections(Clock& clock, const SshOptions& options) : connector_(make_ssh_connector(clock, options)) {}
+
+  Executor& add(const HostConfig& host) { return *executors_.emplace(host.name, connector_->to(host.ssh)).first->second; }
 
   Executor& executor(const std::string& host) override { return *executors_.at(host); }
 
@@ -59,6 +59,30 @@ void add_conftool(Clock& clock, const ConftoolPool& pool, Service& service) {
   service.pools.push_back(std::move(made));
 }
 
+ServiceHost make_host(const HostConfig& host, Connections& connections) {
+  ServiceHost made;
+  made.place = {host.name, host.address};
+  made.executor = &connections.add(host);
+  for (std::size_t pool = 0; pool < host.members.size(); ++pool) made.members.emplace_back(pool, host.members[pool]);
+  return made;
+}
+
+std::string claim_of(const HostConfig& host) { return "host " + host.ssh.address + ":" + std::to_string(host.ssh.port); }
+
+// What hosts_from says, as the driver asks for it.
+FoundHosts found_hosts(const ServiceConfig& config, Service& service, std::shared_ptr<Connections> connections) {
+  FoundHosts found;
+  found.pool = pool_of_hosts(config).value();
+  found.host_of = [name = std::get<ConftoolPool>(config.pools[found.pool]).host](std::string_view member) { return host_in(name, member); };
+  found.make = [config, &service, connections = std::move(connections)](const std::string& name) -> Result<ServiceHost> {
+    auto host = found_host(config, name);
+    if (!host) return std::move(host).error();
+    service.claims.push_back(claim_of(*host));
+    return make_host(*host, *connections);
+  };
+  return found;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config) {
@@ -83,15 +107,12 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
       return std::move(added).error().during(config.name);
     }
   }
-  auto connections = std::make_shared<Connections>(clock, config);
+  auto connections = std::make_shared<Connections>(clock, config.ssh);
   for (const auto& host : config.hosts) {
-    ServiceHost made;
-    made.place = {host.name, host.address};
-    made.executor = &connections->executor(host.name);
-    for (std::size_t pool = 0; pool < host.members.size(); ++pool) made.members.emplace_back(pool, host.members[pool]);
-    service->claims.push_back("host " + host.ssh.address + ":" + std::to_string(host.ssh.port));
-    service->hosts.push_back(std::move(made));
+    service->claims.push_back(claim_of(host));
+    service->hosts.push_back(make_host(host, *connections));
   }
+  if (config.hosts_from) service->found = found_hosts(config, *service, connections);
   auto make_releaser = config.release.custom ? make_custom_releaser : make_tarball_releaser;
   service->releaser = with_restarts(make_releaser(clock, config.release, *connections));
   service->owned = std::move(connections);

@@ -83,6 +83,16 @@ struct HaproxyLogFrontEnd {
 
 using FrontEndConfig = std::variant<HaproxyStatFrontEnd, HaproxyLogFrontEnd>;
 
+// Hosts that a pool of the service names, besides those that are named in the file: the members of one conftool service,
+// as its store holds them when a rollout is planned.
+struct HostsFrom {
+  std::string dc;
+  std::string cluster;
+  std::string service;
+  std::string address;           // with {{host}}: where a host's checks are asked
+  std::string ssh = "{{host}}";  // with {{host}}
+};
+
 // How a host is known to be idle before it leaves a pool that cuts its connections.
 struct IdleConfig {
   bool counts = true;  // false: after the strategy's drain_grace
@@ -95,6 +105,7 @@ struct ServiceConfig {
   std::string file;  // where it was read from
   SshOptions ssh;
   std::vector<HostConfig> hosts;
+  std::optional<HostsFrom> hosts_from;
   std::vector<PoolConfig> pools;
   FrontEndConfig front_end;
   ReleaseOptions release;
@@ -109,6 +120,17 @@ struct Config {
   DaemonConfig daemon;
   std::vector<ServiceConfig> services;
 };
+
+// {{host}} replaced.
+std::string with_host(std::string text, const std::string& host);
+// The host that makes `name` of a text with {{host}}: "web1" of "web1.example.net" and "{{host}}.example.net". None: no host
+// does, or none with a name that could stand in the file.
+std::optional<std::string> host_in(const std::string& text, std::string_view name);
+// The host that hosts_from makes of a name, with its members in the service's pools. Fails with bad_input: an address that
+// is none.
+Result<HostConfig> found_host(const ServiceConfig& service, const std::string& name);
+// The place in `pools` of the pool that hosts_from names; none: it names none of them.
+std::optional<std::size_t> pool_of_hosts(const ServiceConfig& service);
 
 struct ConfigError {
   std::string file;

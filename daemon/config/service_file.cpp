@@ -64,6 +64,42 @@ void read_host(yaml::Section& at, HostConfig& host) {
   if (host.ssh.address.empty()) host.ssh.address = host.name;
 }
 
+std::optional<std::string> address_of_hosts(const yaml::Value& value) {
+  auto given = with_placeholders(text, {"host"})(value);
+  if (!given) return std::nullopt;
+  if (given->find("{{host}}") == std::string::npos)
+    return value.refuse(in_quotes(*given) + " is the same for every host: write {{host}} in it");
+  return given;
+}
+
+std::optional<std::string> service_of_hosts(const yaml::Value& value) {
+  auto given = address_of_hosts(value);
+  if (given && !parse_address(with_host(*given, "host")))
+    return value.refuse(in_quotes(*given) + " is no address: write one such as \"{{host}}.example.net:8080\"");
+  return given;
+}
+
+std::optional<std::string> ssh_of_hosts(const yaml::Value& value) {
+  auto given = address_of_hosts(value);
+  constexpr int ssh_port = 22;
+  if (given && !parse_host_port(with_host(*given, "host"), ssh_port))
+    return value.refuse(in_quotes(*given) + " is no address: write one such as \"{{host}}.example.net:22\"");
+  return given;
+}
+
+void read_hosts_of_conftool(yaml::Section& at, HostsFrom& from) {
+  at.required("dc", from.dc, name, "dc: eqiad");
+  at.required("cluster", from.cluster, name, "cluster: cache_text");
+  at.required("service", from.service, name, "service: cdn");
+  at.required("address", from.address, service_of_hosts, "address: \"{{host}}.eqiad.wmnet:3128\"");
+  at.optional("ssh", from.ssh, ssh_of_hosts);
+}
+
+void read_hosts_from(yaml::Section& at, HostsFrom& from) {
+  at.required("conftool", from, yaml::section(read_hosts_of_conftool),
+              "conftool: {dc: eqiad, cluster: cache_text, service: cdn, address: \"{{host}}.eqiad.wmnet:3128\"}");
+}
+
 std::optional<std::string> base_path(const yaml::Value& value) {
   auto given = text(value);
   if (!given) return std::nullopt;
@@ -152,8 +188,13 @@ void read_idle(yaml::Section& at, IdleConfig& idle) {
 void read_service(yaml::Section& at, ServiceConfig& service) {
   at.required("service", service.name, name, "service: web");
   at.required("ssh", service.ssh, yaml::section(read_ssh), "ssh: {user: deploy, key_file: id_ed25519, known_hosts: known_hosts}");
-  at.required("hosts", service.hosts, yaml::list(yaml::section(read_host), most_hosts, "a list of hosts"),
-              "hosts: [{name: web1, address: \"10.1.2.3:8080\"}]");
+  auto hosts = yaml::list(yaml::section(read_host), most_hosts, "a list of hosts");
+  at.optional("hosts_from", service.hosts_from, yaml::section(read_hosts_from));
+  if (at.has("hosts_from")) {
+    at.optional("hosts", service.hosts, hosts);
+  } else {
+    at.required("hosts", service.hosts, hosts, "hosts: [{name: web1, address: \"10.1.2.3:8080\"}]");
+  }
   at.required("pools", service.pools, yaml::list(read_pool, most_pools, "a list of pools"),
               "pools: [{haproxy: {name: lb1, socket: /run/haproxy/admin.sock, backend: app}}]");
   at.optional("front_end", service.front_end, read_front_end);

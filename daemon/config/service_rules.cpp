@@ -6,6 +6,7 @@
 
 #include "daemon/config/capacity.hpp"
 #include "daemon/config/units.hpp"
+#include "daemon/config/values.hpp"
 
 namespace shiftd {
 namespace {
@@ -42,13 +43,25 @@ void check_hosts(const ServiceConfig& service, yaml::Document& document) {
   }
 }
 
+void check_hosts_from(const ServiceConfig& service, yaml::Document& document) {
+  if (!service.hosts_from) return;
+  const auto& from = *service.hosts_from;
+  auto pool = from.dc + "/" + from.cluster + "/" + from.service;
+  bool readable = !service.pools.empty() && !from.dc.empty() && !from.cluster.empty() && !from.service.empty();
+  if (readable && !pool_of_hosts(service))
+    document.refuse_at("hosts_from.conftool.service", in_quotes(pool) + " is no pool of this service: write the tags of one from 'pools'");
+  if (!service.strategy.max_members)
+    document.refuse_at("hosts_from",
+                       "takes whatever hosts conftool has: write 'strategy.max_members', the most that one rollout may touch");
+}
+
 void check_pools(const ServiceConfig& service, yaml::Document& document) {
   NoTwice names(document);
   NoTwice backends(document);
   bool counted = false;
   for (std::size_t i = 0; i < service.pools.size(); ++i) {
     auto one_for_all = [&](const std::string& text, std::string_view key) {
-      if (service.hosts.size() > 1 && text.find("{{host}}") == std::string::npos)
+      if ((service.hosts.size() > 1 || service.hosts_from) && text.find("{{host}}") == std::string::npos)
         document.refuse_at(element("pools", i, key), in_quotes(text) + " is the same for every host: write {{host}} in it");
     };
     if (const auto* conftool = std::get_if<ConftoolPool>(&service.pools[i])) {
@@ -83,7 +96,7 @@ void check_canary_names(const ServiceConfig& service, const std::vector<std::str
   NoTwice names(document);
   for (std::size_t i = 0; i < canaries.size(); ++i) {
     auto known = std::any_of(service.hosts.begin(), service.hosts.end(), [&](const HostConfig& host) { return host.name == canaries[i]; });
-    if (!known)
+    if (!known && !service.hosts_from)
       document.refuse_at(element("strategy.canary", i), in_quotes(canaries[i]) + " is no host of this service: write a name from 'hosts'");
     names.see(canaries[i], element("strategy.canary", i), "the name");
   }
@@ -95,7 +108,8 @@ void check_quota(const HostQuota& quota, int hosts, const std::string& key, yaml
 }
 
 void check_strategy(const ServiceConfig& service, yaml::Document& document) {
-  if (service.hosts.empty()) return;  // an error that stands already
+  // An error that stands already; or how many there are is known when a rollout is planned.
+  if (service.hosts.empty() || service.hosts_from) return;
   auto hosts = static_cast<int>(service.hosts.size());
   const auto& strategy = service.strategy;
   if (const auto* names = std::get_if<std::vector<std::string>>(&strategy.canary)) {
@@ -143,13 +157,61 @@ std::string with_host(std::string text, const std::string& host) {
   return text;
 }
 
-void complete(ServiceConfig& service) {
-  for (auto& host : service.hosts) {
-    for (const auto& pool : service.pools) {
-      const auto* haproxy = std::get_if<HaproxyPool>(&pool);
-      host.members.push_back(with_host(haproxy != nullptr ? haproxy->server : std::get<ConftoolPool>(pool).host, host.name));
-    }
+std::optional<std::string> host_in(const std::string& text, std::string_view name) {
+  constexpr std::string_view placeholder = "{{host}}";
+  auto before = text.find(placeholder);
+  if (before == std::string::npos) return std::nullopt;
+  // Where it stands more than once, all are of one length.
+  std::size_t times = 0;
+  for (auto at = before; at != std::string::npos; at = text.find(placeholder, at + placeholder.size())) ++times;
+  auto around = text.size() - times * placeholder.size();
+  if (name.size() <= around || (name.size() - around) % times != 0) return std::nullopt;
+  auto host = std::string(name.substr(before, (name.size() - around) / times));
+  if (with_host(text, host) != name || !is_name(host)) return std::nullopt;
+  return host;
+}
+
+namespace {
+
+const std::string& member_of(const PoolConfig& pool) {
+  const auto* haproxy = std::get_if<HaproxyPool>(&pool);
+  return haproxy != nullptr ? haproxy->server : std::get<ConftoolPool>(pool).host;
+}
+
+void name_members(const ServiceConfig& service, HostConfig& host) {
+  for (const auto& pool : service.pools) host.members.push_back(with_host(member_of(pool), host.name));
+}
+
+}  // namespace
+
+std::optional<std::size_t> pool_of_hosts(const ServiceConfig& service) {
+  if (!service.hosts_from) return std::nullopt;
+  const auto& from = *service.hosts_from;
+  for (std::size_t index = 0; index < service.pools.size(); ++index) {
+    const auto* pool = std::get_if<ConftoolPool>(&service.pools[index]);
+    if (pool == nullptr) continue;
+    const auto& options = pool->options;
+    if (options.dc == from.dc && options.cluster == from.cluster && options.service == from.service) return index;
   }
+  return std::nullopt;
+}
+
+Result<HostConfig> found_host(const ServiceConfig& service, const std::string& name) {
+  constexpr int ssh_port = 22;
+  HostConfig host;
+  host.name = name;
+  auto address = parse_address(with_host(service.hosts_from->address, name));
+  auto ssh = parse_host_port(with_host(service.hosts_from->ssh, name), ssh_port);
+  if (!address) return std::move(address).error().during("host " + name);
+  if (!ssh) return std::move(ssh).error().during("host " + name);
+  host.address = to_string(*address);
+  host.ssh = {name, ssh->host, ssh->port};
+  name_members(service, host);
+  return host;
+}
+
+void complete(ServiceConfig& service) {
+  for (auto& host : service.hosts) name_members(service, host);
   name_checks(service.checks);
   if (service.strategy.stages.empty()) service.strategy.stages = usual_stages();
   if (auto* log = std::get_if<HaproxyLogFrontEnd>(&service.front_end); log && !service.pools.empty()) {
@@ -165,10 +227,12 @@ void complete(ServiceConfig& service) {
 
 void check_rules(const ServiceConfig& service, yaml::Document& document) {
   check_hosts(service, document);
+  check_hosts_from(service, document);
   check_pools(service, document);
   check_front_end(service, document);
   check_strategy(service, document);
   check_checks(service, document);
+  if (service.hosts_from) return;          // the sums are done when a rollout is planned
   if (!document.errors().empty()) return;  // a sum with values that are wrong would only add confusion
   for (const auto& [key, text] : check_capacity(service)) document.refuse_at(key, text);
 }

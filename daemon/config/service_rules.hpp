@@ -7,9 +7,6 @@
 
 namespace shiftd {
 
-// {{host}} replaced.
-std::string with_host(std::string text, const std::string& host);
-
 // Fills in what follows from other sections: members' names, names of checks, the source of counts, the
 // stages of a service that names none.
 void complete(ServiceConfig& service);

@@ -69,11 +69,15 @@ std::string number(double value) {
 
 std::optional<std::string> text(const yaml::Value& value) { return one_line(value, "text"); }
 
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= longest_name && std::all_of(text.begin(), text.end(), is_name_letter) && text.front() != '.' &&
+         text.front() != '-';
+}
+
 std::optional<std::string> name(const yaml::Value& value) {
   auto given = one_line(value, "a name");
   if (!given) return std::nullopt;
-  auto well_formed = std::all_of(given->begin(), given->end(), is_name_letter) && given->front() != '.' && given->front() != '-';
-  if (!well_formed || given->size() > longest_name) {
+  if (!is_name(*given)) {
     return value.refuse(in_quotes(*given) +
                         " is not a name: write up to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit");
   }

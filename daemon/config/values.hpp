@@ -17,6 +17,7 @@ namespace shiftd {
 std::optional<std::string> text(const yaml::Value& value);
 // A name that may stand in paths, URLs, commands and log lines: letters, digits, '.', '_' and '-'.
 std::optional<std::string> name(const yaml::Value& value);
+bool is_name(std::string_view text);
 std::optional<bool> true_or_false(const yaml::Value& value);
 // Shell text, of several lines if need be.
 std::optional<std::string> command(const yaml::Value& value);

@@ -290,11 +290,9 @@ void Driver::bind_plan() {
   options.block = std::clamp(options.min_bake, Duration(std::chrono::seconds(1)), options.block);
   test_ = CanaryTest(options);
   for (const auto& planned : plan.hosts) {
-    auto found = std::find_if(service_.hosts.begin(), service_.hosts.end(),
-                              [&](const ServiceHost& host) { return host.place.name == planned.name; });
-    if (found == service_.hosts.end())
-      throw std::runtime_error("host " + planned.name + " of the plan is no longer in the configuration of " + service_.name);
-    places_.push_back(&*found);
+    auto host = service_.host_named(planned.name);
+    if (!host) throw std::runtime_error("host " + planned.name + " of the plan is no longer known: " + host.error().what);
+    places_.push_back(*host);
   }
   for (const auto& planned : plan.pools) {
     auto found = std::find_if(service_.pools.begin(), service_.pools.end(),

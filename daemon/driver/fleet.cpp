@@ -80,9 +80,32 @@ Task<DepoolThreshold> ask_threshold(Clock& clock, Service& service, std::size_t 
   co_return strictest;
 }
 
-std::vector<HostPlace> all_places(const Service& service) {
+// The hosts that the configuration names, and then those that their pool holds now.
+Result<std::vector<const ServiceHost*>> hosts_now(Service& service, const std::vector<PoolReading>& readings,
+                                                  std::vector<std::string>& notes) {
+  std::set<std::string> present;
+  if (service.found) {
+    const auto& pool = service.pools[service.found->pool];
+    auto named = names_in(service, service.found->pool);
+    for (const auto& member : readings[service.found->pool].members) {
+      auto host = service.found->host_of(member.name);
+      if (!host && !named.contains(member.name))
+        notes.push_back(pool.store->name() + "/" + member.name + " is left alone: no host of this service could be called so there");
+      if (!host) continue;
+      if (auto made = service.host_named(*host); !made) return made.error();
+      present.insert(std::move(*host));
+    }
+  }
+  std::vector<const ServiceHost*> hosts;
+  for (const auto& host : service.hosts) {
+    if (!host.found || present.contains(host.place.name)) hosts.push_back(&host);
+  }
+  return hosts;
+}
+
+std::vector<HostPlace> places_of(const std::vector<const ServiceHost*>& hosts) {
   std::vector<HostPlace> places;
-  for (const auto& host : service.hosts) places.push_back(host.place);
+  for (const auto* host : hosts) places.push_back(host->place);
   return places;
 }
 
@@ -106,16 +129,19 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
     seen.fleet.pools.push_back({pool.store->name(), pool.store->capabilities(), 0});
     readings.push_back(std::move(*reading));
   }
+  auto hosts = hosts_now(service, readings, seen.notes);
+  if (!hosts) co_return hosts.error();
+  if (hosts->empty()) co_return Failure{Errc::bad_input, service.name + " has no hosts: its pools hold none"};
   for (std::size_t pool = 0; pool < readings.size(); ++pool) {
     auto ours = names_in(service, pool);
     seen.fleet.pools[pool].strangers = strangers_in(readings[pool], ours);
     seen.fleet.pools[pool].threshold = co_await ask_threshold(clock, service, pool, ours, seen.notes);
   }
   const Ask inspect = [&service](const HostPlace& place) { return service.releaser->inspect(place); };
-  auto answers = co_await ask_hosts(clock, service.pace.reach_limit, all_places(service), inspect);
+  auto answers = co_await ask_hosts(clock, service.pace.reach_limit, places_of(*hosts), inspect);
   std::size_t asked = 0;
-  for (std::size_t index = 0; index < service.hosts.size(); ++index) {
-    const auto& host = service.hosts[index];
+  for (std::size_t index = 0; index < hosts->size(); ++index) {
+    const auto& host = *(*hosts)[index];
     const auto& answer = answers[index];
     if (answer) ++asked;
     if (!answer) seen.notes.push_back(host.place.name + " could not be asked for its release: " + answer.error().what);
@@ -123,6 +149,8 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
     for (const auto& [pool, name] : host.members) {
       const auto& store = *service.pools[pool].store;
       const auto* member = readings[pool].find(name);
+      // One that is found in its pool need not be in the others.
+      if (member == nullptr && host.found) continue;
       if (member == nullptr) co_return Failure{Errc::not_found, store.name() + " has no member " + name + " for host " + host.place.name};
       if (!member->malformed.empty())
         co_return Failure{Errc::bad_input, store.name() + "/" + name + " holds a value that cannot be understood: " + member->malformed};

@@ -18,7 +18,7 @@ struct FleetSeen {
 };
 
 // Fails with: unreachable ... when a pool cannot be read or no host can be asked; not_found: a pool lacks a host;
-// bad_input: a pool holds a value that cannot be understood.
+// bad_input: the service has no hosts, or a pool holds a value that cannot be understood.
 Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service);
 
 // What the releaser's dry runs say of the hosts that the plan would upgrade: one note for all hosts of which the same is

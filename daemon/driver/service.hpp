@@ -3,8 +3,12 @@
 // One service as the driver works with it: interfaces only. main makes it from the configuration; tests and the simulator
 // from stand-ins.
 
+#include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +34,16 @@ struct ServiceHost {
   HostPlace place;
   std::vector<std::pair<std::size_t, std::string>> members;  // pool, and the host's name in it
   Executor* executor = nullptr;                              // for checks that run on the host
+  bool found = false;                                        // by FoundHosts; not named by the configuration
+};
+
+// Hosts that the configuration does not name: those that a pool's store holds when a rollout is planned.
+struct FoundHosts {
+  std::size_t pool = 0;
+  // The host that is behind a member of that pool; none: it cannot be one of the service.
+  std::function<std::optional<std::string>(std::string_view member)> host_of;
+  // Fails with bad_input.
+  std::function<Result<ServiceHost>(const std::string& name)> make;
 };
 
 // How a host is known to be idle, where leaving a pool cuts its established connections: the host itself counts them, as
@@ -62,7 +76,8 @@ struct Service {
   Strategy strategy;
   AnalysisOptions verdict;
   Pace pace;
-  std::vector<ServiceHost> hosts;
+  std::deque<ServiceHost> hosts;  // those that are found are added at its end, and stay
+  std::optional<FoundHosts> found;
   std::vector<ServicePool> pools;
   std::unique_ptr<Releaser> releaser;
   std::vector<std::shared_ptr<Check>> checks;
@@ -70,6 +85,9 @@ struct Service {
   IdleOptions idle;
   std::vector<std::string> claims;  // what no two rollouts may act on at once: its pools and hosts
   std::shared_ptr<void> owned;      // whatever the parts above point into
+
+  // The host of that name, made if it can be found in a pool. Stays where it is. Fails with: not_found, or as `make`.
+  Result<ServiceHost*> host_named(const std::string& host);
 };
 
 }  // namespace shiftd

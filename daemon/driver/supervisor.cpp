@@ -223,7 +223,8 @@ Task<> Supervisor::start_next() {
     Reservation reservation(reserved_, service);
     auto plan = co_await make_plan_for(service, found->second.driver->rollout().request);
     found = running_.find(id);
-    if (found == running_.end()) continue;
+    // Planning finds hosts; they may be another's.
+    if (found == running_.end() || !held_by(service, true).empty()) continue;
     auto committed = found->second.committed;
     if (plan) {
       found->second.driver->post(PlanMade{std::move(*plan)});
@@ -254,7 +255,7 @@ Service* Supervisor::find_service(const std::string& name) {
   return nullptr;
 }
 
-std::string Supervisor::held_by(const Service& service) const {
+std::string Supervisor::held_by(const Service& service, bool reserved) const {
   for (const auto& [id, running] : running_) {
     const auto& rollout = running.driver->rollout();
     if (rollout.phase == Phase::queued || rollout.phase == Phase::ended || !share_a_claim(*running.service, service)) continue;
@@ -265,8 +266,9 @@ std::string Supervisor::held_by(const Service& service) const {
     if (stopped.service != nullptr && share_a_claim(*stopped.service, service))
       return "rollout " + id + " of " + stopped.brief.service + " acts on the same hosts or pools: " + stopped.brief.reason;
   }
-  for (const auto* reserved : reserved_) {
-    if (share_a_claim(*reserved, service)) return "a rollout of " + reserved->name + " is being started on the same hosts or pools";
+  for (const auto* other : reserved_) {
+    if (reserved && other == &service) continue;
+    if (share_a_claim(*other, service)) return "a rollout of " + other->name + " is being started on the same hosts or pools";
   }
   return {};
 }
@@ -359,6 +361,10 @@ Task<Result<std::string>> Supervisor::start(StartRequest asked) {
     auto made = co_await make_plan_for(*service, request);
     if (!made) co_return made.error();
     plan = std::move(*made);
+    // Planning finds hosts; they may be another's.
+    holder = held_by(*service, true);
+    waits = !holder.empty();
+    if (waits && service->strategy.when_busy == WhenBusy::refuse) co_return Failure{Errc::conflict, holder};
   }
   Codec codec;
   Record requested{clock_.wall(), Requested{request}};

@@ -73,7 +73,8 @@ class Supervisor final : public Control {
   void launch(Service& service, Rollout rollout, Codec codec);
   Service* find_service(const std::string& name);
   // Who acts, or is about to act, on anything that the service claims, as a sentence; empty: nobody.
-  [[nodiscard]] std::string held_by(const Service& service) const;
+  // `reserved`: its own start does not count.
+  [[nodiscard]] std::string held_by(const Service& service, bool reserved = false) const;
   Task<Result<Plan>> make_plan_for(Service& service, Request request);
   std::string new_id(const Service& service);
 

@@ -225,17 +225,22 @@ SmallWorld::SmallWorld(Clock& its_clock, int count, int weight) : clock(its_cloc
   for (int number = 1; number <= count; ++number) {
     std::array<char, 32> name{};
     std::snprintf(name.data(), name.size(), "web%02d", number);
-    auto& host = hosts[name.data()];
-    host.current = host.running = "one";
-    host.setting.weight = weight;
-    host.executor = std::make_shared<FakeExecutor>(clock);
-    host.executor->on("ss -Htn", [this, &host](const std::string&, const std::string&) -> Result<CommandResult> {
-      if (!host.reachable) return silent();
-      CommandResult listed;
-      for (int left = connections(host); left > 0; --left) listed.out += "0 0 10.0.0.1:80 192.0.2.1:4000" + std::to_string(left) + "\n";
-      return listed;
-    });
+    add_host(name.data(), weight);
   }
+}
+
+SmallWorld::Host& SmallWorld::add_host(const std::string& name, int weight) {
+  auto& host = hosts[name];
+  host.current = host.running = "one";
+  host.setting.weight = weight;
+  host.executor = std::make_shared<FakeExecutor>(clock);
+  host.executor->on("ss -Htn", [this, &host](const std::string&, const std::string&) -> Result<CommandResult> {
+    if (!host.reachable) return silent();
+    CommandResult listed;
+    for (int left = connections(host); left > 0; --left) listed.out += "0 0 10.0.0.1:80 192.0.2.1:4000" + std::to_string(left) + "\n";
+    return listed;
+  });
+  return host;
 }
 
 int SmallWorld::connections(const Host& host) const {
@@ -249,12 +254,18 @@ std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
   made->strategy = std::move(strategy);
   made->verdict = verdict;
   made->check_policy = {2, Duration(100), Duration(5000), true};
-  for (const auto& [name, host] : hosts) {
+  auto make = [this](const std::string& name) -> Result<ServiceHost> {
     ServiceHost place;
     place.place = {name, name + ":80"};
     place.members.emplace_back(0, name);
-    place.executor = host.executor.get();
-    made->hosts.push_back(std::move(place));
+    place.executor = hosts.at(name).executor.get();
+    return place;
+  };
+  if (hosts_are_found) {
+    auto host_of = [](std::string_view member) { return member.starts_with("web") ? std::optional(std::string(member)) : std::nullopt; };
+    made->found = FoundHosts{0, host_of, make};
+  } else {
+    for (const auto& [name, host] : hosts) made->hosts.push_back(*make(name));
   }
   ServicePool pool;
   pool.store = std::make_unique<Store>(*this);

@@ -52,6 +52,8 @@ struct SmallWorld {
   // What users have met since the beginning: requests by digest and failures, and requests to a host with no service.
   void pass_time();
 
+  Host& add_host(const std::string& name, int weight = 100);
+
   Clock& clock;
   std::map<std::string, Host> hosts;           // web01, web02, ...
   double rate = 200;                           // requests a second, in all
@@ -66,6 +68,7 @@ struct SmallWorld {
   Duration look_time{0};
   Duration write_time{0};                              // of the first member; the second takes twice as long, and so on
   std::function<void(Host&)> at_check = [](Host&) {};  // what happens to a host while it is checked
+  bool hosts_are_found = false;                        // the configuration names none: those that the store holds are the service's
   bool store_answers = true;
   bool view_answers = true;
   std::vector<std::string> view_closed;  // why the load balancer wants nothing to be written now

@@ -304,6 +304,42 @@ TEST(Config, LoadsTenThousandHosts) {
   EXPECT_EQ(config->services.at(0).hosts.size(), 10'000);
 }
 
+TEST(Config, KnowsWhichHostIsBehindAMember) {
+  const struct {
+    const char* text;
+    const char* member;
+    std::optional<std::string> host;
+  } rows[] = {
+      {"{{host}}", "web1", "web1"},
+      {"{{host}}.example.net", "web1.example.net", "web1"},
+      {"{{host}}.example.net", "web1.example.org", std::nullopt},
+      {"{{host}}.example.net", ".example.net", std::nullopt},
+      {"{{host}}.example.net", "web1.example.net.evil", std::nullopt},
+      {"s-{{host}}", "web1", std::nullopt},
+      {"{{host}}-{{host}}", "a-a", "a"},
+      {"{{host}}-{{host}}", "a-b", std::nullopt},
+      {"{{host}}-{{host}}", "ab-a", std::nullopt},
+      {"web1", "web1", std::nullopt},
+      {"{{host}}", "-rf", std::nullopt},
+      {"{{host}}", "a b", std::nullopt},
+  };
+  for (const auto& row : rows) EXPECT_EQ(host_in(row.text, row.member), row.host) << row.text << " " << row.member;
+}
+
+TEST(Config, MakesHostsOfWhatAPoolHolds) {
+  ConfigFolder folder;
+  auto config = load(folder, content_of(data / "complete.good.yaml"));
+  ASSERT_TRUE(config) << to_string(config.error());
+  const auto& service = config->services.at(0);
+  EXPECT_EQ(service.strategy.max_members, 40);
+  EXPECT_EQ(service.strategy.depooled, Depooled::skip);
+  EXPECT_EQ(pool_of_hosts(service), 2u);
+  auto host = found_host(service, "cp1100").value();
+  EXPECT_EQ(host.address, "cp1100.eqiad.example.net:3128");
+  EXPECT_EQ(host.ssh, (SshTarget{"cp1100", "cp1100.mgmt.example.net", 2222}));
+  EXPECT_EQ(host.members, (std::vector<std::string>{"s_cp1100", "cp1100", "cp1100.eqiad.example.net"}));
+}
+
 TEST(Config, LoadsTheExamples) {
   ConfigFolder folder;
   auto examples = std::filesystem::path(SHIFTD_SOURCE_DIR) / "conf/examples";
@@ -319,6 +355,15 @@ TEST(Config, LoadsTheExamples) {
     ASSERT_TRUE(other) << to_string(other.error());
     EXPECT_TRUE(other->services.at(0).release.custom);
   }
+  for (auto file : {"etcdrc", "internal-ca.pem"}) {
+    folder.write(file, "not a secret\n");
+    folder.close(file);
+  }
+  folder.write("web.yaml", content_of(examples / "conftool.yaml"));
+  auto conftool = load_config(folder.path() / "shiftd.yaml");
+  ASSERT_TRUE(conftool) << to_string(conftool.error());
+  EXPECT_TRUE(conftool->services.at(0).hosts_from);
+  EXPECT_EQ(conftool->services.at(0).pools.size(), 2);
 }
 
 }  // namespace

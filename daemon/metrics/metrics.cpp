@@ -107,6 +107,30 @@ void of_each_sink(const Reading& reading, Samples& samples, Measure measure) {
   for (const auto& sink : reading.stats.sinks) samples.add(static_cast<double>(measure(sink)), {{"sink", sink.name}});
 }
 
+// For each pool of each rollout that has a plan.
+template <class F>
+void measure_pools(const Reading& reading, Samples& samples, F value) {
+  for (const auto& status : reading.running) {
+    const auto& rollout = status.rollout;
+    for (PoolIndex pool = 0; pool < rollout.flows.size(); ++pool) {
+      samples.add(value(rollout, pool),
+                  {{"service", rollout.request.service}, {"rollout", rollout.request.rollout}, {"pool", rollout.plan.pools[pool].name}});
+    }
+  }
+}
+
+void measure_serving(const Reading& reading, Samples& samples) {
+  measure_pools(reading, samples, [](const Rollout& rollout, PoolIndex pool) { return static_cast<double>(rollout.flows[pool].serving); });
+}
+
+void measure_needed(const Reading& reading, Samples& samples) {
+  measure_pools(reading, samples, [](const Rollout& rollout, PoolIndex pool) {
+    const auto& threshold = rollout.thresholds[pool];
+    const auto& planned = rollout.plan.pools[pool];
+    return static_cast<double>(threshold.view.empty() ? planned.least_serving : threshold.needs(planned.margin));
+  });
+}
+
 void measure_info(const Reading& reading, Samples& samples) {
   for (const auto& status : reading.running) {
     const auto& request = status.rollout.request;
@@ -170,6 +194,8 @@ const std::array table = {
     Metric{"shiftd_members_held_by_others", gauge, "Members that somebody else changed: not touched until release-hold or take.",
            [](const Reading& seen, Samples& out) { out.of_each(seen, held_by_others); }},
     Metric{"shiftd_source_lost", gauge, "1 for each pool store, view or front end that does not answer; absent when it does.", measure_lost},
+    Metric{"shiftd_pool_members_serving", gauge, "Members of the pool in traffic, by what was decided and told.", measure_serving},
+    Metric{"shiftd_pool_members_needed", gauge, "Of those, how many the pool's load balancers need to be able to take out a failing one: no host leaves below that.", measure_needed},
     Metric{"shiftd_pool_closed", gauge, "1 for each pool to which nothing may be written now, but the traffic movement of a roll back; absent otherwise.", measure_closed},
     Metric{"shiftd_canary_requests_total", counter, "Requests that the front end saw the canary serve, since the rollout began.",
            [](const Reading& seen, Samples& out) { out.of_each(seen, [](const auto& status) { return status.live.canary_requests; }); }},

@@ -45,6 +45,35 @@ class Follows final : public TrafficView {
   std::unique_ptr<PoolStore> objects_;
 };
 
+// One pool of a load balancer that shows what the objects hold, and takes up changes only while it listens.
+class Shows final : public TrafficView {
+ public:
+  Shows(std::string name, std::unique_ptr<PoolStore> objects, const bool& listens)
+      : name_(std::move(name)), objects_(std::move(objects)), listens_(listens) {}
+  const std::string& name() const override { return name_; }
+  Task<Result<ViewReading>> read() override {
+    if (!listens_ && !shown_.members.empty()) co_return shown_;
+    auto reading = co_await objects_->read();
+    if (!reading) co_return std::move(reading).error();
+    shown_ = {};
+    for (const auto& member : reading->members) {
+      MemberView view;
+      bool in = member.observed.setting.pooled == Pooled::yes;
+      view.traffic = in ? Traffic::flowing : Traffic::none;
+      view.health = Health::up;
+      view.weight = in ? member.observed.setting.weight : 0;
+      shown_.members.emplace_back(member.name, view);
+    }
+    co_return shown_;
+  }
+
+ private:
+  std::string name_;
+  std::unique_ptr<PoolStore> objects_;
+  const bool& listens_;
+  ViewReading shown_;
+};
+
 class ConftoolRollout : public testing::Test {
  protected:
   void begin(int hosts, Strategy strategy) {
@@ -56,17 +85,28 @@ class ConftoolRollout : public testing::Test {
     auto& pool = service->pools[0];
     pool.store = objects();
     pool.views[0] = std::make_unique<Follows>(*world, std::move(pool.views[0]), objects());
+    if (second_service) add_second(*service);
     std::vector<std::unique_ptr<Service>> services;
     services.push_back(std::move(service));
     supervisor = std::make_unique<Supervisor>(loop.get_executor(), *clock, journal, std::move(services), 10);
   }
 
-  std::unique_ptr<PoolStore> objects() {
+  // The same hosts in another service of conftool, whose objects feed two pools of a load balancer.
+  void add_second(Service& service) {
+    for (const auto& [host, state] : world->hosts) etcd.put(second_folder + host, original);
+    ServicePool pool;
+    pool.store = objects("tls");
+    for (const auto* name : {"lvs1/tls_443", "lvs1/tls6_443"}) pool.views.push_back(std::make_unique<Shows>(name, objects("tls"), listens));
+    service.pools.push_back(std::move(pool));
+    for (auto& host : service.hosts) host.members.emplace_back(1, host.place.name);
+  }
+
+  std::unique_ptr<PoolStore> objects(const std::string& of_service = "app") {
     ConftoolOptions options;
     options.endpoints = etcd.endpoints();
     options.dc = "eqiad";
     options.cluster = "web";
-    options.service = "app";
+    options.service = of_service;
     options.cuts_connections = false;
     options.shares_requests = true;
     options.writes_per_second = 1'000;
@@ -111,6 +151,9 @@ class ConftoolRollout : public testing::Test {
     return made;
   }
 
+  static constexpr const char* second_folder = "/conftool/v1/pools/eqiad/web/tls/";
+  bool second_service = false;
+  bool listens = true;
   static constexpr const char* original = R"({"weight":100,  "pooled":"yes", "rack": "A1"})";
   std::unique_ptr<Clock> clock = make_system_clock();
   EtcdCluster etcd;
@@ -133,6 +176,44 @@ TEST_F(ConftoolRollout, BringsTheWholeFleetToTheReleaseAndEveryOriginalBack) {
   for (const auto& [name, host] : world->hosts) {
     EXPECT_EQ(host.running, "two") << name;
     EXPECT_EQ(etcd.get(folder + name), original) << name;
+  }
+}
+
+TEST_F(ConftoolRollout, AHostIsTouchedWhenItIsOutOfEachServiceInEachPoolThatThatFeeds) {
+  second_service = true;
+  begin(3, strategy(Gate::open));
+  int touched = 0;
+  world->at_check = [&](SmallWorld::Host& checked) {
+    for (const auto& [name, host] : world->hosts) {
+      if (&host != &checked || host.running != "two" || host.setting.pooled == Pooled::yes) continue;
+      ++touched;
+      EXPECT_NE(etcd.get(second_folder + name).find(R"("pooled":"no")"), std::string::npos) << name;
+    }
+  };
+  listens = true;
+  auto story = [this]() -> Task<Result<Rollout>> {
+    auto id = co_await start("two");
+    // Both pools of the second service hear of nothing: whoever is on its way out stays untouched.
+    co_await until(id, [](const Rollout& rollout) { return rollout.active() && !rollout.moving.empty(); });
+    listens = false;
+    auto swapped = [this] {
+      return std::any_of(world->hosts.begin(), world->hosts.end(), [](const auto& each) { return !each.second.swaps.empty(); });
+    };
+    auto out = [](const Rollout& rollout) { return rollout.in(HostPhase::depooling) > 0 && rollout.members[1].effect == 0; };
+    co_await until(id, out);
+    EXPECT_FALSE(swapped());
+    listens = true;
+    co_await until(id, [](const Rollout& rollout) { return rollout.phase == Phase::ended; });
+    auto status = co_await supervisor->show(id);
+    co_return status.value().rollout;
+  };
+  auto rollout = run(story()).value();
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  EXPECT_GE(touched, 3);
+  for (const auto& [name, host] : world->hosts) {
+    EXPECT_EQ(host.running, "two") << name;
+    EXPECT_EQ(etcd.get(folder + name), original) << name;
+    EXPECT_EQ(etcd.get(second_folder + name), original) << name;
   }
 }
 

@@ -13,10 +13,15 @@ const PoolReading::Member* PoolReading::find(std::string_view name) const {
   return found != members.end() && found->name == name ? &*found : nullptr;
 }
 
-MemberView ViewReading::of(std::string_view member) const {
+const MemberView* ViewReading::find(std::string_view member) const {
   for (const auto& [name, view] : members) {
-    if (name == member) return view;
+    if (name == member) return &view;
   }
+  return nullptr;
+}
+
+MemberView ViewReading::of(std::string_view member) const {
+  if (const auto* known = find(member)) return *known;
   MemberView unknown;
   unknown.why = "the load balancer does not know " + std::string(member);
   return unknown;

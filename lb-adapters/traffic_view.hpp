@@ -34,6 +34,8 @@ struct ViewReading {
   double depool_threshold = 0;
   std::uint32_t counted = 0;
 
+  // nullptr: the load balancer does not know the member.
+  [[nodiscard]] const MemberView* find(std::string_view member) const;
   // Cannot tell, when the load balancer does not know the member.
   [[nodiscard]] MemberView of(std::string_view member) const;
 };

@@ -198,6 +198,10 @@ std::vector<Shown> Driver::shown(HostIndex host) const {
         view.why = state.trouble;
       } else if (state.asked < written_[index]) {
         view.why = "not asked since the last write";
+      } else if (committed_.members[index].known.setting.pooled == Pooled::inactive && state.reading.find(member.name) == nullptr) {
+        // What its store holds as inactive a load balancer need not know, and where it does not, nothing goes there.
+        view.traffic = Traffic::none;
+        view.health = Health::unchecked;
       } else {
         view = state.reading.of(member.name);
       }

@@ -88,6 +88,7 @@ class View final : public TrafficView {
     if (world_.view_threshold > 0) reading.counted = static_cast<std::uint32_t>(world_.hosts.size());
     for (auto& [name, host] : world_.hosts) {
       if (world_.view_listens) host.taken_up = host.setting;
+      if (host.setting.pooled == Pooled::inactive) continue;  // as PyBal does not know such a server
       MemberView view;
       view.taken_up = host.taken_up;
       view.traffic = host.setting.pooled == Pooled::yes       ? Traffic::flowing

@@ -32,6 +32,15 @@ void Deciding::operator()(const TimeJumped& event) {
   if (rollout_.phase == Phase::baking) say(StageBaking{rollout_.stage, now_ + rollout_.current_stage().bake});
 }
 
+Duration Deciding::confirm_limit(HostIndex host) const {
+  Duration queue(0);
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& pool = rollout_.plan.pools[rollout_.plan.members[index].pool];
+    queue = std::max(queue, time_for_writes(pool.capabilities, rollout_.members[index].queued));
+  });
+  return rollout_.plan.strategy.confirm_limit + queue;
+}
+
 // Until every view shows one pass of multiplied weights: a write for each member.
 Duration Deciding::scale_limit() const {
   Duration writes(0);

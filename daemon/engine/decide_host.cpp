@@ -454,15 +454,6 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   move(host, after_return(host, false), state(host).why);
 }
 
-Duration Deciding::confirm_limit(HostIndex host) const {
-  Duration queue(0);
-  each_member(rollout_, host, [&](MemberIndex index) {
-    const auto& pool = rollout_.plan.pools[rollout_.plan.members[index].pool];
-    queue = std::max(queue, time_for_writes(pool.capabilities, rollout_.members[index].queued));
-  });
-  return rollout_.plan.strategy.confirm_limit + queue;
-}
-
 void Deciding::check_deadline(HostIndex host) {
   const auto& strategy = rollout_.plan.strategy;
   auto after = waited(host);

@@ -23,9 +23,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from scene import ROLLOUTS, WEIGHT, Scene  # noqa: E402
 
-SHORT_KILLS = 4  # of shiftd, for each kind of pool
+SHORT_KILLS = 3  # of shiftd, for each kind of pool
 LONGEST_ROLLOUT = 90.0  # seconds, crashes included
-CONTROL_KILLS = 4
+CONTROL_KILLS = 3
 MOST_TOLD = 20
 FORGOTTEN_FOR = 1.0  # seconds; shiftd looks ten times a second, HAProxy's own check takes two failures
 ONE_IN_TAKEN_BACK = 4  # rollouts, by a person, midway

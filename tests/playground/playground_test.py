@@ -34,11 +34,11 @@ class Playground:
         self.output += piece.decode("utf-8", errors="replace")
         return bool(piece)
 
-    def wait_for(self, words: str):
+    def wait_for(self, came):
         until = time.monotonic() + LIMIT
-        while words not in self.output:
+        while not came():
             if not self.read() or time.monotonic() > until:
-                raise AssertionError(f"'{words}' did not come:\n{self.output}")
+                raise AssertionError(f"it did not come:\n{self.output}")
 
     def press_ctrl_c(self, times: int = 1):
         os.write(self.terminal, b"\x03" * times)
@@ -63,10 +63,11 @@ def processes_of(folder: str) -> list:
 
 
 class CtrlC(unittest.TestCase):
-    def ends_cleanly_after(self, words: str, *arguments: str, presses: int = 1, code: int = 130):
+    def ends_cleanly_after(self, words: str, *arguments: str, file: str = "*", presses: int = 1, code: int = 130):
+        """Once it has said `words` and made `file` (a pattern) in its folder."""
         with tempfile.TemporaryDirectory(prefix="shiftd-", dir="/tmp") as temporary:
             playground = Playground(temporary, "--hosts", "3", "--bake", "1", *arguments)
-            playground.wait_for(words)
+            playground.wait_for(lambda: words in playground.output and any(pathlib.Path(temporary).glob(file)))
             playground.press_ctrl_c(presses)
             self.assertEqual(playground.exit_code(), code, playground.output)
             self.assertEqual(processes_of(temporary), [])
@@ -74,7 +75,7 @@ class CtrlC(unittest.TestCase):
             self.assertNotIn("Traceback", playground.output)
 
     def test_while_the_world_is_made(self):
-        self.ends_cleanly_after("Starting")
+        self.ends_cleanly_after("Starting", file="*/hosts/web2/sshd.log")
 
     def test_while_a_host_is_out(self):
         self.ends_cleanly_after("taken out of the pool", "--pool", "haproxy")

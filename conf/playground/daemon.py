@@ -214,9 +214,7 @@ class Daemon:
     def roll(self, release) -> tuple:
         """Rolls the fleet to `release`; the outcome and the reason, as shiftd says them."""
         log = self.folder / f"start-{release.name}.log"
-        command = self.shiftctl(
-            "start", "web", "--release", release.name, "--source", release.tarball, "--sha256", release.digest, "--wait"
-        )
+        command = self.shiftctl("start", "web", *release.words(), "--wait")
         starting = processes.start(command, log)
         try:
             starting.wait(LONGEST_ROLLOUT)

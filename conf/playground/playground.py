@@ -29,6 +29,9 @@ def arguments():
         prog="conf/playground/run", description="Rolls a real fleet on this machine to a good release, then to a bad one."
     )
     parser.add_argument("--bad", choices=KINDS_OF_BAD, default="5xx", help="how release 3 is bad (default 5xx)")
+    parser.add_argument(
+        "--change", choices=("code", "config", "both"), default="code", help="what is new in releases 2 and 3 (default code)"
+    )
     parser.add_argument("--good-only", action="store_true", help="roll release 2 only")
     parser.add_argument("--hosts", type=int, default=10, metavar="N", help="hosts in the fleet (default 10)")
     parser.add_argument("--rate", type=float, default=200, metavar="N", help="requests a second (default 200)")
@@ -71,7 +74,7 @@ class Story:
         chosen = self.chosen
         balancer = "HAProxy" if chosen.pool == "haproxy" else "etcd, PyBal" if chosen.lbs == 1 else "etcd, two PyBals"
         print(f"Starting {chosen.hosts} hosts, {balancer} and {chosen.rate:g} requests a second ...", flush=True)
-        with World(chosen.hosts, chosen.rate, chosen.bad, self.tell, chosen.pool, chosen.lbs) as world:
+        with World(chosen.hosts, chosen.rate, chosen.bad, self.tell, chosen.pool, chosen.lbs, chosen.change) as world:
             daemon = Daemon(world, chosen.bake)
             daemon.start()
             self.began = time.time()
@@ -132,8 +135,8 @@ It keeps running; Ctrl-C ends it. In another terminal:
   what was done      tail -f {world.folder}/announcements.log
   watch              {ctl} watch
   status             {ctl} status
-  the bad release    {ctl} start web --release 3 --source {release.tarball} --sha256 {release.digest} --wait
-  a good one         {ctl} start web --release 1 --source {good.tarball} --sha256 {good.digest} --wait
+  the bad release    {ctl} start web {' '.join(map(str, release.words()))} --wait
+  a good one         {ctl} start web {' '.join(map(str, good.words()))} --wait
   HAProxy            echo 'show servers state' | socat - {world.balancer.socket}
 {conftool_words(world, ctl)}  everything else    {world.folder}""", flush=True)
     try:

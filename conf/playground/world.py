@@ -34,15 +34,11 @@ LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
 class World:
     """Use as a context: leaving it ends everything and removes the folder, unless something went wrong in it."""
 
-    def __init__(self, hosts: int, rate: float, bad: str, tell=lambda change: None, pool="haproxy", lbs=1):
+    def __init__(self, hosts: int, rate: float, bad: str, tell=lambda change: None, pool="haproxy", lbs=1, change="code"):
         processes.adopt_orphans()
         self.folder = make_folder()
         self.rate = rate
-        self.releases = {
-            "1": releases.pack("1", self.folder),
-            "2": releases.pack("2", self.folder),
-            "3": releases.pack("3", self.folder, bad),
-        }
+        self.releases = releases.releases_of(change, self.folder, bad)
         self.fleet = Fleet(self.folder, hosts)
         self.etcd, self.pybals = None, []
         if pool == "conftool":

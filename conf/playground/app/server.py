@@ -1,7 +1,8 @@
 """The little web service that the playground upgrades.
 
 One copy travels in every release tarball, beside a file `release` (the name it answers with) and, in a bad release, a
-file `bad` (what is wrong with it). It speaks HTTP/1.1 with keep-alive, one thread a connection: it must start in a few
+file `bad` (what is wrong with it). Where its host has a web.conf, that says the name instead, what code it is for, and what is
+wrong: with other code the service answers with both names, which are no release's. It speaks HTTP/1.1 with keep-alive, one thread a connection: it must start in a few
 hundredths of a second, so it imports as little as it can.
 
   /          the release's name; X-Release and X-Host say who answered
@@ -43,12 +44,22 @@ class Service:
         self.beside = beside
         self.release = self.read("release") or "?"
         self.bad = self.read("bad")
+        self.configure(os.path.join(beside, "web.conf"))
         self.user_requests = 0
         self.stopping = threading.Event()
         self.busy = 0
         self.lock = threading.Lock()
         self.idle = threading.Condition(self.lock)
         self.connections = set()
+
+    def configure(self, path: str):
+        try:
+            with open(path, encoding="ascii") as file:
+                said = dict(line.split() for line in file if line.strip())
+        except FileNotFoundError:
+            return
+        self.release = said["release"] if said["code"] == self.release else f"{self.release}+{said['release']}"
+        self.bad = said.get("bad", self.bad)
 
     def read(self, name: str) -> str:
         try:

@@ -11,6 +11,7 @@
 
 #include "daemon/api/server.hpp"
 #include "daemon/config/config.hpp"
+#include "daemon/config/configuration_file.hpp"
 #include "daemon/driver/supervisor.hpp"
 #include "daemon/io/log.hpp"
 #include "daemon/io/task_group.hpp"
@@ -68,7 +69,8 @@ Task<> answer_people(Supervisor& supervisor, ApiServer& api) {
 Task<> serve(Clock& clock, const Config& config, Journal& journal) {
   auto executor = co_await asio::this_coro::executor;
   std::vector<std::unique_ptr<Service>> services;
-  for (const auto& service : config.services) services.push_back(or_cannot_start(make_service(clock, service)));
+  auto configurations = std::make_shared<ConfigurationStore>(config.daemon.configurations, read_configuration);
+  for (const auto& service : config.services) services.push_back(or_cannot_start(make_service(clock, service, configurations)));
   std::vector<FrontEnd*> front_ends;
   for (auto& service : services) {
     for (auto& pool : service->pools) {

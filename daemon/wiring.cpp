@@ -4,6 +4,7 @@
 
 #include <boost/asio/ip/host_name.hpp>
 
+#include "daemon/release/configured.hpp"
 #include "daemon/release/custom.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
@@ -83,9 +84,36 @@ FoundHosts found_hosts(const ServiceConfig& config, Service& service, std::share
   return found;
 }
 
+// What a configuration's templates may say of each host; one that is found later is of the service's.
+std::function<HostFacts(const HostPlace&)> facts_of(const ServiceConfig& config) {
+  HostFacts common{config.name, config.environment, config.dc, config.cluster, "", ""};
+  std::map<std::string, HostFacts> known;
+  for (const auto& host : config.hosts) {
+    auto facts = common;
+    if (!host.dc.empty()) facts.dc = host.dc;
+    if (!host.cluster.empty()) facts.cluster = host.cluster;
+    known.emplace(host.name, std::move(facts));
+  }
+  return [common = std::move(common), known = std::move(known)](const HostPlace& host) {
+    auto found = known.find(host.name);
+    auto facts = found == known.end() ? common : found->second;
+    facts.host = host.name;
+    facts.address = host.address;
+    return facts;
+  };
+}
+
+std::unique_ptr<Releaser> make_releaser(Clock& clock, const ServiceConfig& config, Hosts& hosts,
+                                        std::shared_ptr<ConfigurationStore> configurations) {
+  if (config.release.custom) return make_custom_releaser(clock, config.release, hosts);
+  auto tarballs = make_tarball_releaser(clock, config.release, hosts);
+  return with_configurations(std::move(tarballs), config.release, hosts, std::move(configurations), facts_of(config));
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config) {
+Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config,
+                                              std::shared_ptr<ConfigurationStore> configurations) {
   auto service = std::make_unique<Service>();
   service->name = config.name;
   service->strategy = config.strategy;
@@ -113,8 +141,7 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
     service->hosts.push_back(make_host(host, *connections));
   }
   if (config.hosts_from) service->found = found_hosts(config, *service, connections);
-  auto make_releaser = config.release.custom ? make_custom_releaser : make_tarball_releaser;
-  service->releaser = with_restarts(make_releaser(clock, config.release, *connections));
+  service->releaser = with_restarts(make_releaser(clock, config, *connections, std::move(configurations)));
   service->owned = std::move(connections);
   return service;
 }

@@ -7,12 +7,15 @@
 #include "daemon/config/config.hpp"
 #include "daemon/driver/service.hpp"
 #include "daemon/io/clock.hpp"
+#include "daemon/release/configuration_store.hpp"
 
 namespace shiftd {
 
 // Opens no connection. `clock` outlives the service.
+// `configurations` is shared by all services.
 // Fails with: bad_input (a check that cannot be made), unavailable (a log socket that cannot be created).
-Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config);
+Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config,
+                                              std::shared_ptr<ConfigurationStore> configurations);
 
 // Where announcements are told, and how they name the members of the services' pools. `clock` outlives the sinks.
 std::vector<std::unique_ptr<Sink>> make_sinks(Clock& clock, const DaemonConfig& config);

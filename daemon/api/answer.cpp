@@ -79,6 +79,14 @@ Task<ApiAnswer> command(Control& control, Verb verb, std::string rollout, ApiReq
   co_return done ? json_answer(render_started(rollout)) : refuse(done.error());
 }
 
+Task<ApiAnswer> logs(Control& control, std::string rollout, Target target) {
+  auto host = target.query.find("host");
+  if (host == target.query.end() || host->second.empty()) co_return refuse(Failure{Errc::bad_input, "'host' is missing: ?host=web1"});
+  auto said = co_await control.logs(std::move(rollout), host->second);
+  if (!said) co_return refuse(said.error());
+  co_return text_answer(std::move(*said));
+}
+
 // A client that comes back says the last number it has seen; that wins over `from`.
 Task<ApiAnswer> events(Control& control, std::string rollout, Target target, std::string last_event_id) {
   auto from = number(target, "from", 0);
@@ -133,7 +141,10 @@ Task<ApiAnswer> answer(Control& control, Clock& clock, ApiRequest request) {
   auto* routed = std::get_if<Routed>(&found);
   if (routed == nullptr) co_return refuse(Failure{Errc::not_found, fmt::format("no such path: {}", target->path.substr(0, 200))});
   const auto& line = *routed->line;
-  auto known = only(*target, line.route == Route::list ? "most" : line.route == Route::events ? "from" : "");
+  auto known = only(*target, line.route == Route::list     ? "most"
+                             : line.route == Route::events ? "from"
+                             : line.route == Route::logs   ? "host"
+                                                           : "");
   if (!known) co_return refuse(known.error());
 
   switch (line.route) {
@@ -147,6 +158,7 @@ Task<ApiAnswer> answer(Control& control, Clock& clock, ApiRequest request) {
     case Route::start: co_return co_await start(control, std::move(request));
     case Route::show: co_return co_await show(control, clock, std::move(routed->name));
     case Route::command: co_return co_await command(control, line.verb, std::move(routed->name), std::move(request));
+    case Route::logs: co_return co_await logs(control, std::move(routed->name), std::move(*target));
     case Route::events: co_return co_await events(control, std::move(routed->name), std::move(*target), std::move(request.last_event_id));
   }
   co_return refuse(500, "unexpected", "this route has no answer");

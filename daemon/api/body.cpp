@@ -110,25 +110,32 @@ Result<StartRequest> parse_start(std::string_view body, std::string by) {
   if (value.is_discarded()) return bad(no_json);
   StartRequest request;
   request.by = std::move(by);
-  Fields fields(value, "", {"service", "release", "limit", "reason"});
+  Fields fields(value, "", {"service", "release", "limit", "reason", "if_plan"});
   request.service = fields.text("service", true, name_most);
   request.limit = fields.names("limit");
   request.reason = fields.text("reason", false, reason_most);
+  request.if_plan = fields.text("if_plan", false, 64);
+  if (!request.if_plan.empty() && !is_sha256(request.if_plan)) fields.fail("'if_plan' must be the 64 hex digits of a plan's 'digest'");
   const auto& inner = fields.nested("release");
   if (!fields.wrong().empty()) return bad(fields.wrong());
 
-  Fields release(inner, "release.", {"version", "source", "sha256"});
+  Fields release(inner, "release.", {"version", "source", "sha256", "config"});
   request.release.version = release.text("version", true, name_most);
   request.release.source = release.text("source", false, path_most);
   const auto& source = request.release.source;
   auto digest = release.text("sha256", !source.empty(), 64);
   if (!digest.empty() && !is_sha256(digest)) release.fail("'release.sha256' must be 64 hex digits");
+  request.release.config = release.text("config", false, path_most);
+  const auto& config = request.release.config;
+  if (!config.empty() && config != "none" && !config.starts_with('/') && !is_sha256(config))
+    release.fail("'release.config' must be an absolute path on the daemon's machine, the digest of a configuration, or none");
   bool somewhere = source.starts_with('/') || source.starts_with("https://") || source.starts_with("http://");
   if (!source.empty() && !somewhere) release.fail("'release.source' must be an absolute path on the daemon's machine, or an http URL");
   if (!release.wrong().empty()) return bad(release.wrong());
   std::transform(digest.begin(), digest.end(), digest.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  // A release that comes as no tarball is known by its version.
-  request.release.digest = digest.empty() ? request.release.version : std::move(digest);
+  // A release that comes as no tarball is known by its version; one that is a configuration alone, when its code is known.
+  bool only_config = digest.empty() && !request.release.config.empty();
+  if (!only_config) request.release.digest = digest.empty() ? request.release.version : std::move(digest);
   return request;
 }
 

@@ -9,7 +9,7 @@
 
 namespace shiftd {
 
-// {"service": "web", "release": {"version", "source", "sha256"}, "limit": [], "reason": ""}
+// {"service": "web", "release": {"version", "source", "sha256", "config"}, "limit": [], "reason": "", "if_plan": ""}
 // Fails with bad_input, naming the field and what would be right.
 Result<StartRequest> parse_start(std::string_view body, std::string by);
 

@@ -4,10 +4,11 @@
 
 #include <string>
 
-#include "daemon/engine/plan.hpp"
+#include "daemon/driver/control.hpp"
 
 namespace shiftd {
 
-std::string plan_text(const Plan& plan);
+// What dry runs said is indented by eight, so that a diff can be told from the rest.
+std::string plan_text(const Proposal& proposal);
 
 }  // namespace shiftd

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/api/plan_text.hpp"
+#include "daemon/driver/plan_digest.hpp"
 #include "daemon/engine/codec.hpp"
 #include "daemon/engine/release_on.hpp"
 
@@ -17,6 +18,10 @@ using json = nlohmann::ordered_json;
 std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 std::int64_t count_of(Instant instant) { return instant.time_since_epoch().count(); }
+
+json release_json(const Release& release) {
+  return {{"version", release.version}, {"source", release.source}, {"sha256", release.digest}, {"config", release.config}};
+}
 
 json member_json(const Rollout& rollout, MemberIndex index) {
   const auto& planned = rollout.plan.members[index];
@@ -124,7 +129,7 @@ std::string render(const RolloutStatus& status, Instant now, const std::vector<S
        {{"by", request.by},
         {"reason", request.reason},
         {"limit", request.limit},
-        {"release", {{"version", request.release.version}, {"source", request.release.source}, {"sha256", request.release.digest}}}}},
+        {"release", release_json(request.release)}}},
       {"paused", rollout.paused},
       {"held", rollout.held},
       {"condemned", rollout.condemned},
@@ -189,11 +194,14 @@ std::string render_services(const std::vector<std::string>& services) { return t
 
 std::string render_started(std::string_view rollout) { return text_of({{"rollout", rollout}}); }
 
-std::string render(const Plan& plan) {
-  auto text = to_json(plan);
+std::string render(const Proposal& proposal) {
+  auto text = to_json(proposal.plan);
   // The plan of a large fleet is megabytes: the words are put into its text rather than reading it again.
   text.back() = ',';
-  return text + "\"text\":" + json(plan_text(plan)).dump(-1, ' ', false, json::error_handler_t::replace) + "}";
+  json runs = json::array();
+  for (const auto& [hosts, what] : proposal.dry_runs) runs.push_back({{"hosts", hosts}, {"text", what}});
+  text += "\"digest\":\"" + plan_digest(proposal.plan) + "\",\"dry_runs\":" + text_of(runs) + ",";
+  return text + "\"text\":" + text_of(json(plan_text(proposal))) + "}";
 }
 
 }  // namespace shiftd

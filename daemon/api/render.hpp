@@ -18,7 +18,7 @@ std::string render(const std::vector<PoolStatus>& pools);               // {"poo
 std::string render_services(const std::vector<std::string>& services);  // {"services": [...]}
 std::string render_started(std::string_view rollout);                   // {"rollout": "web-7"}
 
-// The plan's JSON (engine/codec.hpp) with "text": the plan in words.
-std::string render(const Plan& plan);
+// The plan's JSON (engine/codec.hpp) with "digest", its plan_digest(), "dry_runs", and "text", all of it in words.
+std::string render(const Proposal& proposal);
 
 }  // namespace shiftd

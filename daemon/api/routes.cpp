@@ -19,6 +19,7 @@ constexpr std::array table = {
     RouteLine{"POST", "/api/v1/rollouts", Route::start},
     RouteLine{"GET", "/api/v1/rollouts/{rollout}", Route::show},
     RouteLine{"GET", "/api/v1/rollouts/{rollout}/events", Route::events},
+    RouteLine{"GET", "/api/v1/rollouts/{rollout}/logs", Route::logs},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/pause", Route::command, Verb::pause},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/resume", Route::command, Verb::resume},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/promote", Route::command, Verb::promote},

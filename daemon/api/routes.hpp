@@ -11,7 +11,7 @@
 
 namespace shiftd {
 
-enum class Route : std::uint8_t { healthy, ready, metrics, services, pools, plan, list, start, show, command, events };
+enum class Route : std::uint8_t { healthy, ready, metrics, services, pools, plan, list, start, show, command, events, logs };
 
 struct RouteLine {
   std::string_view method;

@@ -20,21 +20,6 @@ namespace {
 
 constexpr std::size_t largest_file = 8 << 20;
 
-Result<std::string> read_text(const std::filesystem::path& file) {
-  auto refuse = [](std::string_view why) { return Failure{Errc::not_found, "cannot read this file: " + std::string(why)}; };
-  struct stat about {};
-  if (::stat(file.c_str(), &about) != 0) return refuse(std::strerror(errno));
-  if (!S_ISREG(about.st_mode)) return refuse("it is no regular file");  // opening a pipe would wait
-  std::ifstream input(file, std::ios::binary);
-  if (!input) return refuse(std::strerror(errno));
-  std::string text(std::min<std::size_t>(static_cast<std::size_t>(about.st_size), largest_file) + 1, '\0');
-  input.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(input.gcount()));
-  if (input.bad()) return refuse("reading it failed");
-  if (text.size() > largest_file) return refuse("it is larger than 8 MiB, which is no configuration");
-  return text;
-}
-
 // The files that a pattern names, in order.
 std::vector<std::string> expand(const std::string& pattern) {
   glob_t found{};
@@ -47,7 +32,7 @@ std::vector<std::string> expand(const std::string& pattern) {
 class Loader {
  public:
   boost::system::result<Config, ConfigErrors> load(const std::filesystem::path& shiftd_yaml) {
-    auto text = read_text(shiftd_yaml);
+    auto text = read_whole_file(shiftd_yaml);
     if (!text) return ConfigErrors{{{shiftd_yaml.string(), 1, 1, text.error().what}}};
     yaml::Document document(shiftd_yaml, *text);
     config_.daemon = read_daemon_file(document);
@@ -76,7 +61,7 @@ class Loader {
   }
 
   void load_service(const std::string& file) {
-    auto text = read_text(file);
+    auto text = read_whole_file(file);
     if (!text) {
       errors_.push_back({file, 1, 1, text.error().what});
       return;
@@ -102,6 +87,21 @@ class Loader {
 };
 
 }  // namespace
+
+Result<std::string> read_whole_file(const std::filesystem::path& file) {
+  auto refuse = [](std::string_view why) { return Failure{Errc::not_found, "cannot read this file: " + std::string(why)}; };
+  struct stat about {};
+  if (::stat(file.c_str(), &about) != 0) return refuse(std::strerror(errno));
+  if (!S_ISREG(about.st_mode)) return refuse("it is no regular file");  // opening a pipe would wait
+  std::ifstream input(file, std::ios::binary);
+  if (!input) return refuse(std::strerror(errno));
+  std::string text(std::min<std::size_t>(static_cast<std::size_t>(about.st_size), largest_file) + 1, '\0');
+  input.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(input.gcount()));
+  if (input.bad()) return refuse("reading it failed");
+  if (text.size() > largest_file) return refuse("it is larger than 8 MiB, which is no configuration");
+  return text;
+}
 
 std::string name_of(const PoolConfig& pool) {
   if (const auto* conftool = std::get_if<ConftoolPool>(&pool))

@@ -41,6 +41,7 @@ struct LogConfig {
 
 struct DaemonConfig {
   std::string journal;
+  std::string configurations;  // where copies of releases' configurations are kept
   ApiConfig api;
   std::vector<std::string> services;  // the service files that were found, in order
   LogConfig log;
@@ -52,6 +53,8 @@ struct HostConfig {
   std::string name;
   std::string address;  // where its checks are asked: "10.1.2.3:8080"
   SshTarget ssh;
+  std::string dc;                    // for templates; empty: the service's
+  std::string cluster;               // the same
   std::vector<std::string> members;  // its name in each of the service's pools, in their order
 };
 
@@ -102,7 +105,10 @@ struct IdleConfig {
 
 struct ServiceConfig {
   std::string name;
-  std::string file;  // where it was read from
+  std::string file;         // where it was read from
+  std::string environment;  // what configurations may name: production, staging ...
+  std::string dc;
+  std::string cluster;
   SshOptions ssh;
   std::vector<HostConfig> hosts;
   std::optional<HostsFrom> hosts_from;

@@ -55,6 +55,8 @@ std::optional<std::vector<SinkOptions>> sinks(const yaml::Value& value) {
 void read_daemon(yaml::Section& at, DaemonConfig& daemon) {
   constexpr std::size_t most_services = 1'000;
   at.required("journal", daemon.journal, path, "journal: /var/lib/shiftd/journal.db");
+  daemon.configurations = (std::filesystem::path(daemon.journal).parent_path() / "configurations").string();
+  at.optional("configurations", daemon.configurations, path);
   at.optional("api", daemon.api, yaml::section(read_api));
   at.required("services", daemon.services, yaml::list(path, most_services, "a list of service files"), "services: [web.yaml]");
   at.optional("log", daemon.log, yaml::section(read_log));

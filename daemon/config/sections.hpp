@@ -8,6 +8,9 @@
 
 namespace shiftd {
 
+// Its text. Fails with not_found: it cannot be read, or is too large for a configuration.
+Result<std::string> read_whole_file(const std::filesystem::path& file);
+
 // shiftd.yaml. The globs of `services` are left as written, resolved against the file's folder.
 DaemonConfig read_daemon_file(yaml::Document& document);
 

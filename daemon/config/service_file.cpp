@@ -60,6 +60,8 @@ void read_host(yaml::Section& at, HostConfig& host) {
   at.required("name", host.name, name, "name: web1");
   at.required("address", host.address, service_address, "address: \"10.1.2.3:8080\"");
   at.optional("ssh", host.ssh, ssh_target);
+  at.optional("dc", host.dc, name);
+  at.optional("cluster", host.cluster, name);
   host.ssh.host = host.name;
   if (host.ssh.address.empty()) host.ssh.address = host.name;
 }
@@ -187,6 +189,9 @@ void read_idle(yaml::Section& at, IdleConfig& idle) {
 
 void read_service(yaml::Section& at, ServiceConfig& service) {
   at.required("service", service.name, name, "service: web");
+  at.optional("environment", service.environment, name);
+  at.optional("dc", service.dc, name);
+  at.optional("cluster", service.cluster, name);
   at.required("ssh", service.ssh, yaml::section(read_ssh), "ssh: {user: deploy, key_file: id_ed25519, known_hosts: known_hosts}");
   auto hosts = yaml::list(yaml::section(read_host), most_hosts, "a list of hosts");
   at.optional("hosts_from", service.hosts_from, yaml::section(read_hosts_from));

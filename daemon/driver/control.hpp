@@ -24,6 +24,19 @@ struct StartRequest {
   std::vector<std::string> limit;  // only these hosts; empty: the whole fleet
   std::string by;                  // who asks
   std::string reason;
+  std::string if_plan{};  // start: only when the plan is the one of this plan_digest(); empty: whatever the plan
+};
+
+// What would change on some hosts, in the words of the tool that looked; the same on each of them.
+struct DryRun {
+  std::vector<std::string> hosts;
+  std::string text;
+};
+
+// A plan for people to say yes to.
+struct Proposal {
+  Plan plan;
+  std::vector<DryRun> dry_runs;  // bounded; of hosts that are not in them nothing is known, or nothing would change
 };
 
 struct CommandRequest {
@@ -123,10 +136,11 @@ class Control {
 
   // Looks at the fleet and plans; changes nothing anywhere.
   // Fails with: not_found (no such service), bad_input (what was asked cannot be done: says the sum), unreachable ...
-  virtual Task<Result<Plan>> plan(StartRequest request) = 0;
+  virtual Task<Result<Proposal>> plan(StartRequest request) = 0;
 
   // Returns the new rollout's id once it is in the journal.
-  // Fails with: as plan(); conflict: another rollout holds the service's hosts or pools (says which).
+  // Fails with: as plan(); conflict: another rollout holds the service's hosts or pools (says which), or the plan is no
+  // longer the one of `if_plan`.
   virtual Task<Result<std::string>> start(StartRequest request) = 0;
 
   // Fails with: not_found, conflict (not in this phase: says why); unavailable: the journal cannot be written, or this
@@ -136,6 +150,10 @@ class Control {
   // The newest first, at most `most`.
   virtual Task<Result<std::vector<RolloutBrief>>> list(std::size_t most) = 0;
   virtual Task<Result<RolloutStatus>> show(std::string rollout) = 0;
+
+  // What the jobs of the rollout have said on one host, masked and bounded; asks the host now. Empty: none ran there.
+  // Fails with: not_found (no such rollout, or no such host in its service), unreachable ...
+  virtual Task<Result<std::string>> logs(std::string rollout, std::string host) = 0;
 
   // Waits until there is a record from `from` on, or for `at_most`: then `records` is empty.
   // Fails with not_found; unavailable: the rollout is stopped, and this was all. Cancelled: leaves nothing behind.

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t hosts_at_once = 32;
 constexpr Duration dry_run_limit = std::chrono::minutes(2);
+constexpr std::size_t dry_runs_most = 1 << 20;  // bytes
 
 using Ask = std::function<Task<Result<std::string>>(const HostPlace&)>;
 
@@ -161,32 +162,39 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
   co_return seen;
 }
 
-Task<std::vector<std::string>> dry_run_notes(Clock& clock, Service& service, const Plan& plan) {
+Task<std::vector<DryRun>> dry_runs(Clock& clock, Service& service, const Plan& plan) {
   const auto& release = plan.request.release;
   const Ask ask = [&](const HostPlace& place) { return service.releaser->dry_run(place, release); };
+  std::vector<DryRun> said;
+  std::map<std::string, std::size_t, std::less<>> known;  // what, and where it stands in `said`
+  std::size_t bytes = 0;
+  std::size_t untold = 0;
   auto places = places_to_upgrade(service, plan);
-  auto answers = co_await ask_hosts(clock, dry_run_limit, places, ask);
-  std::vector<std::pair<std::string, std::string>> said;  // what, and by whom
-  for (std::size_t index = 0; index < places.size(); ++index) {
-    auto what = answers[index] ? *answers[index] : "cannot say what would change: " + answers[index].error().what;
-    if (what.empty()) continue;
-    // It ends on somebody's terminal.
-    std::replace_if(
-        what.begin(), what.end(), [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f; }, ' ');
-    auto same = std::find_if(said.begin(), said.end(), [&](const auto& each) { return each.first == what; });
-    if (same == said.end())
-      said.emplace_back(std::move(what), places[index].name);
-    else
-      same->second += ", " + places[index].name;
+  // In parts, so that what ten thousand hosts say does not lie in memory at once.
+  for (std::size_t from = 0; from < places.size(); from += hosts_at_once) {
+    auto until = places.begin() + static_cast<std::ptrdiff_t>(std::min(places.size(), from + hosts_at_once));
+    std::vector<HostPlace> part(places.begin() + static_cast<std::ptrdiff_t>(from), until);
+    auto answers = co_await ask_hosts(clock, dry_run_limit, part, ask);
+    for (std::size_t index = 0; index < part.size(); ++index) {
+      auto what = answers[index] ? std::move(*answers[index]) : "cannot say what would change: " + answers[index].error().what;
+      if (what.empty()) continue;
+      // It ends on somebody's terminal.
+      std::replace_if(
+          what.begin(), what.end(), [](unsigned char c) { return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f; }, ' ');
+      auto same = known.find(what);
+      if (same != known.end()) {
+        said[same->second].hosts.push_back(part[index].name);
+      } else if (bytes + what.size() > dry_runs_most) {
+        ++untold;
+      } else {
+        bytes += what.size();
+        known.emplace(what, said.size());
+        said.push_back({{part[index].name}, std::move(what)});
+      }
+    }
   }
-  std::vector<std::string> notes;
-  notes.reserve(said.size());
-  for (auto& [what, hosts] : said) {
-    hosts += ": ";
-    hosts += what;
-    notes.push_back(std::move(hosts));
-  }
-  co_return notes;
+  if (untold > 0) said.push_back({{}, "and other changes on " + std::to_string(untold) + " more hosts, too long to be shown here"});
+  co_return said;
 }
 
 }  // namespace shiftd

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/driver/control.hpp"
 #include "daemon/driver/service.hpp"
 #include "daemon/engine/plan.hpp"
 #include "daemon/io/clock.hpp"
@@ -21,8 +22,8 @@ struct FleetSeen {
 // bad_input: the service has no hosts, or a pool holds a value that cannot be understood.
 Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service);
 
-// What the releaser's dry runs say of the hosts that the plan would upgrade: one note for all hosts of which the same is
-// said. A dry run that fails is a note as well.
-Task<std::vector<std::string>> dry_run_notes(Clock& clock, Service& service, const Plan& plan);
+// What the releaser's dry runs say of the hosts that the plan would upgrade: one for all hosts of which the same is said. A
+// dry run that fails is told as well. At most a megabyte in all: what is beyond is counted.
+Task<std::vector<DryRun>> dry_runs(Clock& clock, Service& service, const Plan& plan);
 
 }  // namespace shiftd

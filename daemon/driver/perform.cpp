@@ -123,8 +123,8 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
       auto found = co_await service_.releaser->prepare(place, release);
       if (!found) co_return found.error();
       if (*found != former) {
-        co_return Failure{Errc::conflict, "the release on the host changed since the plan: " +
-                                              (former.empty() ? "none" : former.substr(0, 12)) + " then, " + found->substr(0, 12) + " now"};
+        co_return Failure{Errc::conflict, "the release on the host changed since the plan: " + (former.empty() ? "none" : former) +
+                                              " then, " + *found + " now"};
       }
       co_return Result<void>{};
     }

@@ -10,6 +10,7 @@
 
 #include "daemon/driver/fleet.hpp"
 #include "daemon/driver/history.hpp"
+#include "daemon/driver/plan_digest.hpp"
 #include "daemon/io/log.hpp"
 #include "daemon/io/within.hpp"
 
@@ -290,10 +291,16 @@ void put_ill_hosts_last(FleetSeen& seen, const std::vector<CountsPoint>& past, D
 }  // namespace
 
 Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) {
-  if (auto checked = co_await service.releaser->check_source(request.release); !checked)
-    co_return std::move(checked).error().during("read the release");
+  auto checked = co_await service.releaser->check_source(request.release);
+  if (!checked) co_return std::move(checked).error().during("read the release");
+  request.release = std::move(*checked);
   auto seen = co_await look_at_fleet(clock_, service);
   if (!seen) co_return seen.error();
+  std::vector<std::string> found;
+  for (const auto& host : seen->fleet.hosts) found.push_back(host.digest);
+  auto release = co_await service.releaser->complete(request.release, std::move(found));
+  if (!release) co_return std::move(release).error();
+  request.release = std::move(*release);
   // Without its history a service is planned all the same.
   std::vector<CountsPoint> past;
   auto read = co_await journal_.read_counts(service.name, clock_.wall() - service.pace.keep_counts);
@@ -324,33 +331,29 @@ std::vector<std::string> Supervisor::services() const {
   return names;
 }
 
-Task<Result<std::vector<PoolStatus>>> Supervisor::pools(std::string name) {
-  auto* service = find_service(name);
-  if (service == nullptr) co_return Failure{Errc::not_found, "no service '" + name + "'"};
-  auto acts = [&](const auto& each) { return each.second.service == service && each.second.driver->rollout().phase != Phase::queued; };
-  auto running = std::find_if(running_.begin(), running_.end(), acts);
-  const auto* rollout = running == running_.end() ? nullptr : &running->second.driver->rollout();
-  co_return co_await look_at_pools(clock_, *service, rollout);
-}
-
-Task<Result<Plan>> Supervisor::plan(StartRequest asked) {
+Task<Result<Proposal>> Supervisor::plan(StartRequest asked) {
   auto* service = find_service(asked.service);
   if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};
   Request request{"", service->name, asked.release, asked.limit, asked.by, asked.reason};
   auto plan = co_await make_plan_for(*service, std::move(request));
-  if (!plan) co_return plan;
-  auto notes = co_await dry_run_notes(clock_, *service, *plan);
-  std::move(notes.begin(), notes.end(), std::back_inserter(plan->notes));
-  co_return plan;
+  if (!plan) co_return std::move(plan).error();
+  Proposal proposal{std::move(*plan), {}};
+  proposal.dry_runs = co_await dry_runs(clock_, *service, proposal.plan);
+  co_return proposal;
 }
 
 Task<Result<std::string>> Supervisor::start(StartRequest asked) {
   auto* service = find_service(asked.service);
   if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};
   if (auto able = ready(); !able) co_return able.error();
+  // What is asked for now is what is brought, also when it has to wait for its turn.
+  auto release = co_await service->releaser->check_source(asked.release);
+  if (!release) co_return std::move(release).error().during("read the release");
+  asked.release = std::move(*release);
   auto holder = held_by(*service);
   bool waits = !holder.empty();
   if (waits && service->strategy.when_busy == WhenBusy::refuse) co_return Failure{Errc::conflict, holder};
+  if (waits && !asked.if_plan.empty()) co_return Failure{Errc::conflict, "a saved plan cannot wait for its turn: " + holder};
 
   std::unique_ptr<Reservation> reservation;
   Request request{new_id(*service), service->name, asked.release, asked.limit, asked.by, asked.reason};
@@ -365,6 +368,9 @@ Task<Result<std::string>> Supervisor::start(StartRequest asked) {
     holder = held_by(*service, true);
     waits = !holder.empty();
     if (waits && service->strategy.when_busy == WhenBusy::refuse) co_return Failure{Errc::conflict, holder};
+    if (waits && !asked.if_plan.empty()) co_return Failure{Errc::conflict, "a saved plan cannot wait for its turn: " + holder};
+    if (!asked.if_plan.empty() && plan_digest(plan) != asked.if_plan)
+      co_return Failure{Errc::conflict, "the fleet, or how it is upgraded, has changed since that plan was made: plan again"};
   }
   Codec codec;
   Record requested{clock_.wall(), Requested{request}};
@@ -454,28 +460,6 @@ Task<Result<FeedPart>> Supervisor::follow(std::string id, std::uint64_t from, Du
   part.records = std::move(*records);
   part.ended = ended && part.records.size() < read_at_once;
   co_return part;
-}
-
-DaemonStats Supervisor::stats() const {
-  auto stats = counted_;
-  stats.stopped = stopped_.size();
-  for (const auto& [id, running] : running_) {
-    const auto& rollout = running.driver->rollout();
-    stats.records += rollout.records;
-    stats.effects += running.driver->effects_performed();
-    if (rollout.phase == Phase::queued) {
-      ++stats.queued;
-    } else if (rollout.phase == Phase::quarantined) {
-      ++stats.quarantined;
-    } else {
-      ++stats.running;
-    }
-  }
-  for (const auto& announcer : announcers_) stats.sinks.push_back(announcer.status());
-  auto journal = journal_.stats();
-  stats.commits = journal.commits;
-  stats.committing = journal.committing;
-  return stats;
 }
 
 std::vector<RunningRollout> Supervisor::running() const {

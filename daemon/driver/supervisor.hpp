@@ -36,11 +36,12 @@ class Supervisor final : public Control {
 
   [[nodiscard]] std::vector<std::string> services() const override;
   Task<Result<std::vector<PoolStatus>>> pools(std::string service) override;
-  Task<Result<Plan>> plan(StartRequest request) override;
+  Task<Result<Proposal>> plan(StartRequest request) override;
   Task<Result<std::string>> start(StartRequest request) override;
   Task<Result<void>> command(std::string rollout, CommandRequest request) override;
   Task<Result<std::vector<RolloutBrief>>> list(std::size_t most) override;
   Task<Result<RolloutStatus>> show(std::string rollout) override;
+  Task<Result<std::string>> logs(std::string rollout, std::string host) override;
   Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) override;
   [[nodiscard]] DaemonStats stats() const override;
   [[nodiscard]] std::vector<RunningRollout> running() const override;

@@ -19,6 +19,7 @@ class Bookkeeper {
 
   void operator()(const Planned& fact) {
     rollout_.plan = fact.plan;
+    rollout_.request.release = fact.plan.request.release;  // what was left out of it is known by now
     rollout_.count.fill(0);
     rollout_.failed = rollout_.unconfirmed = rollout_.settling = 0;
     rollout_.already_serving = rollout_.outside_serving = rollout_.without_traffic = 0;

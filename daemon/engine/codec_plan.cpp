@@ -172,18 +172,20 @@ std::string bytes_from_json(const json& value, const char* name) {
 }
 
 json request_to_json(const Request& request) {
-  return {{"rollout", request.rollout},
-          {"service", request.service},
-          {"release", {{"version", request.release.version}, {"digest", request.release.digest}, {"source", request.release.source}}},
-          {"limit", request.limit},
-          {"by", request.by},
-          {"reason", request.reason}};
+  json release{{"version", request.release.version}, {"digest", request.release.digest}, {"source", request.release.source}};
+  if (!request.release.config.empty()) release["config"] = request.release.config;
+  return {{"rollout", request.rollout}, {"service", request.service}, {"release", std::move(release)},
+          {"limit", request.limit},     {"by", request.by},           {"reason", request.reason}};
 }
 
 Request request_from_json(const json& value) {
   const auto& release = value.at("release");
-  return {value.at("rollout"), value.at("service"), {release.at("version"), release.at("digest"), release.at("source")},
-          value.at("limit"),   value.at("by"),      value.at("reason")};
+  return {value.at("rollout"),
+          value.at("service"),
+          {release.at("version"), release.at("digest"), release.at("source"), release.value("config", "")},
+          value.at("limit"),
+          value.at("by"),
+          value.at("reason")};
 }
 
 json threshold_to_json(const DepoolThreshold& threshold) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "daemon/base/invariant.hpp"
+#include "daemon/release/job_logs.hpp"
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/version_question.hpp"
 #include "daemon/ssh/shell.hpp"
@@ -29,11 +30,12 @@ class CustomReleaser final : public Releaser {
   }
 
   Task<Result<std::string>> inspect(HostPlace host) override;
-  Task<Result<void>> check_source(Release release) override;
+  Task<Result<Release>> check_source(Release release) override;
   Task<Result<std::string>> dry_run(HostPlace host, Release release) override;
   Task<Result<std::string>> prepare(HostPlace host, Release release) override;
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string version, std::string job_id) override;
+  Task<Result<std::string>> logs(HostPlace host, std::string rollout) override;
   Task<Result<void>> prove_running(HostPlace host, std::string version) override;
 
  private:
@@ -73,7 +75,10 @@ Task<Result<std::string>> CustomReleaser::inspect(HostPlace host) {
   co_return version;
 }
 
-Task<Result<void>> CustomReleaser::check_source(Release release) {
+Task<Result<Release>> CustomReleaser::check_source(Release release) {
+  if (!release.config.empty()) {
+    co_return Failure{Errc::bad_input, "this service's own commands bring its releases: a configuration goes with tarballs only"};
+  }
   if (!release.source.empty() || release.digest != release.version) {
     co_return Failure{Errc::bad_input, "this service's own commands bring its releases: name the version, and no tarball or digest"};
   }
@@ -84,7 +89,7 @@ Task<Result<void>> CustomReleaser::check_source(Release release) {
     auto filled = fill_placeholders_for_shell(text, *values);
     if (!filled) co_return filled.error();
   }
-  co_return Result<void>{};
+  co_return release;
 }
 
 Task<Result<CommandResult>> CustomReleaser::command(const HostPlace& host, const std::string& text, const std::string& version) {
@@ -150,6 +155,12 @@ Task<Result<void>> CustomReleaser::revert(HostPlace host, std::string version, s
   auto done = co_await job(host, options_.custom->revert, version, std::move(job_id));
   if (!done) co_return std::move(done).error().during(fmt::format("revert {} to {}", host.name, version));
   co_return done;
+}
+
+Task<Result<std::string>> CustomReleaser::logs(HostPlace host, std::string rollout) {
+  auto values = placeholders(host, "");
+  if (!values) co_return values.error();
+  co_return co_await job_logs(hosts_.executor(host.name), values->at("path"), std::move(rollout));
 }
 
 Task<Result<void>> CustomReleaser::prove_running(HostPlace host, std::string version) {

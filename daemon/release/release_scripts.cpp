@@ -74,8 +74,10 @@ if [ -e "releases/$digest" ]; then
   rm -rf "releases/$digest" || exit 1
 fi
 mv -T "$part" "releases/$digest" && sync releases || exit 1
+)sh";
 
-# From here on only tidying: nothing of it fails the release.
+// After a release has come: what is removed at the end is added to the script's arguments. Nothing of it fails the release.
+constexpr std::string_view tidy = R"sh(
 count() { counted=$#; }
 count releases/*/.shiftd-complete
 if [ $counted -gt $((keep + 1)) ]; then
@@ -94,21 +96,154 @@ count .shiftd/jobs/*
 exit 0
 )sh";
 
+// Makes releases/<code>-<configuration> of the code that is here already and of the files that come by its input. The code
+// is shared with the release that it was unpacked for, file by file.
+constexpr std::string_view configure = R"sh(
+[ -n "$now" ] || [ ! -e current ] || exit 0
+made=$(cat "releases/$digest/.shiftd-configuration/digest" 2>/dev/null)
+if [ -e "releases/$digest/.shiftd-complete" ] && [ "$made" = "$rendered" ]; then exit 0; fi
+case $now in */"$digest") echo "releases/$digest is current, and was made of other variables: change the configuration as well" >&2; exit 1 ;; esac
+from=
+for have in "releases/$code" "releases/$code"-*; do
+  case $have in *.partial) continue ;; esac
+  if [ -e "$have/.shiftd-complete" ]; then from=$have; break; fi
+done
+[ -n "$from" ] || exit 64
+exec 9>>.shiftd/unpack.lock || exit 1
+flock -n 9 || exit 75
+part=releases/$digest.partial
+set -- "$part"
+trap 'rm -rf "$@"' EXIT
+rm -rf "$part" || exit 1
+cp -al "$from" "$part" 2>/dev/null || { rm -rf "$part"; cp -a "$from" "$part"; } || exit 1
+files=$part/.shiftd-configuration
+rm -rf "$files" "$part/.shiftd-complete" && mkdir -m 700 "$files" || exit 1
+# take KEY PATH SIZE DIGEST MODE OWNER: the next file of the input.
+take() {
+  folder=${2%/*}
+  [ -d "${folder:-/}" ] && [ -w "${folder:-/}" ] || { echo "${folder:-/} is no directory that this user may write in" >&2; exit 1; }
+  [ ! -d "$2" ] || [ -L "$2" ] || { echo "$2 is a directory" >&2; exit 1; }
+  [ ! -e "$2" ] || [ -r "$2" ] || { echo "$2 cannot be read, so it could not be kept" >&2; exit 1; }
+  file=$files/$1/${2##*/}
+  mkdir "$files/$1" && (umask 077; dd bs=65536 iflag=fullblock,count_bytes count="$3" status=none >"$file") || exit 1
+  found=$(sha256sum <"$file") || exit 1
+  if [ "${found%% *}" != "$4" ]; then echo "found ${found%% *}"; exit 65; fi
+  chmod "$5" "$file" && { [ "$6" = - ] || chown "$6" "$file"; } || exit 1
+  echo "$1 $5 $6 $2" >>"$files/files"
+}
+# good SECRET COMMAND: whether the service's own command takes its file. What it says of a secret file is not shown.
+good() {
+  if [ -n "$1" ]; then
+    /bin/sh -c "$2" </dev/null >/dev/null 2>&1
+  else
+    /bin/sh -c "$2" </dev/null >&2
+  fi || { echo "its validation ended with $?" >&2; exit 1; }
+}
+)sh";
+
+constexpr std::string_view configured = R"sh(
+echo "$rendered" >"$files/digest" && echo "$digest" >"$part/.shiftd-complete" || exit 1
+chmod 755 "$part" && sync -f "$part" || exit 1
+rm -rf "releases/$digest" && mv -T "$part" "releases/$digest" && sync releases || exit 1
+# Its files are in the new release now.
+previous=$(readlink previous)
+case " $now $previous " in *"/$code "*) ;; *) set -- "$@" "releases/$code" ;; esac
+)sh";
+
+// Puts the files of a release's configuration where the service reads them. What stood at a path before the first release
+// with a file for it is kept below .shiftd/configuration/<key>, and comes back when a release has none for it. `placed` names
+// the release whose files stand there; it is gone while that is not sure.
+constexpr std::string_view place = R"sh(
+place() {
+  kept=.shiftd/configuration
+  list=releases/$release/.shiftd-configuration/files
+  [ -e "$list" ] || [ -d "$kept" ] || return 0
+  mkdir -p "$kept" || return 1
+  [ "$(cat "$kept/placed" 2>/dev/null)" != "$release" ] || [ "$now" != "releases/$release" ] || return 0
+  rm -f "$kept/placed"
+  [ -e "$list" ] || list=/dev/null
+  while read -r key mode owner path; do keep_original || return 1; done <"$list"
+  for each in "$kept"/*/path; do
+    [ -e "$each" ] || continue
+    key=${each%/path}; key=${key##*/}; path=$(cat "$each")
+    case $key in *.new | *.gone) continue ;; esac
+    grep -q "^$key " "$list" || bring_back || return 1
+  done
+  while read -r key mode owner path; do bring_in || return 1; done <"$list"
+}
+keep_original() {
+  [ ! -e "$kept/$key/path" ] || return 0
+  rm -rf "$kept/$key.new" && mkdir "$kept/$key.new" || return 1
+  if [ -e "$path" ] || [ -L "$path" ]; then cp -a "$path" "$kept/$key.new/was" || return 1; fi
+  echo "$path" >"$kept/$key.new/path" && sync -f "$kept" && mv -T "$kept/$key.new" "$kept/$key" && sync "$kept"
+}
+bring_back() {
+  rm -f "$path.shiftd-new"
+  if [ -e "$kept/$key/was" ] || [ -L "$kept/$key/was" ]; then
+    cp -a "$kept/$key/was" "$path.shiftd-new" && mv -T "$path.shiftd-new" "$path" || return 1
+  else
+    rm -f "$path" || return 1
+  fi
+  sync "${path%/*}/" && rm -rf "$kept/$key.gone" && mv -T "$kept/$key" "$kept/$key.gone" && rm -rf "$kept/$key.gone"
+}
+bring_in() {
+  rm -f "$path.shiftd-new"
+  cp -p "releases/$release/.shiftd-configuration/$key/${path##*/}" "$path.shiftd-new" || return 1
+  [ "$owner" = - ] || chown "$owner" "$path.shiftd-new" || return 1
+  chmod "$mode" "$path.shiftd-new" && sync "$path.shiftd-new" && mv -T "$path.shiftd-new" "$path" && sync "${path%/*}/"
+}
+)sh";
+
+// differs PATH SIZE MODE OWNER SECRET: of the next file of the input. What a comparison leaves unread is read all the same.
+constexpr std::string_view differs = R"sh(
+LC_ALL=C; export LC_ALL
+next() { dd bs=65536 iflag=fullblock,count_bytes count="$1" status=none; }
+differs() {
+  old=$1
+  [ -e "$1" ] || old=/dev/null
+  if [ -n "$5" ]; then
+    next "$2" | { cmp -s - "$old"; same=$?; cat >/dev/null; [ $same = 0 ] || echo "$1 differs (secret)"; }
+  else
+    next "$2" | { diff -u --label "$1" --label "$1" -- "$old" - 2>&1; cat >/dev/null; }
+  fi
+  [ -e "$1" ] || { echo "$1 is new, with mode $3"; return; }
+  mode=0$(stat -L -c %a "$1")
+  [ "$mode" = "$3" ] || echo "$1: mode $mode becomes $3"
+  owner=$(stat -L -c %U:%G "$1")
+  case "$4" in - | "$owner" | "${owner%%:*}") ;; *) echo "$1: owner $owner becomes $4" ;; esac
+}
+)sh";
+
 constexpr std::string_view swap = R"sh(
 swap() {
   [ -d "releases/$release" ] || { echo "releases/$release is not on this host"; return 1; }
   [ -L current ] || [ ! -e current ] || { echo "current is no symbolic link"; return 1; }
   now=$(readlink current)
+  place || { echo "the configuration could not be put in its place"; return 1; }
   if [ "$now" != "releases/$release" ]; then
     if [ -L current ]; then
       ln -sfn "$now" "previous.new.$$" && mv -T "previous.new.$$" previous || return 1
     fi
     ln -sfn "releases/$release" "current.new.$$" && mv -T "current.new.$$" current || return 1
   fi
+  if [ -d .shiftd/configuration ]; then
+    echo "$release" >.shiftd/configuration/placed.new && mv -T .shiftd/configuration/placed.new .shiftd/configuration/placed || return 1
+    sync .shiftd/configuration
+  fi
   sync .
 }
 swap || exit 66
 )sh";
+
+// The directories below the base, and what `current` names.
+std::string making_layout(const std::string& base, const std::string& release, int keep) {
+  return fmt::format(
+      "LC_ALL=C; export LC_ALL; umask 022; digest={}; keep={}; base={}\n"
+      "[ -d \"$base/.shiftd/uploads\" ] && [ -d \"$base/.shiftd/jobs\" ] && [ -d \"$base/releases\" ] ||\n"
+      "  mkdir -p \"$base/releases\" \"$base/.shiftd/uploads\" \"$base/.shiftd/jobs\" || exit 1\n"
+      "cd \"$base\" || exit 1\n{}",
+      shell_quote(release), keep, shell_quote(base), print_current);
+}
 
 std::string entering(const std::string& base) { return fmt::format("base={}; cd \"$base\" || exit 66\n", shell_quote(base)); }
 
@@ -131,18 +266,42 @@ std::string current_script(const std::string& base) {
 
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
                            const std::string& url) {
-  return fmt::format(
-      "LC_ALL=C; export LC_ALL; umask 022; digest={}; room={}; keep={}; url={}; base={}\n"
-      "[ -d \"$base/.shiftd/uploads\" ] && [ -d \"$base/.shiftd/jobs\" ] && [ -d \"$base/releases\" ] ||\n"
-      "  mkdir -p \"$base/releases\" \"$base/.shiftd/uploads\" \"$base/.shiftd/jobs\" || exit 1\n"
-      "cd \"$base\" || exit 1\n{}{}{}{}",
-      shell_quote(digest), room ? std::to_string((*room + 1023) / 1024) : "", keep, shell_quote(url), shell_quote(base), print_current,
-      url.empty() ? fetch_from_input : fetch_from_url, yield_to_users, bring);
+  return fmt::format("room={}; url={}\n{}{}{}{}{}", room ? std::to_string((*room + 1023) / 1024) : "", shell_quote(url),
+                     making_layout(base, digest, keep), url.empty() ? fetch_from_input : fetch_from_url, yield_to_users, bring, tidy);
+}
+
+std::string configure_script(const std::string& base, const ReleaseParts& release, const std::vector<RenderedFile>& files,
+                             const std::vector<std::string>& validations, int keep) {
+  auto script = fmt::format("code={}; rendered={}\n{}{}{}", shell_quote(release.code), digest_of(files),
+                            making_layout(base, name_of(release), keep), yield_to_users, configure);
+  for (const auto& file : files) {
+    script += fmt::format("take {} {} {} {} {} {}\n", file.key, shell_quote(file.path), file.text.size(), file.digest, file.mode,
+                          file.owner.empty() ? "-" : shell_quote(file.owner));
+  }
+  for (std::size_t index = 0; index < validations.size(); ++index) {
+    if (validations[index].empty()) continue;
+    script += fmt::format("good {} {}\n", files[index].secret ? "secret" : "''", shell_quote(validations[index]));
+  }
+  return script.append(configured).append(tidy);
+}
+
+std::string difference_script(const std::vector<RenderedFile>& files) {
+  std::string script(differs);
+  for (const auto& file : files) {
+    script += fmt::format("differs {} {} {} {} {}\n", shell_quote(file.path), file.text.size(), file.mode,
+                          file.owner.empty() ? "-" : shell_quote(file.owner), file.secret ? "secret" : "''");
+  }
+  return script + "exit 0\n";
+}
+
+std::string file_in_the_making(const std::string& base, const ReleaseParts& release, const RenderedFile& file) {
+  return fmt::format("{}/releases/{}.partial/.shiftd-configuration/{}/{}", base, name_of(release), file.key,
+                     file.path.substr(file.path.rfind('/') + 1));
 }
 
 std::string swap_script(const std::string& base, const std::string& release, const std::string& restart) {
   // The restart command in a shell of its own: whatever it is, it cannot reach into ours.
-  return fmt::format("release={}\n{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), swap, shell_quote(restart));
+  return fmt::format("release={}\n{}{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), place, swap, shell_quote(restart));
 }
 
 Result<std::string> read_current(std::string_view out) {

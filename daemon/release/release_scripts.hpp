@@ -2,7 +2,9 @@
 
 // What runs on a host to look at its releases, to bring one and to swap. Text in, text out: no I/O.
 //
-// The order of a swap, and what a crash in each place leaves: `previous` is set to what `current` names (crash: both name
+// The order of a swap, and what a crash in each place leaves: the files of the release's configuration are renamed into
+// their places, each whole (crash: some are new, the old process still runs, and `placed` names no release, so that the
+// next swap puts all of them in place), `previous` is set to what `current` names (crash: both name
 // the running release), `current` is renamed over (crash: the new release is current and the old process still runs;
 // prove_running tells), the directory is synced, the service restarted. A release directory appears complete by rename.
 
@@ -10,8 +12,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/base/failure.hpp"
+#include "daemon/release/configuration.hpp"
+#include "daemon/release/render.hpp"
 
 namespace shiftd {
 
@@ -35,6 +40,19 @@ inline constexpr int busy_status = 75;
 // `url`: where the host fetches the tarball; empty: it comes by the script's input.
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
                            const std::string& url = {});
+
+// Makes releases/<release> of code that is on the host and of the rendered files, which come one after the other by its
+// input; checks their digests, runs the validations, and changes nothing at their paths. A release that is there with the
+// same rendered files is left as it is. Ends with 64 (the code is not on the host), 65 and 75 as above, else with 1 and the
+// reason on its standard error; prints what `current` names.
+// `validations`: of each file its whole command, or nothing; the files are where file_in_the_making() says.
+std::string configure_script(const std::string& base, const ReleaseParts& release, const std::vector<RenderedFile>& files,
+                             const std::vector<std::string>& validations, int keep);
+// Prints how the rendered files, which come as for configure_script(), differ from what stands at their paths: unified
+// diffs, modes and owners; of secret ones only that they differ. Changes nothing.
+std::string difference_script(const std::vector<RenderedFile>& files);
+std::string file_in_the_making(const std::string& base, const ReleaseParts& release, const RenderedFile& file);
+
 // Bytes free on the host, as prepare_script printed it; -1: it did not.
 std::int64_t read_free(std::string_view out);
 // The digest that arrived.

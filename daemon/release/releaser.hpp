@@ -3,7 +3,7 @@
 // How one host is brought to a release, and back.
 //
 // Layout on the host, below the service's base path:
-//   releases/<digest>/    one directory per release, complete or absent
+//   releases/<digest>/    one directory per release, complete or absent; with a configuration <code>-<configuration>
 //   current -> releases/<digest>      swapped by rename, never unlinked
 //   previous -> releases/<digest>     what `current` was before the last swap
 //   .shiftd/              lock, jobs, uploads in progress
@@ -34,8 +34,13 @@ class Releaser {
   virtual Task<Result<std::string>> inspect(HostPlace host) = 0;
 
   // Before anything begins: whether the release can be read on the daemon's machine and has the digest that it is asked
-  // by. Fails with bad_input. A releaser that reads nothing there has nothing to say.
-  virtual Task<Result<void>> check_source(Release /*release*/) { co_return Result<void>{}; }
+  // by. Returns it with what may change later frozen: a configuration's directory has become the digest of its copy.
+  // Fails with bad_input. A releaser that reads nothing there has nothing to say.
+  virtual Task<Result<Release>> check_source(Release release) { co_return release; }
+
+  // The release as it is brought to hosts, with all that was left out when it was asked for; `found`: the releases that the
+  // hosts have. Called after check_source(), before anything is planned. Fails with bad_input.
+  virtual Task<Result<Release>> complete(Release release, std::vector<std::string> /*found*/) { co_return release; }
 
   // What an upgrade to `release` would change on the host, for people; empty: nothing to say. Changes nothing.
   // Fails as a command on the host does, and with refused when it says that it cannot tell.
@@ -53,6 +58,9 @@ class Releaser {
 
   // The same swap back to releases/<digest>, which the plan froze for this host.
   virtual Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) = 0;
+
+  // What the jobs of a rollout have said on the host (job_logs.hpp). Fails as a command on the host does.
+  virtual Task<Result<std::string>> logs(HostPlace /*host*/, std::string /*rollout*/) { co_return std::string(); }
 
   // Asks the service itself which release answers, until it answers or the limit passes.
   // Fails with: refused (another release answers: says which), timed_out, unreachable.

@@ -11,9 +11,14 @@ class WithRestarts final : public Releaser {
 
   Task<Result<std::string>> inspect(HostPlace host) override { return inner_->inspect(std::move(host)); }
 
-  Task<Result<void>> check_source(Release release) override {
-    if (is_restart(release)) co_return Result<void>{};
+  Task<Result<Release>> check_source(Release release) override {
+    if (is_restart(release)) co_return release;
     co_return co_await inner_->check_source(std::move(release));
+  }
+
+  Task<Result<Release>> complete(Release release, std::vector<std::string> found) override {
+    if (is_restart(release)) co_return release;
+    co_return co_await inner_->complete(std::move(release), std::move(found));
   }
 
   Task<Result<std::string>> dry_run(HostPlace host, Release release) override {
@@ -36,6 +41,8 @@ class WithRestarts final : public Releaser {
   Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override {
     return inner_->revert(std::move(host), std::move(digest), std::move(job_id));
   }
+
+  Task<Result<std::string>> logs(HostPlace host, std::string rollout) override { return inner_->logs(std::move(host), std::move(rollout)); }
 
   Task<Result<void>> prove_running(HostPlace host, std::string digest) override {
     if (digest != restart_version) co_return co_await inner_->prove_running(std::move(host), std::move(digest));

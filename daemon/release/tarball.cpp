@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/release/job_logs.hpp"
 #include "daemon/release/local_digest.hpp"
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/release_scripts.hpp"
@@ -57,10 +58,11 @@ class TarballReleaser final : public Releaser {
   TarballReleaser(Clock& clock, ReleaseOptions options, Hosts& hosts) : clock_(clock), options_(std::move(options)), hosts_(hosts) {}
 
   Task<Result<std::string>> inspect(HostPlace host) override;
-  Task<Result<void>> check_source(Release release) override;
+  Task<Result<Release>> check_source(Release release) override;
   Task<Result<std::string>> prepare(HostPlace host, Release release) override;
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override;
+  Task<Result<std::string>> logs(HostPlace host, std::string rollout) override;
   Task<Result<void>> prove_running(HostPlace host, std::string digest) override;
 
  private:
@@ -139,16 +141,19 @@ Task<Result<std::int64_t>> TarballReleaser::check_local(const Release& release) 
   co_return size;
 }
 
-Task<Result<void>> TarballReleaser::check_source(Release release) {
+Task<Result<Release>> TarballReleaser::check_source(Release release) {
   if (!is_digest(release.digest)) {
     co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex: this service's releases are tarballs; " +
-                                           "name one (--source) with its sha256, or the sha256 alone when every host has it already"};
+                                           "name one (--code) with its sha256, or the sha256 alone when every host has it already"};
   }
-  if (is_url(release.source)) co_return check_url(release.source);
-  if (release.source.empty()) co_return Result<void>{};
+  if (is_url(release.source)) {
+    if (auto good = check_url(release.source); !good) co_return good.error();
+    co_return release;
+  }
+  if (release.source.empty()) co_return release;
   auto checked = co_await check_local(release);
   if (!checked) co_return checked.error();
-  co_return Result<void>{};
+  co_return release;
 }
 
 Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release release) {
@@ -176,7 +181,8 @@ Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release relea
 }
 
 Task<Result<void>> TarballReleaser::upgrade(HostPlace host, Release release, std::string job_id) {
-  if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
+  if (auto parts = parts_of(release.digest); !is_digest(parts.code) || !(parts.configuration.empty() || is_digest(parts.configuration)))
+    co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
   version_names_[release.digest] = release.version;
   auto done = co_await swap(host, release.digest, std::move(job_id));
   if (!done) co_return std::move(done).error().during(fmt::format("upgrade {} to {}", host.name, release.version));
@@ -205,6 +211,12 @@ Task<Result<void>> TarballReleaser::swap(const HostPlace& host, const std::strin
   if (result->exit_status == 0) co_return Result<void>{};
   auto what = result->exit_status == not_swapped_status ? "not swapped" : "restart";
   co_return Failure{Errc::refused, fmt::format("{} ended with {}: {}", what, result->exit_status, last_words(result->out))};
+}
+
+Task<Result<std::string>> TarballReleaser::logs(HostPlace host, std::string rollout) {
+  auto base = base_of(host);
+  if (!base) co_return std::move(base).error();
+  co_return co_await job_logs(hosts_.executor(host.name), std::move(*base), std::move(rollout));
 }
 
 Task<Result<void>> TarballReleaser::prove_running(HostPlace host, std::string digest) {

@@ -1,5 +1,6 @@
 #include "daemon/shiftctl/commands.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/shiftctl/digest.hpp"
+#include "daemon/shiftctl/plan_file.hpp"
 #include "daemon/shiftctl/pool_screen.hpp"
 #include "daemon/shiftctl/screen.hpp"
 #include "daemon/shiftctl/watch.hpp"
@@ -52,7 +54,7 @@ Look terminal_look() {
 // The source as the daemon will read it, with its digest.
 Result<json> tarball_of(const Options& options) {
   if (options.source.starts_with("http://") || options.source.starts_with("https://")) {
-    if (options.sha256.empty()) return Failure{Errc::bad_input, "--source is a URL: give its --sha256 as well"};
+    if (options.sha256.empty()) return Failure{Errc::bad_input, "--code is a URL: give its --sha256 as well"};
     return Result<json>(boost::system::in_place_value, json{{"source", options.source}, {"sha256", options.sha256}});
   }
   std::error_code error;
@@ -78,6 +80,15 @@ Result<json> release_of(const Options& options) {
     release["sha256"] = options.sha256;
   }
   release["version"] = options.release;
+  if (!options.config.empty()) {
+    auto named = options.config == "none" || (options.config.size() == 64 && options.config.find('/') == std::string::npos);
+    std::error_code error;
+    auto directory = std::filesystem::absolute(options.config, error).lexically_normal();
+    if (error) return Failure{Errc::bad_input, options.config + ": " + error.message()};
+    if (!directory.has_filename()) directory = directory.parent_path();  // it was written with a / behind it
+    release["config"] = named ? options.config : directory.string();
+    if (options.release.empty()) release["version"] = "config " + directory.filename().string();
+  }
   return Result<json>(boost::system::in_place_value, std::move(release));
 }
 
@@ -99,14 +110,37 @@ Task<Result<ExitCode>> plan(DaemonClient& client, Options options) {
   if (!request) co_return std::move(request).error();
   auto body = co_await client.ask("POST", "/api/v1/plan", request->dump());
   if (!body) co_return std::move(body).error();
-  print(stdout, options.json ? *body : field_of(*body, "text"));
-  co_return ExitCode::succeeded;
+  auto changes = has_changes(*body);
+  if (!changes) co_return std::move(changes).error();
+  if (!options.out.empty()) {
+    if (auto saved = save_plan(options.out, *body); !saved) co_return std::move(saved).error();
+  }
+  auto text = options.json ? std::move(*body) : field_of(*body, "text");
+  print(stdout, !options.json && ::isatty(STDOUT_FILENO) != 0 ? coloured_plan(text) : text);
+  co_return static_cast<ExitCode>(*changes ? PlanCode::changes : PlanCode::nothing_to_do);
+}
+
+// The same plan as was saved, or nothing: then what differs is named.
+Task<Result<std::string>> start_saved(DaemonClient& client, Options options) {
+  auto saved = read_plan(options.plan);
+  if (!saved) co_return std::move(saved).error();
+  auto body = co_await client.ask("POST", rollouts, start_of(*saved, options.reason));
+  if (body || body.error().code != Errc::conflict) co_return body;
+  auto refused = std::move(body).error();
+  if (auto now = co_await client.ask("POST", "/api/v1/plan", saved->request))
+    for (const auto& line : plan_differences(saved->answer, *now)) refused.what += "\n  " + line;
+  co_return refused;
+}
+
+Task<Result<std::string>> start_release(DaemonClient& client, Options options) {
+  auto request = release_request(options);
+  if (!request) co_return std::move(request).error();
+  co_return co_await client.ask("POST", rollouts, request->dump());
 }
 
 Task<Result<ExitCode>> start(DaemonClient& client, Options options) {
-  auto request = release_request(options);
-  if (!request) co_return std::move(request).error();
-  auto body = co_await client.ask("POST", rollouts, request->dump());
+  auto starting = options.plan.empty() ? start_release(client, options) : start_saved(client, options);
+  auto body = co_await std::move(starting);
   if (!body) co_return std::move(body).error();
   auto rollout = field_of(*body, "rollout");
   if (rollout.empty()) co_return Failure{Errc::unexpected_reply, "shiftd answered without naming the rollout"};
@@ -184,6 +218,39 @@ Task<Result<ExitCode>> events(DaemonClient& client, Options options) {
   if (!options.follow) co_return co_await past_events(client, std::move(options));
   Telling telling{options.rollout, 0, true, false, options.json};
   co_return co_await tell(client, std::move(telling));
+}
+
+bool has_ended(const std::string& status) { return field_of(status, "phase") == "ended"; }
+
+// What a host said may hold anything: it is shown as text.
+std::string clean_lines(std::string_view text) {
+  std::string all;
+  for (std::size_t end = 0; !text.empty(); text.remove_prefix(std::min(end + 1, text.size()))) {
+    end = std::min(text.find('\n'), text.size());
+    std::string line(text.substr(0, end));
+    std::replace(line.begin(), line.end(), '\t', ' ');
+    all += clean(line) + "\n";
+  }
+  return all;
+}
+
+// Where the text has grown only what is new is printed; else all of it: a job's log shows its end when it is long.
+Task<Result<ExitCode>> logs(DaemonClient& client, Options options) {
+  auto path = path_of(options.rollout) + "/logs?host=" + escaped(options.host);
+  std::string last;
+  while (true) {
+    auto status = co_await client.ask("GET", path_of(options.rollout));
+    if (!status) co_return std::move(status).error();
+    auto text = co_await client.ask("GET", path);
+    if (!text) co_return std::move(text).error();
+    if (*text != last) {
+      auto fresh = text->starts_with(last) ? std::string_view(*text).substr(last.size()) : std::string_view(*text);
+      print(stdout, clean_lines(fresh));
+    }
+    last = std::move(*text);
+    if (!options.follow || has_ended(*status)) co_return ExitCode::succeeded;
+    co_await client.clock().sleep_for(between_looks);
+  }
 }
 
 Task<Result<ExitCode>> command(DaemonClient& client, Options options) {
@@ -278,6 +345,7 @@ Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
     options.release = "restart";
     co_return co_await start(client, std::move(options));
   }
+  if (options.command == "logs") co_return co_await logs(client, std::move(options));
   if (options.command == "list") co_return co_await list(client, std::move(options));
   auto rollout = co_await named_or_newest(client, options.rollout);
   if (!rollout) co_return std::move(rollout).error();

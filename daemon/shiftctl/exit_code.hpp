@@ -18,6 +18,9 @@ enum class ExitCode : int {
   refused = 6,      // the daemon said no: conflict, no such thing, or not you
 };
 
+// What `plan` says, in the words of others that plan (terraform plan -detailed-exitcode): every error of it is 1.
+enum class PlanCode : int { nothing_to_do = 0, error = 1, changes = 2 };
+
 // `outcome` is the engine's word; anything but the four words of an end is a failure.
 ExitCode exit_code_of(std::string_view outcome);
 

@@ -1,6 +1,7 @@
 // shiftctl: asks shiftd, over HTTP and nothing else. (`rescue` reads a journal and `verdict` traces instead: both
 // need no shiftd.)
 
+#include <algorithm>
 #include <iostream>
 #include <optional>
 
@@ -14,8 +15,17 @@
 
 namespace {
 
+// A failure may name several things, one a line; each line is shown as words only.
+void complain(std::string_view what) {
+  std::cerr << "shiftctl: ";
+  for (std::size_t end = 0; !what.empty(); what.remove_prefix(std::min(end + 1, what.size()))) {
+    end = std::min(what.find('\n'), what.size());
+    std::cerr << shiftd::clean(what.substr(0, end)) << "\n";
+  }
+}
+
 int fail(const shiftd::Failure& failure) {
-  std::cerr << "shiftctl: " << shiftd::clean(failure.what) << "\n";
+  complain(failure.what);
   return static_cast<int>(shiftd::exit_code_of(failure));
 }
 
@@ -32,8 +42,12 @@ int replay(const shiftd::Options& options) {
 }
 
 int ask(shiftd::Options options) {
+  bool plans = options.command == "plan";
+  auto wrong = [plans](const shiftd::Failure& failure) {
+    return plans ? (complain(failure.what), static_cast<int>(shiftd::PlanCode::error)) : fail(failure);
+  };
   auto daemon = shiftd::daemon_of(options);
-  if (!daemon) return fail(daemon.error());
+  if (!daemon) return wrong(daemon.error());
   boost::asio::io_context loop(1);
   auto clock = shiftd::make_system_clock();
   shiftd::DaemonClient client(*clock, std::move(*daemon));
@@ -45,7 +59,7 @@ int ask(shiftd::Options options) {
   boost::asio::co_spawn(loop, shiftd::run_command(client, std::move(options)), on_end);
   loop.run();
   if (!ended) return static_cast<int>(shiftd::ExitCode::failed);
-  return *ended ? static_cast<int>(**ended) : fail(ended->error());
+  return *ended ? static_cast<int>(**ended) : wrong(ended->error());
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ namespace {
 
 constexpr const char* exit_codes =
     "Exit codes: 0 succeeded, or the command was accepted; 1 failed; 2 bad usage; 3 rolled back; 4 aborted;\n"
-    "5 cannot reach the daemon; 6 refused (conflict, no such thing, not allowed).";
+    "5 cannot reach the daemon; 6 refused (conflict, no such thing, not allowed).\n"
+    "Of plan: 0 nothing to do; 2 changes; 1 any error.";
 
 CLI::App* on_rollout(CLI::App& app, Options& options, const char* name, const char* what, bool with_reason) {
   auto* command = app.add_subcommand(name, what);
@@ -24,10 +25,11 @@ void on_part(CLI::App& command, Options& options) {
 }
 
 void on_release(CLI::App& command, Options& options) {
-  command.add_option("SERVICE", options.service)->required();
-  command.add_option("--release", options.release, "the version's name")->required();
-  command.add_option("--source", options.source, "the tarball: a file on the daemon's machine, or a URL that the hosts fetch");
+  command.add_option("SERVICE", options.service);
+  command.add_option("--release", options.release, "the version's name");
+  command.add_option("--code,--source", options.source, "the tarball: a file on the daemon's machine, or a URL that the hosts fetch");
   command.add_option("--sha256", options.sha256, "of the tarball; read from the file when it is not given");
+  command.add_option("--config", options.config, "the configuration: a directory on the daemon's machine, a digest, or none");
   on_part(command, options);
 }
 
@@ -52,6 +54,18 @@ void on_replay(CLI::App& command, Options& options) {
 
 }  // namespace
 
+// A saved plan has in it what else has to be said.
+void require_release(const CLI::App& command, const Options& options) {
+  if (!options.plan.empty()) {
+    for (const auto* name : {"SERVICE", "--release", "--code", "--sha256", "--config", "--limit"})
+      if (command.count(name) > 0) throw CLI::ExcludesError("--plan", name);
+    return;
+  }
+  if (options.service.empty()) throw CLI::RequiredError("SERVICE");
+  bool configuration_alone = !options.config.empty() && options.source.empty() && options.sha256.empty();
+  if (options.release.empty() && !configuration_alone) throw CLI::RequiredError("--release");
+}
+
 std::optional<Options> parse_options(int count, const char* const* words, int& ending) {
   Options options;
   CLI::App app{"Asks shiftd to upgrade a fleet, and shows what it does."};
@@ -65,9 +79,12 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   url->needs(token);
   app.add_option("-o,--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
 
-  on_release(*app.add_subcommand("plan", "say what a rollout would do; changes nothing"), options);
+  auto* plan = app.add_subcommand("plan", "say what a rollout would do; changes nothing");
+  on_release(*plan, options);
+  plan->add_option("--out", options.out, "save it, for `start --plan`");
   auto* start = app.add_subcommand("start", "begin a rollout");
   on_release(*start, options);
+  start->add_option("--plan", options.plan, "run exactly this saved plan, or nothing when it is not what would be done now");
   start->add_flag("--wait", options.wait, "until it has ended; its outcome is the exit code");
   auto* pool = app.add_subcommand("pool", "a service's pools as they are now: stores, load balancers, whose hands they are in");
   pool->add_option("SERVICE", options.service)->required();
@@ -78,6 +95,10 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   on_rollout(app, options, "watch", "a rollout, live; its outcome is the exit code", false);
   on_rollout(app, options, "events", "what happened, in words", false)
       ->add_flag("-f,--follow", options.follow, "and what will, until it has ended");
+  auto* logs = app.add_subcommand("logs", "what a rollout's jobs have said on a host");
+  logs->add_option("ROLLOUT", options.rollout)->required();
+  logs->add_option("HOST", options.host)->required();
+  logs->add_flag("-f,--follow", options.follow, "and what they say until the rollout has ended");
   on_rollout(app, options, "pause", "start nothing more until `resume`", true);
   on_rollout(app, options, "resume", "go on after `pause`", true);
   on_rollout(app, options, "promote", "pass the gate that the rollout waits at", true)
@@ -98,8 +119,11 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
 
   try {
     app.parse(count, words);
+    for (const auto* command : {plan, start})
+      if (command->parsed()) require_release(*command, options);
   } catch (const CLI::ParseError& error) {
-    ending = app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::bad_usage);
+    auto wrong = plan->parsed() ? static_cast<int>(PlanCode::error) : static_cast<int>(ExitCode::bad_usage);
+    ending = app.exit(error) == 0 ? 0 : wrong;
     return std::nullopt;
   }
   options.command = app.get_subcommands().front()->get_name();

@@ -19,7 +19,10 @@ struct Options {
   std::string release;
   std::string source;
   std::string sha256;
+  std::string config;
   std::vector<std::string> limit;
+  std::string out;   // plan: a file to save it in
+  std::string plan;  // start: a saved plan
   std::string reason;
   bool instead_of_verdict = false;  // promote --override
   bool instead_of_views = false;    // rollback --force

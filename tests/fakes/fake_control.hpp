@@ -2,6 +2,7 @@
 
 // A Control whose rollouts are what the test says: records are put in by hand, and what was asked is kept to be looked at.
 
+#include <functional>
 #include <list>
 #include <map>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "daemon/driver/control.hpp"
+#include "daemon/driver/plan_digest.hpp"
 #include "daemon/engine/codec.hpp"
 #include "daemon/engine/record.hpp"
 #include "daemon/io/within.hpp"
@@ -46,6 +48,8 @@ class FakeControl : public Control {
   std::optional<Failure> refusal;  // what every question fails with
   Result<void> readiness;
   std::vector<StartRequest> starts;
+  std::vector<DryRun> dry_runs;
+  std::function<void(Plan&)> fleet;  // what the fleet is like, where it is not that of small_plan()
   std::vector<std::pair<std::string, CommandRequest>> commands;
 
   [[nodiscard]] std::vector<std::string> services() const override { return known_services; }
@@ -57,22 +61,26 @@ class FakeControl : public Control {
     co_return known_pools;
   }
 
-  Task<Result<Plan>> plan(StartRequest request) override {
+  Task<Result<Proposal>> plan(StartRequest request) override {
     if (refusal) co_return *refusal;
     if (request.service != "web") co_return Failure{Errc::not_found, "no service '" + request.service + "'"};
     auto asked = small_request("");
     asked.release = request.release;
     asked.by = request.by;
-    co_return small_plan(asked);
+    auto made = small_plan(asked);
+    if (fleet) fleet(made);
+    Proposal proposal{std::move(made), dry_runs};
+    co_return proposal;
   }
 
   Task<Result<std::string>> start(StartRequest request) override {
     auto made = co_await plan(request);
     if (!made) co_return std::move(made).error();
+    if (!request.if_plan.empty() && request.if_plan != plan_digest(made->plan)) co_return Failure{Errc::conflict, "the fleet has changed"};
     auto rollout = "web-" + std::to_string(told_.size() + 1);
-    made->request.rollout = rollout;
+    made->plan.request.rollout = rollout;
     starts.push_back(std::move(request));
-    say(rollout, first_records(*made));
+    say(rollout, first_records(made->plan));
     co_return rollout;
   }
 
@@ -105,6 +113,14 @@ class FakeControl : public Control {
     auto* told = find(rollout);
     if (told == nullptr) co_return no_such(rollout);
     co_return told->status;
+  }
+
+  std::string known_logs;  // of every host
+  Task<Result<std::string>> logs(std::string rollout, std::string host) override {
+    if (refusal) co_return *refusal;
+    if (find(rollout) == nullptr) co_return no_such(rollout);
+    if (!host.starts_with("web")) co_return Failure{Errc::not_found, "web has no host " + host};
+    co_return known_logs;
   }
 
   Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) override {

@@ -151,6 +151,17 @@ class Upgrades final : public Releaser {
     if (!host.reachable) co_return silent();
     co_return host.current;
   }
+  // A configuration is named "/latest", and frozen as what that is now.
+  Task<Result<Release>> check_source(Release release) override {
+    if (release.config == "/latest") release.config = world_.configuration;
+    co_return release;
+  }
+  Task<Result<Release>> complete(Release release, std::vector<std::string> found) override {
+    if (release.config.empty()) co_return release;
+    if (release.digest.empty()) release.digest = found.front().substr(0, found.front().find('-'));
+    release.digest += "-" + release.config;
+    co_return release;
+  }
   Task<Result<std::string>> dry_run(HostPlace place, Release release) override {
     auto& host = world_.hosts.at(place.name);
     if (!host.reachable) co_return silent();

@@ -55,6 +55,7 @@ struct SmallWorld {
   Host& add_host(const std::string& name, int weight = 100);
 
   Clock& clock;
+  std::string configuration = "c1";            // what "/latest" names now
   std::map<std::string, Host> hosts;           // web01, web02, ...
   double rate = 200;                           // requests a second, in all
   std::map<std::string, double> failure_rate;  // by digest

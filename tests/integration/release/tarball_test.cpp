@@ -120,6 +120,28 @@ TEST_F(TarballReleaserTest, TheSameJobAgainRestartsNothing) {
   EXPECT_EQ(link("previous"), "");
 }
 
+TEST_F(TarballReleaserTest, ShowsWhatTheJobsOfARolloutHaveSaid) {
+  options_.restart =
+      "echo restarting; echo 'db_password=hunter2 http://me:hunter3@db/ ok'; printf 'no end'; [ {{version}} != 2.0 ] || exit 3";
+  auto logs = [&](const std::string& rollout) { return loop_.run(releaser().logs(place_, rollout)); };
+  EXPECT_EQ(logs("r1"), Result<std::string>(""));
+  auto one = make_release("1.0");
+  auto two = make_release("2.0");
+  ASSERT_TRUE(succeeded(prepare(one)));
+  ASSERT_TRUE(succeeded(upgrade(one, "r1-1")));
+  ASSERT_TRUE(succeeded(prepare(two)));
+  ASSERT_FALSE(upgrade(two, "r1-2"));
+  ASSERT_FALSE(upgrade(two, "r10-3"));
+  auto said = logs("r1");
+  ASSERT_TRUE(succeeded(said));
+  EXPECT_TRUE(said->starts_with("== r1-1, 20")) << *said;
+  EXPECT_NE(said->find("Z\nrestarting\ndb_password=*** http://me:***@db/ ok\nno end\n-- ended with 0\n== r1-2, "), std::string::npos)
+      << *said;
+  EXPECT_TRUE(said->ends_with("no end\n-- ended with 3\n")) << *said;
+  EXPECT_EQ(said->find("hunter"), std::string::npos) << *said;
+  EXPECT_EQ(said->find("r10"), std::string::npos) << *said;
+}
+
 TEST_F(TarballReleaserTest, PreparingAgainUploadsNothing) {
   auto one = make_release("1.0");
   ASSERT_TRUE(succeeded(prepare(one)));
@@ -273,7 +295,7 @@ TEST_F(TarballReleaserTest, AReleaseIsReadBeforeAnythingBegins) {
       {"another digest", {"1.0", std::string(64, 'a'), one.source}, one.source + " has the digest " + one.digest},
       {"no such file", {"1.0", one.digest, one.source + ".missing"}, "cannot read " + one.source + ".missing"},
       {"no digest", {"1.0", "ABC", one.source}, "'ABC' is no sha256"},
-      {"a version alone", {"1.0", "1.0", ""}, "name one (--source) with its sha256"},
+      {"a version alone", {"1.0", "1.0", ""}, "name one (--code) with its sha256"},
       {"a password in a URL", {"1.0", one.digest, "https://me:secret@example.net/x"}, "must not hold a user or password"},
       {"a URL without a host", {"1.0", one.digest, "http:///x"}, "names no host"},
   };

@@ -105,6 +105,21 @@ TEST_F(ShiftctlTest, NamesAReleaseByUrlByDigestOrByVersionAlone) {
   });
 }
 
+TEST_F(ShiftctlTest, AConfigurationIsAPartOfARelease) {
+  const std::string digest(64, 'a');
+  auto directory = api_.directory() + "/configs/12";
+  EXPECT_EQ(run({"start", "web", "--config", directory + "/"}).code, 0);
+  EXPECT_EQ(run({"start", "web", "--release", "2.0", "--code", tarball(), "--sha256", digest, "--config", "none"}).code, 0);
+  EXPECT_EQ(run({"start", "web", "--release", "again", "--config", digest}).code, 0);
+  EXPECT_EQ(run({"start", "web", "--sha256", digest, "--config", directory}).code, 2) << "code has a name";
+  api_.control([&](FakeControl& control) {
+    ASSERT_EQ(control.starts.size(), 3U);
+    EXPECT_EQ(control.starts[0].release, (Release{"config 12", "", "", directory}));
+    EXPECT_EQ(control.starts[1].release, (Release{"2.0", digest, tarball(), "none"}));
+    EXPECT_EQ(control.starts[2].release, (Release{"again", "", "", digest}));
+  });
+}
+
 TEST_F(ShiftctlTest, ARestartIsARolloutOfNoRelease) {
   auto ran = run({"restart", "web", "--limit", "web1", "--reason", "a leak"});
   EXPECT_EQ(ran.code, 0) << ran.error;
@@ -117,10 +132,75 @@ TEST_F(ShiftctlTest, ARestartIsARolloutOfNoRelease) {
 
 TEST_F(ShiftctlTest, PlansInWordsAndInJson) {
   auto words = run({"plan", "web", "--release", "2.0", "--source", tarball()});
-  EXPECT_EQ(words.code, 0) << words.error;
+  EXPECT_EQ(words.code, 2) << words.error;
   EXPECT_THAT(words.out, HasSubstr("stage 1 of 3: 10% asked, 9.9% achievable"));
   auto as_json = run({"-o", "json", "plan", "web", "--release", "2.0", "--source", tarball()});
   EXPECT_EQ(json::parse(as_json.out)["stages"].size(), 3U);
+}
+
+TEST_F(ShiftctlTest, APlansExitCodeSaysWhetherThereIsAnythingToDo) {
+  const std::vector<std::string> plan{"plan", "web", "--release", "2.0"};
+  EXPECT_EQ(run(plan).code, 2);
+  api_.control([](FakeControl& control) {
+    control.fleet = [](Plan& made) {
+      for (auto& host : made.hosts) host.role = Role::already_there;
+    };
+  });
+  EXPECT_EQ(run(plan).code, 0);
+  for (const auto& words : std::vector<std::vector<std::string>>{{"plan"},
+                                                                 {"plan", "web"},
+                                                                 {"plan", "web", "--frobnicate"},
+                                                                 {"plan", "shop", "--release", "2.0"},
+                                                                 {"plan", "web", "--release", "2.0", "--source", "/no/such/file"},
+                                                                 {"plan", "web", "--release", "2.0", "--out", "/no/such/folder/plan"}})
+    EXPECT_EQ(run(words).code, 1) << words.back();
+  api_.close();
+  EXPECT_EQ(run(plan).code, 1);
+}
+
+TEST_F(ShiftctlTest, StartsExactlyASavedPlanOrSaysWhatDiffers) {
+  auto file = api_.directory() + "/plan.json";
+  auto saved = run({"plan", "web", "--release", "2.0", "--source", tarball(), "--out", file});
+  ASSERT_EQ(saved.code, 2) << saved.error;
+  auto started = run({"start", "--plan", file, "--reason", "as agreed"});
+  EXPECT_EQ(started.code, 0) << started.error;
+  EXPECT_EQ(started.out, "web-1 started\n");
+  api_.control([&](FakeControl& control) {
+    ASSERT_EQ(control.starts.size(), 1U);
+    EXPECT_EQ(control.starts[0].release.source, tarball());
+    EXPECT_EQ(control.starts[0].reason, "as agreed");
+    control.fleet = [](Plan& made) {
+      made.hosts[0].digest = std::string(64, 'e');
+      made.members[1].original.setting.weight = 7;
+      made.hosts[2].name = "web9";
+      ++made.batch;
+    };
+  });
+  auto refused = run({"start", "--plan", file});
+  EXPECT_EQ(refused.code, 6);
+  EXPECT_THAT(refused.error, HasSubstr("the fleet has changed\n"));
+  EXPECT_THAT(refused.error, HasSubstr("  web1: release: was bbbb"));
+  EXPECT_THAT(refused.error, HasSubstr("  web2 as web2: weight: was 100, is 7\n"));
+  EXPECT_THAT(refused.error, HasSubstr("  web3 is no host of the service any more\n"));
+  EXPECT_THAT(refused.error, HasSubstr("  web9 is a new host of the service\n"));
+  EXPECT_THAT(refused.error, HasSubstr("  the plan's batch\n"));
+  api_.control([](FakeControl& control) { EXPECT_EQ(control.starts.size(), 1U); });
+
+  EXPECT_EQ(run({"start", "--plan", tarball()}).code, 2);
+  EXPECT_EQ(run({"start", "web", "--plan", file}).code, 2) << "the plan says of which service it is";
+}
+
+TEST_F(ShiftctlTest, ShowsWhatJobsHaveSaidOnAHost) {
+  begin_rollout();
+  api_.control([](FakeControl& control) { control.known_logs = "== web-1-3\nready\x1b[31m\tnow\n-- ended with 0\n"; });
+  auto shown = run({"logs", "web-1", "web2"});
+  EXPECT_EQ(shown.code, 0) << shown.error;
+  EXPECT_EQ(shown.out, "== web-1-3\nready?[31m now\n-- ended with 0\n");
+  end_rollout(Outcome::succeeded, "");
+  EXPECT_EQ(run({"logs", "web-1", "web2", "-f"}).out, shown.out) << "it has ended: nothing more is waited for";
+  EXPECT_EQ(run({"logs", "web-1", "db1"}).code, 6);
+  EXPECT_EQ(run({"logs", "web-9", "web1"}).code, 6);
+  EXPECT_EQ(run({"logs", "web-1"}).code, 2);
 }
 
 TEST_F(ShiftctlTest, ShowsAndListsTheNewest) {

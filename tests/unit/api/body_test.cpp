@@ -65,6 +65,16 @@ TEST(StartBody, TheSourceMayBeAUrlOrTheDigestAlone) {
   EXPECT_EQ(known->release, (Release{"2.0", digest, ""}));
 }
 
+TEST(StartBody, AConfigurationMayComeAloneOrWithCode) {
+  auto alone = parse_start(R"({"service":"web","release":{"version":"c","config":"/srv/configs/12"}})", "alice");
+  ASSERT_TRUE(alone) << alone.error();
+  EXPECT_EQ(alone->release, (Release{"c", "", "", "/srv/configs/12"})) << "its code is what the hosts have";
+  auto both = parse_start(with(good, R"("version":"2.0")", R"("version":"2.0","config":"none")"), "alice");
+  ASSERT_TRUE(both) << both.error();
+  EXPECT_EQ(both->release, (Release{"2.0", digest, "/srv/web.tar.gz", "none"}));
+  EXPECT_FALSE(parse_start(R"({"service":"web","release":{"version":"c","config":"configs/12"}})", "alice"));
+}
+
 TEST(StartBody, RefusesWithTheFieldsName) {
   struct {
     const char* what;
@@ -77,6 +87,7 @@ TEST(StartBody, RefusesWithTheFieldsName) {
       {"a list", "[]", "the body must be a JSON object"},
       {"a misspelt field", with(good, "\"reason\"", "\"reazon\""), "unknown field 'reazon'"},
       {"a misspelt field of the release", with(good, "\"sha256\"", "\"sha\""), "unknown field 'release.sha'"},
+      {"a plan that is no digest", with(good, R"("weekly")", R"("weekly","if_plan":"12")"), "'if_plan' must be the 64 hex digits"},
       {"no service", with(good, R"("service":"web",)", ""), "'service' is missing"},
       {"an empty service", with(good, R"("service":"web")", R"("service":"")"), "'service' must not be empty"},
       {"a number for a service", with(good, R"("service":"web")", R"("service":7)"), "'service' must be a text"},

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/api/plan_text.hpp"
+#include "daemon/driver/plan_digest.hpp"
 #include "daemon/engine/release_on.hpp"
 #include "tests/fakes/small_fleet.hpp"
 
@@ -118,13 +120,73 @@ TEST(ReleaseOnAHost, IsUnknownBetweenASwapAndItsProof) {
 }
 
 TEST(PlanJson, HasThePlanInWords) {
-  auto shown = json::parse(render(small_plan(small_request(""), 3, Gate::manual)));
+  auto shown = json::parse(render(Proposal{small_plan(small_request(""), 3, Gate::manual), {}}));
   EXPECT_EQ(shown["request"]["service"], "web");
   auto text = shown["text"].get<std::string>();
   for (const auto* words : {"web to 2.0: 3 of 3 hosts, 1 at a time",
                             "stage 1 of 3: 10% asked, 9.9% achievable: 1 host on the release at lowered weight, bakes 1m",
                             "then waits for `promote`", "without a baseline to compare with", "1. web1: lb1/app/web1 yes, weight 100"})
     EXPECT_THAT(text, testing::HasSubstr(words));
+}
+
+TEST(PlanJson, SaysFromWhatToWhatAndGroupsWhatIsTheSame) {
+  auto plan = small_plan(small_request(""), 8);
+  plan.hosts[1].digest = std::string(64, 'c') + "-" + std::string(64, 'd');
+  plan.hosts[2].digest.clear();
+  plan.hosts[3].role = Role::already_there;
+  auto text = plan_text({plan, {}});
+  EXPECT_THAT(text, testing::HasSubstr("  bbbbbbbbbbbb -> aaaaaaaaaaaa: web1, web5, web6, web7, web8\n"));
+  EXPECT_THAT(text, testing::HasSubstr("  cccccccccccc-dddddddddddd -> aaaaaaaaaaaa: web2\n"));
+  EXPECT_THAT(text, testing::HasSubstr("  no release -> aaaaaaaaaaaa: web3\n"));
+  EXPECT_THAT(plan_text({small_plan(small_request(""), 8), {}}), testing::HasSubstr("web4, web5 and 3 more\n"));
+  auto custom = small_request("");
+  custom.release = {"2.4.1-1", "2.4.1-1", ""};
+  EXPECT_THAT(plan_text({small_plan(custom), {}}), testing::HasSubstr("  bbbbbbbbbbbb -> 2.4.1-1: web1, web2, web3\n"));
+}
+
+TEST(PlanJson, ShowsWhatDryRunsSayOnceForAllHostsThatSayIt) {
+  Proposal proposal{small_plan(small_request("")), {}};
+  proposal.dry_runs.push_back({{"web1", "web2", "web3", "web4", "web5", "web6"}, "--- /etc/web.conf\n+++ /etc/web.conf\n-a\n+b"});
+  EXPECT_THAT(
+      plan_text(proposal),
+      testing::HasSubstr(
+          "  on web1, web2, web3, web4, web5 and 1 more:\n        --- /etc/web.conf\n        +++ /etc/web.conf\n        -a\n        +b\n"));
+  auto shown = json::parse(render(proposal))["dry_runs"][0];
+  EXPECT_EQ(shown["hosts"].size(), 6U);
+  EXPECT_EQ(shown["text"], proposal.dry_runs[0].text);
+}
+
+TEST(PlanJson, HasADigestOfWhatWouldBeDone) {
+  auto plan = small_plan(small_request("web-1"));
+  auto digest = json::parse(render(Proposal{plan, {}}))["digest"].get<std::string>();
+  EXPECT_EQ(digest.size(), 64U);
+
+  auto same = plan;
+  same.request.rollout = "web-2";
+  same.request.by = "bob";
+  same.request.reason = "";
+  same.notes.emplace_back("a note");
+  same.members[0].original.revision = "7";
+  EXPECT_EQ(plan_digest(same), digest);
+
+  struct {
+    const char* what;
+    void (*change)(Plan&);
+  } const cases[] = {
+      {"a host's release", [](Plan& other) { other.hosts[1].digest = "1"; }},
+      {"a member's weight", [](Plan& other) { other.members[1].original.setting.weight = 99; }},
+      {"a member's bytes", [](Plan& other) { other.members[1].original.bytes += ' '; }},
+      {"the release", [](Plan& other) { other.request.release.digest = "1"; }},
+      {"the order", [](Plan& other) { std::swap(other.hosts[0], other.hosts[1]); }},
+      {"a bake", [](Plan& other) { other.stages[0].bake += Duration(1); }},
+      {"the batch", [](Plan& other) { ++other.batch; }},
+  };
+  for (const auto& [what, change] : cases) {
+    SCOPED_TRACE(what);
+    auto other = plan;
+    change(other);
+    EXPECT_NE(plan_digest(other), digest);
+  }
 }
 
 TEST(Render, GivesOfAPoolWhatItsStoreHoldsWhatItsViewsShowAndWhoseHandsItIsIn) {

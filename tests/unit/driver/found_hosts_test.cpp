@@ -21,7 +21,9 @@ class FoundHostsOfAPool : public SupervisorTest {
     StartRequest request;
     request.service = "web";
     request.release = {"v-two", "two", "/nowhere"};
-    return ask(supervisor_->plan(request));
+    auto proposal = ask(supervisor_->plan(request));
+    if (!proposal) return proposal.error();
+    return std::move(proposal->plan);
   }
 };
 

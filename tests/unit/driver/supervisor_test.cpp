@@ -1,5 +1,6 @@
 // Whole rollouts through the real supervisor, driver, engine and verdict, in a small world whose time the test owns.
 
+#include "daemon/driver/plan_digest.hpp"
 #include "tests/unit/driver/supervisor_fixture.hpp"
 
 namespace shiftd {
@@ -53,11 +54,62 @@ TEST_F(SupervisorTest, APlanSaysOnceWhatTheDryRunsOfManyHostsSay) {
   world_->hosts.at("web04").current = world_->hosts.at("web04").running = "two";
   auto plan = ask(supervisor_->plan({"web", {"2.0", "two", ""}, {}, "test", ""}));
   ASSERT_TRUE(plan) << plan.error();
-  EXPECT_THAT(plan->notes, testing::Contains("web01, web02: 2.0: one package"));
-  EXPECT_THAT(plan->notes, testing::Contains("web03: 2.0: two\npackages [31m")) << "no escape of a host reaches a terminal";
-  for (const auto& note : plan->notes) EXPECT_THAT(note, testing::Not(testing::HasSubstr("web04:"))) << "has the release";
+  ASSERT_EQ(plan->dry_runs.size(), 2U) << "web04 has the release";
+  EXPECT_EQ(plan->dry_runs[0].hosts, (std::vector<std::string>{"web01", "web02"}));
+  EXPECT_EQ(plan->dry_runs[0].text, "2.0: one package");
+  EXPECT_EQ(plan->dry_runs[1].hosts, std::vector<std::string>{"web03"});
+  EXPECT_EQ(plan->dry_runs[1].text, "2.0: two\npackages [31m") << "no escape of a host reaches a terminal";
   auto rollout = finish(start("two"));
   EXPECT_THAT(rollout.plan.notes, testing::Not(testing::Contains(testing::HasSubstr("package")))) << "the journal keeps no dry runs";
+}
+
+TEST_F(SupervisorTest, StartsASavedPlanOnlyWhileItIsWhatWouldBeDone) {
+  begin(3, five_stages());
+  StartRequest request{"web", {"v-two", "two", "/nowhere"}, {}, "test", ""};
+  auto plan = ask(supervisor_->plan(request));
+  ASSERT_TRUE(plan) << plan.error();
+  request.if_plan = plan_digest(plan->plan);
+
+  world_->hosts.at("web02").setting.weight = 50;
+  auto refused = ask(supervisor_->start(request));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::conflict);
+  EXPECT_TRUE(ask(supervisor_->list(10))->empty());
+
+  world_->hosts.at("web02").setting.weight = 100;
+  auto started = ask(supervisor_->start(request));
+  ASSERT_TRUE(started) << started.error();
+  EXPECT_EQ(finish(*started).outcome, Outcome::succeeded);
+}
+
+TEST_F(SupervisorTest, AConfigurationAloneIsAReleaseAndSurvivesARestart) {
+  begin(4, five_stages());
+  world_->configuration = "c1";
+  auto id = ask(supervisor_->start({"web", {"config 1", "", "", "/latest"}, {}, "test", ""}));
+  ASSERT_TRUE(id) << id.error();
+  world_->configuration = "c2";
+  pass_until_phase(*id, HostPhase::serving_new);
+  restart(*id);
+  auto rollout = finish(*id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  EXPECT_EQ(rollout.request.release.digest, "one-c1");
+  expect_all("one-c1");
+  expect_no_swap_twice();
+}
+
+TEST_F(SupervisorTest, WhatWaitsForItsTurnIsWhatWasAskedFor) {
+  auto strategy = five_stages();
+  strategy.when_busy = WhenBusy::queue;
+  begin(4, strategy);
+  auto first = start("two");
+  world_->configuration = "c1";
+  auto second = ask(supervisor_->start({"web", {"config 1", "", "", "/latest"}, {}, "test", ""}));
+  ASSERT_TRUE(second) << second.error();
+  world_->configuration = "c2";
+  EXPECT_EQ(finish(first).outcome, Outcome::succeeded);
+  auto rollout = finish(*second);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two-c1");
 }
 
 TEST_F(SupervisorTest, RestartsTheWholeFleetOnWhatItHasWithoutAFailedRequest) {

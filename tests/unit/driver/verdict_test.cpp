@@ -146,10 +146,10 @@ TEST_F(VerdictDrives, APlanSaysHowLongTheVerdictWillNeedAndPutsIllHostsLast) {
   request.release = {"v2", "two", "/nowhere"};
   auto plan = ask(supervisor_->plan(request));
   ASSERT_TRUE(plan) << plan.error();
-  EXPECT_EQ(plan->hosts.front().name, "web02");
-  EXPECT_EQ(plan->hosts.back().name, "web01");
+  EXPECT_EQ(plan->plan.hosts.front().name, "web02");
+  EXPECT_EQ(plan->plan.hosts.back().name, "web01");
   std::string notes;
-  for (const auto& note : plan->notes) notes += note + "\n";
+  for (const auto& note : plan->plan.notes) notes += note + "\n";
   EXPECT_NE(notes.find("web01 has failed far more often"), std::string::npos) << notes;
   EXPECT_NE(notes.find("at the 600 requests a second of late"), std::string::npos) << notes;
   EXPECT_NE(notes.find("is proven in "), std::string::npos) << notes;
@@ -162,7 +162,7 @@ TEST_F(VerdictDrives, APlanWithoutHistorySaysNothingOfIt) {
   request.release = {"v2", "two", "/nowhere"};
   auto plan = ask(supervisor_->plan(request));
   ASSERT_TRUE(plan) << plan.error();
-  for (const auto& note : plan->notes) EXPECT_EQ(note.find("of late"), std::string::npos) << note;
+  for (const auto& note : plan->plan.notes) EXPECT_EQ(note.find("of late"), std::string::npos) << note;
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ TEST_F(WritesAtAPace, AreInThePlan) {
   request.release = {"v-two", "two", "/nowhere"};
   auto plan = ask(supervisor_->plan(request));
   ASSERT_TRUE(plan) << plan.error();
-  EXPECT_THAT(plan->notes, testing::Contains(HasSubstr("lb1/app: its load balancers take up 2 changes a second: the 2")));
+  EXPECT_THAT(plan->plan.notes, testing::Contains(HasSubstr("lb1/app: its load balancers take up 2 changes a second: the 2")));
 }
 
 }  // namespace

@@ -54,6 +54,17 @@ TEST(Codec, ReadsBackEveryKindOfRecord) {
   }
 }
 
+TEST(Codec, KeepsWhichConfigurationWasAskedFor) {
+  Request request{"web-1", "web", {"2.0", "a-b", "/srv/web.tar.gz", "/srv/configs/12"}, {}, "alice", ""};
+  Record record{Instant(Duration(1)), Requested{request}};
+  Codec codec;
+  auto text = codec.encode(record);
+  EXPECT_THAT(text, HasSubstr(R"("config":"/srv/configs/12")"));
+  auto read = Codec().decode(text);
+  ASSERT_TRUE(read) << read.error();
+  EXPECT_EQ(*read, record);
+}
+
 TEST(Codec, FoldsToTheSameRolloutAsApplying) {
   auto records = sample_records();
   Rollout live;

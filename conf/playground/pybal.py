@@ -3,6 +3,7 @@
 import http.client
 import json
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -60,6 +61,11 @@ class Pybal:
             )
         )
         self.launch()
+
+    def set_threshold(self, threshold: float):
+        """From its next launch on."""
+        conf = self.folder / f"{self.name}.conf"
+        conf.write_text(re.sub(r"(?m)^depool-threshold = .*$", f"depool-threshold = {threshold}", conf.read_text()))
 
     def launch(self):
         self.control_socket.unlink(missing_ok=True)

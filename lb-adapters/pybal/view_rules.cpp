@@ -93,9 +93,13 @@ class Gates {
     if (!metrics.pooled_down) close("it does not say how many servers are down but pooled");
     if (metrics.pooled_down.value_or(0) > 0) close("it counts servers that are down but pooled");
     if (!metrics.can_depool) return close("it does not say whether it can depool");
-    // Its own word is refreshed only when it changes something: the sum is done here, too.
+    auto enabled = std::count_if(answers_.servers.begin(), answers_.servers.end(), [](const Server& each) { return each.enabled; });
     auto serving =
         std::count_if(answers_.servers.begin(), answers_.servers.end(), [](const Server& each) { return each.enabled && each.up; });
+    // Where nobody fails, it is those at `no` that are missing. That no more of them leave is the floor's affair; they must be
+    // able to come back.
+    if (serving == enabled) return;
+    // Its own word is refreshed only when it changes something: the sum is done here, too.
     auto least = static_cast<double>(answers_.servers.size()) * metrics.depool_threshold.value_or(0);
     if (*metrics.can_depool < 1 || static_cast<double>(serving) < least) {
       close("it can take no failing member out: " + std::to_string(serving) + " of " + std::to_string(answers_.servers.size()) +

@@ -72,6 +72,25 @@ class PybalFaults(unittest.TestCase):
             self.assertLessEqual(len(emptied), 3 + 3)  # each host once to be upgraded; once more by PyBal's own start
             print("PyBal begun anew while the first host bakes: closed until its monitors had two rounds, then succeeded")
 
+    def test_a_threshold_raised_midway_lets_nobody_leave_and_hinders_no_roll_back(self):
+        with Scene(hosts=4, pool="conftool") as scene:
+            pybal = scene.world.pybals[0]
+            rollout = scene.start("2")
+            scene.wait_for_phase(rollout, "serving_new", "web1")
+            # 2 of 4 have to be up, and one more for its monitors; then 3 of 4 and one more.
+            pybal.stop()
+            pybal.set_threshold(0.7)
+            pybal.launch()
+            changed = scene.wait_for(rollout, lambda record: record["is"] == "threshold_changed", "the new threshold")
+            self.assertEqual((changed["threshold"]["share"], changed["threshold"]["counted"]), (0.7, 4))
+            held = scene.wait_for(rollout, lambda record: record["is"] == "held" and "threshold" in record.get("why", ""), "that it holds")
+            self.assertIn("the least needed by lvs1/app_80 (threshold 0.7 of 4 members, 1 more for its monitors) is 4", held["why"])
+            self.assertLessEqual(len([host for host in scene.hosts if len(scene.restarts(host)) > 1]), 2)
+            scene.command(rollout, "rollback", reason="wrong day")
+            self.assertEqual(scene.end_of(rollout)["outcome"], "rolled_back")
+            self.assertEqual(scene.complaints("1"), [])
+            print("PyBal's threshold raised from 0.5 to 0.7 of 4 hosts midway: nobody leaves, the sum is the reason; a roll back goes on")
+
 
 class PowerLost(unittest.TestCase):
     def test_a_host_without_power_is_set_to_no_and_cannot_come_back_on_the_old_release(self):

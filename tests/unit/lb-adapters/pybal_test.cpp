@@ -184,6 +184,14 @@ TEST(PybalGates, StayOpenWithAMemberHeldAtNo) {
   EXPECT_THAT(pybal.closed(), IsEmpty());
 }
 
+// Else nobody could come back to a pool that a roll back has brought below its threshold.
+TEST(PybalGates, StayOpenBelowTheThresholdWhereNobodyFails) {
+  Healthy pybal;
+  for (int i : {0, 1, 2}) pybal.answers.servers[i] = {"be" + std::to_string(i + 1), false, true, false, 10};
+  pybal.answers.metrics->can_depool = 0;
+  EXPECT_THAT(pybal.closed(), IsEmpty());
+}
+
 TEST(PybalGates, CloseForEachThingThatForbidsAWriteAndSayWhich) {
   struct {
     const char* name;
@@ -202,11 +210,16 @@ TEST(PybalGates, CloseForEachThingThatForbidsAWriteAndSayWhich) {
       {"held at the threshold", [](Healthy& it) { it.answers.servers[2].up = false; },
        "be3 is down but pooled: any write would take it out"},
       {"held, by its own count", [](Healthy& it) { it.answers.metrics->pooled_down = 1; }, "it counts servers that are down but pooled"},
-      {"cannot depool, by its own word", [](Healthy& it) { it.answers.metrics->can_depool = 0; },
-       "it can take no failing member out: 4 of 4 are up and enabled"},
+      {"cannot depool, by its own word",
+       [](Healthy& it) {
+         it.answers.servers[0] = {"be1", true, false, false, 10};
+         it.answers.metrics->can_depool = 0;
+       },
+       "it can take no failing member out: 3 of 4 are up and enabled"},
       {"cannot depool, by the sum",
        [](Healthy& it) {
-         for (int i : {0, 1, 2}) it.answers.servers[i] = {"be" + std::to_string(i + 1), false, true, false, 10};
+         for (int i : {0, 1}) it.answers.servers[i] = {"be" + std::to_string(i + 1), false, true, false, 10};
+         it.answers.servers[2] = {"be3", true, false, false, 10};
        },
        "it can take no failing member out: 1 of 4 are up and enabled"},
       {"an alert", [](Healthy& it) { it.answers.alert = std::string("x: Servers be3 are marked down but pooled"); },

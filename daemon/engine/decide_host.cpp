@@ -343,9 +343,8 @@ bool Deciding::taken_up(MemberIndex index, const Shown& view) const {
   if (!view.blind()) return true;
   auto host = rollout_.plan.members[index].host;
   bool last = state(host).phase == HostPhase::rejoining || !is_moving(state(host).phase);
-  return rollout_.phase == Phase::rolling_back && last && state(host).phase != HostPhase::serving_new &&
-         now_ - rollout_.scaled >= 2 * rollout_.plan.strategy.confirm_limit &&
-         waited_patiently(host) >= 2 * rollout_.plan.strategy.confirm_limit;
+  if (rollout_.phase != Phase::rolling_back || !last || state(host).phase == HostPhase::serving_new) return false;
+  return std::min(now_ - rollout_.scaled, waited_patiently(host)) >= 2 * confirm_limit(host);
 }
 
 // Traffic may come to it after all: it leaves its pools again before anything is done to it.
@@ -410,7 +409,7 @@ void Deciding::seen_by_some(HostIndex host) {
   if (rollout_.phase != Phase::rolling_back) return;
   if (rollout_.forced && waited(host) >= std::min(strategy.rollback_drain_limit, strategy.drain_limit))
     return leave_unseen(host, "it goes on by force");
-  if (state(host).effect == 0 && waited_patiently(host) >= strategy.confirm_limit) await_idle(host, true);
+  if (state(host).effect == 0 && waited_patiently(host) >= confirm_limit(host)) await_idle(host, true);
 }
 
 // Out of its pools by what was written, and not by what every load balancer shows.

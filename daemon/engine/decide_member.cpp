@@ -117,8 +117,8 @@ void Deciding::operator()(const MemberChanged& event) {
   // Somebody takes out what we hold out already (decision 0005): as it is, and theirs from now on.
   bool conditional = rollout_.plan.pools[rollout_.plan.members[event.member].pool].capabilities.conditional_writes;
   bool same_again = observed.bytes == member.known.bytes && observed.revision != member.known.revision;
-  if (member.holder == Holder::ours && member.wanted.pooled != Pooled::yes && conditional && !refused && same_again)
-    return taken(event.member, observed, "taken out by someone else, too,");
+  bool out = member.holder == Holder::ours && member.wanted.pooled != Pooled::yes && observed.setting == member.wanted;
+  if (out && conditional && same_again && !refused) return taken(event.member, observed, "taken out by someone else, too,");
   if (member.holder == Holder::ours && observed.setting == member.wanted) {
     // As we want it: an earlier attempt of ours that was thought lost, or the same by another's hand.
     bool exact = !refused || !member.verbatim || member.original.bytes.empty() || observed.bytes == member.original.bytes;

@@ -106,6 +106,7 @@ Result<std::vector<const ServiceHost*>> hosts_now(Service& service, const std::v
 
 std::vector<HostPlace> places_of(const std::vector<const ServiceHost*>& hosts) {
   std::vector<HostPlace> places;
+  places.reserve(hosts.size());
   for (const auto* host : hosts) places.push_back(host->place);
   return places;
 }

@@ -93,7 +93,7 @@ std::optional<Variable> variable(const yaml::Value& value, std::size_t depth = 0
     if (!entries) return std::nullopt;
     Variable::Fields fields;
     for (const auto& [name, entry] : *entries)
-      if (auto read = variable(entry, depth + 1)) fields.emplace_back(name, std::move(*read));
+      if (auto read = variable(entry, depth + 1)) fields.push_back({name, std::move(*read)});
     return Variable{std::move(fields)};
   }
   if (value.is_nothing()) return value.refuse("has no value: write \"\" for an empty text");

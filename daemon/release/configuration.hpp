@@ -13,9 +13,14 @@ namespace shiftd {
 
 // What stands for a name in a template. A flag opens or closes a section; everything else may stand for itself.
 struct Variable {
+  struct Field;  // (a std::pair would want to know too early what it holds)
   using List = std::vector<Variable>;
-  using Fields = std::vector<std::pair<std::string, Variable>>;
+  using Fields = std::vector<Field>;
   std::variant<std::string, bool, List, Fields> value;
+};
+struct Variable::Field {
+  std::string name;
+  Variable value;
 };
 using Variables = std::map<std::string, Variable, std::less<>>;
 

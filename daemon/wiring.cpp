@@ -135,6 +135,9 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
       return std::move(added).error().during(config.name);
     }
   }
+  if (!config.metrics.of.empty()) service->metric_source = make_prometheus(clock, config.metrics.prometheus);
+  service->pace.metrics = config.metrics.every;
+  for (const auto& metric : config.metrics.of) service->metrics.push_back({metric.options, metric.bad, metric.all});
   auto connections = std::make_shared<Connections>(clock, config.ssh);
   for (const auto& host : config.hosts) {
     service->claims.push_back(claim_of(host));

@@ -53,7 +53,7 @@ checks:
   - http: {{path: {check}, status: 200, timeout: 2s}}
 check_policy: {{attempts: 10, pause: 100ms, deadline: 5s}}
 {idle}strategy:
-{strategy}verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s}}
+{strategy}verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s, watch_first: 0s}}
 """
 
 STRATEGY = """\

@@ -45,6 +45,9 @@ std::string comparison(const Evidence& seen) {
   return text + ": " + few_digits(times) + "x" + between(seen.ratio);
 }
 
+// Requests by which the old release's own rate is known.
+constexpr double enough_to_know = 1000;
+
 }  // namespace
 
 std::string_view to_string(Call call) {
@@ -84,6 +87,8 @@ Evidence CanaryTest::evidence(const std::vector<HostTick>& hosts) const {
   result.e_value = state_.log_e == never_started ? 1 : all.sum();
   result.promote_e_value = std::exp(state_.promote.log_value);
   result.tolerated = state_.tolerated;
+  if (const auto& lasting = state_.baseline.lasting; lasting.requests >= enough_to_know)
+    result.former_rate = (lasting.failures + 0.5) / (lasting.requests + 1);
   result.ratio = ratio_interval(state_.strata, options_.confidence, state_.history.dispersion());
   result.bad_host = bad_host(all);
   result.until_promote = until_promote();

@@ -30,7 +30,8 @@ struct AnalysisOptions {
   Duration restart_every{std::chrono::seconds(30)};
 
   // What a rollout makes of the verdict; see StageJudge.
-  Duration max_bake{0};  // a stage waits so long for the proof; less than its bake: for that
+  Duration watch_first{std::chrono::hours(1)};  // of the hosts' history, before the first of them leaves its pools
+  Duration max_bake{0};                         // a stage waits so long for the proof; less than its bake: for that
   AtMaxBake at_max_bake = AtMaxBake::promote;
   std::uint64_t harm_limit = 1000;  // canary requests that failed beyond what is tolerated, or that no host answered; 0: none
   double ceiling = 0.5;             // a rate of 5xx that needs no comparison

@@ -19,6 +19,8 @@ constexpr double few_requests = 50;
 constexpr double incident_times = 5;
 constexpr double incident_rate = 0.05;
 constexpr double least_rate = 0.001;
+// So long without a host on the old release: none will come back in a moment.
+constexpr Duration alone_after = 10s;
 
 double rate(const Prediction::Sums& sums) { return sums.requests > 0 ? sums.failures / sums.requests : 0; }
 
@@ -36,7 +38,7 @@ std::string about(Duration left) {
 
 Ruling StageJudge::rule(const Moment& moment, const Verdict& verdict, const Evidence& evidence, const std::vector<HostTick>& hosts) {
   count(moment, evidence, hosts);
-  for (const auto& why : {too_much_harm(), over_ceiling()}) {
+  for (const auto& why : {too_much_harm(), fails_by_itself(evidence)}) {
     if (!why.empty()) return {Call::roll_back, {}, why + "; " + evidence.text};
   }
   if (verdict.call == Call::roll_back) {
@@ -59,6 +61,9 @@ void StageJudge::count(const Moment& moment, const Evidence& evidence, const std
     sum.requests += static_cast<double>(host.requests);
     sum.failures += static_cast<double>(std::min(host.failures, host.requests));
   }
+  auto is_baseline = [](const HostTick& host) { return host.cohort == Cohort::baseline; };
+  bool compared = std::any_of(hosts.begin(), hosts.end(), is_baseline);
+  state_.without_baseline = compared ? Duration(0) : state_.without_baseline + moment.length;
   // Against the baseline of the same time: what hits both is no harm of the release's.
   auto usual = std::max(state_.baseline.rate(), baseline.requests > 0 ? rate(baseline) : 0.0);
   auto tolerated = evidence.tolerated * usual + options_.ignore_below;
@@ -77,9 +82,16 @@ std::string StageJudge::too_much_harm() const {
          ": harm_limit is " + std::to_string(options_.harm_limit);
 }
 
-std::string StageJudge::over_ceiling() const {
-  if (state_.baseline.recent.requests >= 1 || state_.canary.requests < few_requests || rate(state_.canary) < options_.ceiling) return {};
-  return percent(rate(state_.canary)) + " of the canary's requests fail, and nothing on the old release serves to compare with";
+// With nothing left to compare with: by the ceiling, and by what the hosts themselves used to do.
+std::string StageJudge::fails_by_itself(const Evidence& evidence) const {
+  bool alone = state_.without_baseline >= alone_after || state_.baseline.recent.requests < 1;
+  auto now = rate(state_.canary);
+  if (!alone || state_.canary.requests < few_requests) return {};
+  auto fails = percent(now) + " of the canary's requests fail, ";
+  const std::string nothing = "and nothing on the old release serves to compare with";
+  if (now >= options_.ceiling) return fails + nothing;
+  if (!evidence.former_rate || now < incident_rate || now < incident_times * *evidence.former_rate) return {};
+  return fails + "of the old release's " + percent(*evidence.former_rate) + " did, " + nothing;
 }
 
 std::string StageJudge::incident() const {

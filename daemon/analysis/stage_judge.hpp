@@ -34,6 +34,7 @@ class StageJudge {
     int left_out = 0;       // hosts
     Prediction::Sums canary;
     Prediction baseline;
+    Duration without_baseline{0};  // since a host on the old release was last in traffic
     bool operator==(const State&) const = default;
   };
 
@@ -47,7 +48,7 @@ class StageJudge {
  private:
   void count(const Moment& moment, const Evidence& evidence, const std::vector<HostTick>& hosts);
   [[nodiscard]] std::string too_much_harm() const;
-  [[nodiscard]] std::string over_ceiling() const;
+  [[nodiscard]] std::string fails_by_itself(const Evidence& evidence) const;
   [[nodiscard]] std::string incident() const;
   [[nodiscard]] Ruling pass(const Moment& moment, const Verdict& verdict, const Evidence& evidence) const;
   [[nodiscard]] std::string missing(const Evidence& evidence) const;

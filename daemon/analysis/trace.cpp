@@ -1,10 +1,13 @@
 #include "daemon/analysis/trace.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <map>
 #include <sstream>
+
+#include "daemon/analysis/tune.hpp"
 
 namespace shiftd {
 namespace {
@@ -23,6 +26,12 @@ class Lines {
     if (!std::getline(in_, line)) fail("the file ends too early");
     ++number_;
     return std::istringstream(line);
+  }
+  // False: there is none.
+  bool next(std::string& line) {
+    if (!std::getline(in_, line)) return false;
+    ++number_;
+    return true;
   }
   [[noreturn]] void fail(const std::string& what) const {
     throw std::invalid_argument("line " + std::to_string(number_ + (in_ ? 0 : 1)) + ": " + what);
@@ -65,8 +74,6 @@ struct Head {
 
 Head read_head(Lines& lines, Trace& trace) {
   std::string word;
-  std::string number;
-  if (auto line = lines.next(); !(line >> word >> number) || word != "shiftd-trace" || number != "1") lines.fail("not a shiftd-trace 1");
   Head head;
   auto expect = [&](const char* name) {
     auto line = lines.next();
@@ -94,11 +101,11 @@ Head read_head(Lines& lines, Trace& trace) {
   return head;
 }
 
-Trace read(std::istream& in) {
+Trace read_first_kind(Lines& lines) {
   Trace trace;
-  Lines lines(in);
   auto head = read_head(lines, trace);
   std::vector<Counters> before(head.canary.size());
+  for (std::int64_t host = 0; host < head.hosts; ++host) trace.hosts.push_back(std::to_string(host));
   std::map<double, std::uint32_t> stages;  // by share
   for (std::int64_t row = 0; row < head.rows; ++row) {
     auto line = lines.next();
@@ -126,7 +133,144 @@ Trace read(std::istream& in) {
   return trace;
 }
 
+// What a host served in a row of the second kind, as a letter: 'w' is a canary host that had served the release for long.
+struct Letter {
+  char letter;
+  Cohort cohort;
+  bool seasoned;
+};
+constexpr std::array letters = {Letter{'b', Cohort::baseline, false}, Letter{'c', Cohort::canary, false}, Letter{'w', Cohort::canary, true},
+                                Letter{'d', Cohort::candidate, false}, Letter{'-', Cohort::neither, false}};
+
+// Reads the numbers of a row; from_chars, as rows are many and long.
+class Numbers {
+ public:
+  Numbers(const Lines& lines, std::string_view row) : lines_(lines), left_(row) {}
+
+  template <class T>
+  T next(const char* name, T least, T most) {
+    skip(' ');
+    T value{};
+    auto parsed = std::from_chars(left_.data(), left_.data() + left_.size(), value);
+    if (parsed.ec != std::errc() || !(value >= least && value <= most)) lines_.fail(std::string("'") + name + "' is missing or impossible");
+    left_.remove_prefix(static_cast<std::size_t>(parsed.ptr - left_.data()));
+    return value;
+  }
+  char letter() {
+    skip(' ');
+    if (left_.empty()) lines_.fail("a host is missing");
+    auto found = left_.front();
+    left_.remove_prefix(1);
+    return found;
+  }
+  bool skip(char wanted) {
+    if (left_.empty() || left_.front() != wanted) return false;
+    left_.remove_prefix(1);
+    return true;
+  }
+  [[nodiscard]] bool at_a_number() const { return !left_.empty() && left_.front() >= '0' && left_.front() <= '9'; }
+  [[nodiscard]] bool over() const { return left_.empty(); }
+
+ private:
+  const Lines& lines_;
+  std::string_view left_;
+};
+
+TraceRow read_row(const Lines& lines, const std::string& text, const Trace& trace) {
+  constexpr std::int64_t latest = INT64_MAX / 4;
+  Numbers numbers(lines, text);
+  TraceRow row;
+  row.frame.end = Instant(Duration(numbers.next<std::int64_t>("end", -latest, latest)));
+  row.frame.length = Duration(numbers.next<std::int64_t>("length", 1, 86'400'000));
+  row.frame.season = static_cast<Season>(numbers.next("phase", 0, 2));
+  row.frame.stage = numbers.next<std::uint32_t>("stage", 0, UINT32_MAX);
+  row.frame.next_share = numbers.next<double>("next_share", 1e-9, 1);
+  row.anew = numbers.next("anew", 0, 1) == 1;
+  row.hosts.reserve(trace.hosts.size());
+  for (const auto& name : trace.hosts) {
+    auto& tick = row.hosts.emplace_back();
+    tick.host = name;
+    auto letter = numbers.letter();
+    auto known = std::find_if(letters.begin(), letters.end(), [&](const Letter& each) { return each.letter == letter; });
+    if (known == letters.end()) lines.fail("what host " + name + " serves is one of b, c, w, d and -");
+    tick.cohort = known->cohort;
+    tick.seasoned = known->seasoned;
+    if (!numbers.at_a_number()) continue;
+    tick.requests = numbers.next<std::uint64_t>("requests", 0, INT64_MAX);
+    if (numbers.skip(':')) tick.failures = numbers.next<std::uint64_t>("failures", 0, INT64_MAX);
+  }
+  if (!numbers.over()) lines.fail("more than one entry for each host");
+  return row;
+}
+
+Trace read_second_kind(Lines& lines) {
+  Trace trace;
+  std::string word;
+  if (auto line = lines.next(); !(line >> word >> trace.id) || word != "id") lines.fail("'id' is expected");
+  auto line = lines.next();
+  if (!(line >> word) || word != "hosts") lines.fail("'hosts' is expected");
+  while (line >> word && static_cast<std::int64_t>(trace.hosts.size()) < hosts_most) trace.hosts.push_back(word);
+  if (trace.hosts.empty()) lines.fail("there is no host");
+  line = lines.next();
+  if (!(line >> word) || word != "tune") lines.fail("'tune' is expected");
+  while (line >> word) {
+    if (auto tuned = tune(trace.options, word); !tuned) lines.fail(tuned.error().what);
+  }
+  for (std::string text; lines.next(text);) {
+    if (static_cast<std::int64_t>(trace.rows.size()) >= rows_most) lines.fail("there are too many rows");
+    trace.rows.push_back(read_row(lines, text, trace));
+  }
+  return trace;
+}
+
+Trace read(std::istream& in) {
+  Lines lines(in);
+  std::string word;
+  std::string kind;
+  auto line = lines.next();
+  if (!(line >> word >> kind) || word != "shiftd-trace") lines.fail("not a shiftd-trace");
+  if (kind == "1") return read_first_kind(lines);
+  if (kind == "2") return read_second_kind(lines);
+  lines.fail("a shiftd-trace of another kind than 1 and 2");
+}
+
+// The shortest that reads back exactly.
+template <class T>
+void append(std::string& text, T value) {
+  std::array<char, 40> digits{};
+  auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+  text.append(digits.data(), end);
+}
+
 }  // namespace
+
+std::string trace_head(const std::string& id, const std::vector<std::string>& hosts, const AnalysisOptions& options) {
+  auto text = "shiftd-trace 2\nid " + id + "\nhosts";
+  for (const auto& host : hosts) text += " " + host;
+  return text + "\ntune " + settings_text(options) + "\n";
+}
+
+std::string trace_row(const TraceRow& row) {
+  std::string text;
+  text.reserve(64 + 8 * row.hosts.size());
+  append(text, row.frame.end.time_since_epoch().count());
+  append(text += ' ', row.frame.length.count());
+  append(text += ' ', static_cast<int>(row.frame.season));
+  append(text += ' ', row.frame.stage);
+  append(text += ' ', row.frame.next_share);
+  text += row.anew ? " 1" : " 0";
+  for (const auto& host : row.hosts) {
+    auto is = [&](const Letter& each) {
+      return each.cohort == host.cohort && each.seasoned == (host.seasoned && host.cohort == Cohort::canary);
+    };
+    text += ' ';
+    text += std::find_if(letters.begin(), letters.end(), is)->letter;
+    if (host.requests == 0) continue;
+    append(text, host.requests);
+    if (host.failures > 0) append(text += ':', std::min(host.failures, host.requests));
+  }
+  return text += '\n';
+}
 
 Result<Trace> read_trace(std::istream& in) {
   try {
@@ -143,7 +287,9 @@ Replayed replay(const Trace& trace, const AnalysisOptions& options,
   Verdict verdict;
   bool promoted = false;
   for (std::size_t i = 0; i < trace.rows.size(); ++i) {
-    verdict = test.tick(trace.rows[i].frame, trace.rows[i].hosts);
+    const auto& frame = trace.rows[i].frame;
+    if (trace.rows[i].anew) test.stage_changed(frame.end);
+    verdict = test.tick(frame, trace.rows[i].hosts);
     if (each) each(i + 1, test, verdict);
     bool rolls_back = verdict.call == Call::roll_back;
     if (!rolls_back && (verdict.call != Call::promote || promoted)) continue;

@@ -73,6 +73,7 @@ struct Evidence {
   double e_value = 1;                       // rolls back at 1 / (1 - confidence)
   double promote_e_value = 0;               // promotes at 1 / (1 - promote_confidence)
   double tolerated = 1;                     // times the baseline's rate, with what is known of the hosts
+  std::optional<double> former_rate;        // of the old release, over its hosts' history; none: hardly any is known
   RatioInterval ratio;
   std::string strongest;                  // the test that says most: "cohort", "bursts", "winsorised" or "host NAME"
   std::optional<std::uint32_t> bad_host;  // it alone fails, the others do not

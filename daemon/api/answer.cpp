@@ -67,6 +67,8 @@ Task<ApiAnswer> pools(Control& control, std::string service) {
   co_return json_answer(render(*found));
 }
 
+ApiAnswer trace_answer(Result<std::string> trace) { return trace ? text_answer(std::move(*trace)) : refuse(trace.error()); }
+
 Task<ApiAnswer> show(Control& control, Clock& clock, std::string rollout) {
   auto status = co_await control.show(std::move(rollout));
   co_return status ? json_answer(render(*status, clock.wall(), control.stats().sinks)) : refuse(status.error());
@@ -160,6 +162,8 @@ Task<ApiAnswer> answer(Control& control, Clock& clock, ApiRequest request) {
     case Route::command: co_return co_await command(control, line.verb, std::move(routed->name), std::move(request));
     case Route::logs: co_return co_await logs(control, std::move(routed->name), std::move(*target));
     case Route::events: co_return co_await events(control, std::move(routed->name), std::move(*target), std::move(request.last_event_id));
+    case Route::trace: co_return trace_answer(co_await control.trace(std::move(routed->name)));
+    case Route::history: co_return trace_answer(co_await control.history(std::move(routed->name)));
   }
   co_return refuse(500, "unexpected", "this route has no answer");
 }

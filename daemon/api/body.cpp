@@ -110,12 +110,13 @@ Result<StartRequest> parse_start(std::string_view body, std::string by) {
   if (value.is_discarded()) return bad(no_json);
   StartRequest request;
   request.by = std::move(by);
-  Fields fields(value, "", {"service", "release", "limit", "reason", "if_plan"});
+  Fields fields(value, "", {"service", "release", "limit", "reason", "if_plan", "no_watch"});
   request.service = fields.text("service", true, name_most);
   request.limit = fields.names("limit");
   request.reason = fields.text("reason", false, reason_most);
   request.if_plan = fields.text("if_plan", false, 64);
   if (!request.if_plan.empty() && !is_sha256(request.if_plan)) fields.fail("'if_plan' must be the 64 hex digits of a plan's 'digest'");
+  request.no_watch = fields.flag("no_watch");
   const auto& inner = fields.nested("release");
   if (!fields.wrong().empty()) return bad(fields.wrong());
 
@@ -146,14 +147,17 @@ Result<CommandRequest> parse_command(Verb verb, std::string_view body, std::stri
   request.verb = verb;
   request.by = std::move(by);
   bool for_host = verb == Verb::release_hold || verb == Verb::take;
-  Fields fields(value, "", {"host", "reason", "override", "force"});
+  bool for_metric = verb == Verb::ignore_metric;
+  Fields fields(value, "", {"host", "metric", "reason", "override", "force"});
   request.host = fields.text("host", for_host, name_most);
+  request.metric = fields.text("metric", for_metric, name_most);
   request.instead_of_verdict = fields.flag("override");
   request.instead_of_views = fields.flag("force");
-  bool explained = verb == Verb::take || request.instead_of_verdict || request.instead_of_views;
+  bool explained = verb == Verb::take || for_metric || request.instead_of_verdict || request.instead_of_views;
   request.reason = fields.text("reason", explained, reason_most);
   if (request.instead_of_verdict && verb != Verb::promote) fields.fail("'override' is for promote only");
   if (request.instead_of_views && verb != Verb::roll_back) fields.fail("'force' is for rollback only");
+  if (!for_metric && !request.metric.empty()) fields.fail("'metric' is for ignore-metric only");
   if (!for_host && !request.host.empty()) fields.fail("'host' is for release-hold and take only");
   if (!fields.wrong().empty()) return bad(fields.wrong());
   return request;

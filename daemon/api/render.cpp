@@ -125,11 +125,7 @@ std::string render(const RolloutStatus& status, Instant now, const std::vector<S
       {"reason", rollout.reason},
       {"created", count_of(rollout.created)},
       {"changed", count_of(rollout.now)},
-      {"request",
-       {{"by", request.by},
-        {"reason", request.reason},
-        {"limit", request.limit},
-        {"release", release_json(request.release)}}},
+      {"request", {{"by", request.by}, {"reason", request.reason}, {"limit", request.limit}, {"release", release_json(request.release)}}},
       {"paused", rollout.paused},
       {"held", rollout.held},
       {"condemned", rollout.condemned},
@@ -143,7 +139,10 @@ std::string render(const RolloutStatus& status, Instant now, const std::vector<S
         {"baseline_requests", live.baseline_requests},
         {"baseline_failures", live.baseline_failures},
         {"e_value", live.e_value},
+        {"watch_ms", rollout.watched ? 0 : rollout.plan.watch.count()},
+        {"watched_ms", live.watched.count()},
         {"evidence", live.evidence}}},
+      {"metrics", json::array()},
       {"lost", json::array()},
       {"closed", json::array()},
       {"unannounced", json::array()},
@@ -151,6 +150,14 @@ std::string render(const RolloutStatus& status, Instant now, const std::vector<S
       {"hosts", json::array()},
       {"notes", rollout.plan.notes},
       {"records", rollout.records}};
+  for (const auto& metric : live.metrics) {
+    value["metrics"].push_back({{"name", metric.name},
+                                {"may", metric.may},
+                                {"text", metric.text},
+                                {"trouble", metric.trouble},
+                                {"speaks_against", metric.speaks_against},
+                                {"ignored", metric.ignored}});
+  }
   for (const auto& [source, why] : rollout.lost) value["lost"].push_back({{"source", source}, {"why", why}});
   for (const auto& [pool, why] : rollout.closed) value["closed"].push_back({{"pool", rollout.plan.pools[pool].name}, {"why", why}});
   for (const auto& sink : sinks) {

@@ -14,12 +14,14 @@ constexpr std::array table = {
     RouteLine{"GET", "/metrics", Route::metrics},
     RouteLine{"GET", "/api/v1/services", Route::services},
     RouteLine{"GET", "/api/v1/services/{service}/pools", Route::pools},
+    RouteLine{"GET", "/api/v1/services/{service}/history", Route::history},
     RouteLine{"POST", "/api/v1/plan", Route::plan},
     RouteLine{"GET", "/api/v1/rollouts", Route::list},
     RouteLine{"POST", "/api/v1/rollouts", Route::start},
     RouteLine{"GET", "/api/v1/rollouts/{rollout}", Route::show},
     RouteLine{"GET", "/api/v1/rollouts/{rollout}/events", Route::events},
     RouteLine{"GET", "/api/v1/rollouts/{rollout}/logs", Route::logs},
+    RouteLine{"GET", "/api/v1/rollouts/{rollout}/trace", Route::trace},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/pause", Route::command, Verb::pause},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/resume", Route::command, Verb::resume},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/promote", Route::command, Verb::promote},
@@ -27,6 +29,7 @@ constexpr std::array table = {
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/abort", Route::command, Verb::abort},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/release-hold", Route::command, Verb::release_hold},
     RouteLine{"POST", "/api/v1/rollouts/{rollout}/take", Route::command, Verb::take},
+    RouteLine{"POST", "/api/v1/rollouts/{rollout}/ignore-metric", Route::command, Verb::ignore_metric},
 };
 
 // The name in the path when it fits; empty text when the pattern has none.

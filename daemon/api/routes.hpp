@@ -11,7 +11,22 @@
 
 namespace shiftd {
 
-enum class Route : std::uint8_t { healthy, ready, metrics, services, pools, plan, list, start, show, command, events, logs };
+enum class Route : std::uint8_t {
+  healthy,
+  ready,
+  metrics,
+  services,
+  pools,
+  plan,
+  list,
+  start,
+  show,
+  command,
+  events,
+  logs,
+  trace,
+  history
+};
 
 struct RouteLine {
   std::string_view method;

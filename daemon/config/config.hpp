@@ -15,6 +15,8 @@
 #include <boost/system/result.hpp>
 
 #include "checks/checks.hpp"
+#include "checks/metric_source.hpp"
+#include "daemon/analysis/metric.hpp"
 #include "daemon/analysis/verdict.hpp"
 #include "daemon/announce/sink.hpp"
 #include "daemon/engine/strategy.hpp"
@@ -103,6 +105,19 @@ struct IdleConfig {
   std::vector<std::string> ignore;
 };
 
+struct MetricConfig {
+  MetricOptions options;
+  std::string bad;  // a ratio's queries, each of a counter for each host; a threshold's, which gives a value
+  std::string all;
+};
+
+// What is judged beside 5xx.
+struct MetricsConfig {
+  PrometheusOptions prometheus;
+  Duration every{std::chrono::seconds(5)};
+  std::vector<MetricConfig> of;
+};
+
 struct ServiceConfig {
   std::string name;
   std::string file;         // where it was read from
@@ -120,6 +135,7 @@ struct ServiceConfig {
   IdleConfig idle;
   Strategy strategy;
   AnalysisOptions verdict;
+  MetricsConfig metrics;
 };
 
 struct Config {

@@ -19,6 +19,7 @@ ServiceConfig read_service_file(yaml::Document& document);
 
 void read_strategy(yaml::Section& at, Strategy& strategy);
 void read_verdict(yaml::Section& at, AnalysisOptions& verdict);
+void read_metrics(yaml::Section& at, MetricsConfig& metrics);
 std::optional<CheckSpec> read_check(const yaml::Value& value);
 void read_check_policy(yaml::Section& at, CheckPolicy& policy);
 std::optional<PoolConfig> read_pool(const yaml::Value& value);

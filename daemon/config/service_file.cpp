@@ -210,6 +210,7 @@ void read_service(yaml::Section& at, ServiceConfig& service) {
   at.optional("idle", service.idle, yaml::section(read_idle));
   at.optional("strategy", service.strategy, yaml::section(read_strategy));
   at.optional("verdict", service.verdict, yaml::section(read_verdict));
+  at.optional("metrics", service.metrics, yaml::section(read_metrics));
 }
 
 }  // namespace

@@ -116,6 +116,7 @@ void read_verdict(yaml::Section& at, AnalysisOptions& verdict) {
   at.optional("confidence", verdict.confidence, confidence);
   at.optional("warm_up", verdict.warm_up, duration(0s, 24h));
   at.optional("warm_up_tolerance", verdict.warm_up_tolerance, fraction);
+  at.optional("watch_first", verdict.watch_first, duration(0s, 6h));
   at.optional("max_bake", verdict.max_bake, duration(0s, 30 * 24h));
   at.optional("at_max_bake", verdict.at_max_bake, word<AtMaxBake>({{"promote", AtMaxBake::promote}, {"hold", AtMaxBake::hold}}));
   at.optional("harm_limit", verdict.harm_limit, failed_requests);

@@ -25,6 +25,7 @@ struct StartRequest {
   std::string by;                  // who asks
   std::string reason;
   std::string if_plan{};  // start: only when the plan is the one of this plan_digest(); empty: whatever the plan
+  bool no_watch = false;  // the first host may leave although its service's history is short
 };
 
 // What would change on some hosts, in the words of the tool that looked; the same on each of them.
@@ -46,6 +47,7 @@ struct CommandRequest {
   std::string reason;
   bool instead_of_verdict = false;  // for promote: in place of the stage's evidence; needs a reason
   bool instead_of_views = false;    // for roll_back: as engine/event.hpp's Command; needs a reason
+  std::string metric = {};          // for ignore_metric
 };
 
 struct RolloutBrief {
@@ -65,6 +67,16 @@ struct HostLive {
   std::uint64_t failures = 0;
 };
 
+// One metric beside 5xx.
+struct MetricLive {
+  std::string name;
+  std::string may;
+  std::string text;
+  std::string trouble;  // why it is not known; empty: it is
+  bool speaks_against = false;
+  bool ignored = false;
+};
+
 // What is measured meanwhile, and not part of the record.
 struct Live {
   std::vector<HostLive> hosts;  // as in the plan
@@ -75,6 +87,8 @@ struct Live {
   std::uint64_t baseline_failures = 0;
   double e_value = 0;
   std::string evidence;  // the verdict's line
+  std::vector<MetricLive> metrics;
+  Duration watched{0};  // of the hosts' history on their old releases
 };
 
 struct RolloutStatus {
@@ -158,6 +172,11 @@ class Control {
   // Waits until there is a record from `from` on, or for `at_most`: then `records` is empty.
   // Fails with not_found; unavailable: the rollout is stopped, and this was all. Cancelled: leaves nothing behind.
   virtual Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) = 0;
+
+  // As text for `shiftctl verdict`: a rollout with what it was judged by, a service's history. Fail with not_found: no such
+  // rollout or service, or nothing was recorded; unavailable: the journal cannot be read.
+  virtual Task<Result<std::string>> trace(std::string rollout) = 0;
+  virtual Task<Result<std::string>> history(std::string service) = 0;
 
   [[nodiscard]] virtual DaemonStats stats() const = 0;
   // Rollouts that this daemon drives now, for the gauges of the metrics.

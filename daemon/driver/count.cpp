@@ -33,6 +33,13 @@ double part_kept(Duration length, Duration window) {
   return std::exp(-static_cast<double>(length.count()) / static_cast<double>(window.count()));
 }
 
+// Of a checkpoint, where it has them.
+Prediction::Sums sums_of(const nlohmann::json& kept, const char* name) {
+  auto found = kept.find(name);
+  bool whole = found != kept.end() && found->is_array() && found->size() == 2 && (*found)[0].is_number() && (*found)[1].is_number();
+  return whole ? Prediction::Sums{(*found)[0].get<double>(), (*found)[1].get<double>()} : Prediction::Sums{};
+}
+
 }  // namespace
 
 int Driver::generation(HostIndex host) const {
@@ -65,7 +72,9 @@ int Driver::generation(HostIndex host) const {
 
 Task<> Driver::count_loop() {
   if (std::none_of(pools_.begin(), pools_.end(), [](const ServicePool* pool) { return pool->front_end != nullptr; })) co_return;
+  while (service_.polling) co_await clock_.sleep_for(service_.pace.view);
   if (!restored_) co_await learn_from_history();
+  bool known = restored_;  // where the counters stood at `last`
   auto last = clock_.steady();
   auto kept = last;
   while (true) {
@@ -73,14 +82,19 @@ Task<> Driver::count_loop() {
     auto now = clock_.steady();
     source_answer("front end", counted ? std::string() : counted.error().what);
     if (counted && now > last) {
-      judge(now - last);
-      tell_shares(now - last);
-      tell_erring(now - last);
+      if (std::exchange(known, true)) {
+        judge(now - last);
+        tell_shares(now - last);
+        tell_erring(now - last);
+      }
+      // A roll back may end the rollout soon: what led to it is kept at once.
+      if (rolls_back_) co_await keep_recording();
       last = now;
     }
     if (now - kept >= service_.pace.checkpoint) {
       kept = now;
       co_await keep_checkpoint();
+      co_await keep_recording();
     }
     co_await clock_.sleep_for(service_.pace.counts);
   }
@@ -88,13 +102,11 @@ Task<> Driver::count_loop() {
 
 Task<Result<void>> Driver::count_once() {
   for (auto& tick : ticks_) tick.requests = tick.failures = 0;
-  bool first = false;
   unanswered_ = 0;
   for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
     if (!pools_[pool]->front_end) continue;
     auto reading = co_await within(clock_, service_.pace.call_limit, pools_[pool]->front_end->poll());
     if (!reading) co_return std::move(reading).error().during(pools_[pool]->front_end->name());
-    first = first || reading->first;
     unanswered_ += reading->unattributed;
     auto& share = shares_[pool];
     share.tick_canary = share.tick_all = 0;
@@ -108,12 +120,6 @@ Task<Result<void>> Driver::count_once() {
       bool on_release = committed_.hosts[host].phase == HostPhase::serving_new || committed_.plan.hosts[host].role == Role::already_there;
       if (on_release) share.tick_canary += static_cast<double>(counts.requests);
     }
-  }
-  // A first reading has nothing to be compared with.
-  if (first) co_return Result<void>{};
-  for (HostIndex host = 0; host < ticks_.size(); ++host) {
-    live_.hosts[host].requests += ticks_[host].requests;
-    live_.hosts[host].failures += ticks_[host].failures;
   }
   co_return Result<void>{};
 }
@@ -173,6 +179,8 @@ void Driver::judge(Duration length) {
   auto now = time_.now();
   bool canary_serves = false;
   for (HostIndex host = 0; host < ticks_.size(); ++host) {
+    live_.hosts[host].requests += ticks_[host].requests;
+    live_.hosts[host].failures += ticks_[host].failures;
     auto before = std::exchange(generations_[host], generation(host));
     auto after = generations_[host];
     // A host that was out at one end of the tick served one release in it; one that changed over within it served two.
@@ -184,16 +192,20 @@ void Driver::judge(Duration length) {
     old_release_counts_[host].requests += ticks_[host].requests;
     old_release_counts_[host].failures += ticks_[host].failures;
   }
-  if (judged_stage_ != committed_.stage || judged_serving_ != committed_.serving_new()) {
+  bool anew = judged_stage_ != committed_.stage || judged_serving_ != committed_.serving_new();
+  if (anew) {
     judged_stage_ = committed_.stage;
     judged_serving_ = committed_.serving_new();
     test_.stage_changed(now);
+    for (auto& metric : metrics_) metric.stage_changed(now);
   }
   if (canary_serves)
     season_ = Season::live;
   else if (season_ == Season::before && committed_.in_flight() > 0)
     season_ = Season::between;
-  auto verdict = test_.tick({now, length, season_, committed_.stage, next_share()}, ticks_);
+  TickFrame frame{now, length, season_, committed_.stage, next_share()};
+  auto verdict = test_.tick(frame, ticks_);
+  record(frame, anew);
   auto evidence = test_.evidence(ticks_);
 
   double canary = 0;
@@ -212,10 +224,38 @@ void Driver::judge(Duration length) {
   live_.baseline_failures = evidence.baseline_failures;
   live_.e_value = evidence.e_value;
   live_.evidence = evidence.text;
+  tell_metrics();
+  live_.watched = test_.watched();
+  if (committed_.plan.watch > Duration(0) && !committed_.watched) post(HistoryGrew{live_.watched});
 
   if (!committed_.rolling()) return;
   Moment moment{now, length, committed_.phase == Phase::baking, committed_.bake_until, committed_.current_stage().bake, unanswered_};
-  act_on(stage_judge_.rule(moment, verdict, evidence, ticks_));
+  auto ruling = with_metrics(stage_judge_.rule(moment, verdict, evidence, ticks_), verdict, metrics_, committed_.ignored,
+                             service_.verdict.confidence);
+  rolls_back_ = ruling.call == Call::roll_back;
+  act_on(ruling);
+}
+
+// A row for each tick; of a large fleet one for several, so that a recording grows no faster than 1,000 hosts' would.
+void Driver::record(const TickFrame& frame, bool anew) {
+  auto& sum = row_;
+  bool continues = !sum.hosts.empty() && !anew && sum.frame.season == frame.season && sum.frame.stage == frame.stage &&
+                   sum.frame.next_share == frame.next_share;
+  for (HostIndex host = 0; continues && host < ticks_.size(); ++host) continues = sum.hosts[host].cohort == ticks_[host].cohort;
+  if (!continues && !sum.hosts.empty()) rows_ += trace_row(sum);
+  if (!continues) {
+    sum = {frame, anew, ticks_};
+  } else {
+    sum.frame.end = frame.end;
+    sum.frame.length += frame.length;
+    for (HostIndex host = 0; host < ticks_.size(); ++host) {
+      sum.hosts[host].requests += ticks_[host].requests;
+      sum.hosts[host].failures += ticks_[host].failures;
+    }
+  }
+  if (sum.frame.length < std::chrono::milliseconds(ticks_.size())) return;
+  rows_ += trace_row(sum);
+  sum.hosts.clear();
 }
 
 void Driver::act_on(const Ruling& ruling) {
@@ -238,7 +278,7 @@ void Driver::act_on(const Ruling& ruling) {
 
 // What hosts did on their old releases in earlier hours: bursts and differences are learnt from it before anything is moved.
 Task<> Driver::learn_from_history() {
-  auto points = co_await journal_.read_counts(service_.name, time_.now() - service_.pace.keep_counts);
+  auto points = co_await journal_.read_counts(service_.name, time_.now() - kept_history(service_));
   if (!points) {
     log::warning("rollout {}: the history of counts cannot be read: {}", committed_.request.rollout, points.error().what);
     co_return;
@@ -246,6 +286,14 @@ Task<> Driver::learn_from_history() {
   if (points->empty()) co_return;
   teach(test_, *points, ticks_, service_.pace.checkpoint);
   log::info("rollout {}: learnt from {} of history", committed_.request.rollout, to_string(test_.watched()));
+}
+
+// Lost, it is missing in `verdict export`, and nowhere else.
+Task<> Driver::keep_recording() {
+  if (rows_.empty()) co_return;
+  CountsPoint point{time_.now(), std::exchange(rows_, {})};
+  auto kept = co_await journal_.add_counts(recording_of(committed_.request.rollout), std::move(point), service_.pace.keep_counts);
+  if (!kept) log::warning("rollout {}: a part of its recording was not kept: {}", committed_.request.rollout, kept.error().what);
 }
 
 // Lost, it costs evidence, never a decision: a failure to keep it is only logged.
@@ -256,7 +304,15 @@ Task<> Driver::keep_checkpoint() {
   state["serving"] = judged_serving_;
   state["season"] = season_;
   const auto& judged = stage_judge_.state();
-  state["judge"] = {{"harm", judged.harm}, {"unanswered", judged.unanswered}, {"left_out", judged.left_out}};
+  auto sums = [](const Prediction::Sums& of) { return nlohmann::json{of.failures, of.requests}; };
+  state["judge"] = {{"harm", judged.harm},
+                    {"unanswered", judged.unanswered},
+                    {"left_out", judged.left_out},
+                    {"canary", sums(judged.canary)},
+                    {"baseline", sums(judged.baseline.recent)},
+                    {"former", sums(judged.baseline.lasting)},
+                    {"without_baseline_ms", judged.without_baseline.count()}};
+  for (const auto& metric : metrics_) state["metrics"][metric.options().name] = metric.checkpoint();
   for (const auto* pool : pools_) {
     if (pool->front_end) state["front_ends"][pool->front_end->name()] = pool->front_end->checkpoint();
   }
@@ -270,7 +326,7 @@ Task<> Driver::keep_checkpoint() {
   auto kept = co_await journal_.save_checkpoint(committed_.request.rollout, state.dump());
   if (kept) {
     CountsPoint point{time_.now(), counts.dump()};
-    kept = co_await journal_.add_counts(service_.name, std::move(point), service_.pace.keep_counts);
+    kept = co_await journal_.add_counts(service_.name, std::move(point), kept_history(service_));
   }
   if (!kept) log::warning("rollout {}: its checkpoint was not kept: {}", committed_.request.rollout, kept.error().what);
 }
@@ -293,7 +349,15 @@ Task<> Driver::load_checkpoint() {
   judged.harm = judge.value("harm", 0.0);
   judged.unanswered = judge.value("unanswered", 0.0);
   judged.left_out = judge.value("left_out", 0);
+  judged.canary = sums_of(judge, "canary");
+  judged.baseline = {sums_of(judge, "baseline"), sums_of(judge, "former")};
+  judged.without_baseline = Duration(judge.value("without_baseline_ms", std::int64_t{0}));
   stage_judge_.restore(judged);
+  auto metrics = state.value("metrics", nlohmann::json::object());
+  for (auto& metric : metrics_) {
+    auto found = metrics.find(metric.options().name);
+    if (found != metrics.end() && found->is_string()) (void)metric.restore(found->get<std::string>());
+  }
   auto front_ends = state.value("front_ends", nlohmann::json::object());
   for (auto* pool : pools_) {
     if (!pool->front_end) continue;

@@ -8,6 +8,7 @@
 #include <boost/system/system_error.hpp>
 
 #include "daemon/base/invariant.hpp"
+#include "daemon/driver/history.hpp"
 #include "daemon/driver/step_lane.hpp"
 #include "daemon/io/log.hpp"
 
@@ -19,18 +20,6 @@ constexpr Duration journal_pause{1000};
 
 // A plan is long; its first words tell which it is.
 constexpr std::size_t logged_most = 600;
-
-// The analysis has this many fresh starts to spread over a rollout (docs/verdict.md); they should last until its end.
-constexpr int restarts_most = 64;
-
-// A generous guess: what its bakes take, gates and waiting included, and a minute for each batch.
-Duration planned_duration(const Plan& plan) {
-  Duration bakes{0};
-  for (const auto& stage : plan.stages) bakes += stage.bake;
-  Duration writes{0};
-  for (PoolIndex pool = 0; pool < plan.pools.size(); ++pool) writes = std::max(writes, planned_write_time(plan, pool));
-  return 2 * bakes + writes + std::chrono::minutes(1) * static_cast<int>(plan.hosts_to_upgrade() / plan.batch + 1);
-}
 
 // Whose patient events an event may not overtake.
 struct About {
@@ -47,7 +36,8 @@ About about(const Plan& plan, const Event& event) {
   if (const auto* written = std::get_if<MemberWritten>(&event)) return {plan.members.at(written->member).host};
   if (const auto* changed = std::get_if<MemberChanged>(&event)) return {plan.members.at(changed->member).host};
   bool of_nobody = std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) ||
-                   std::holds_alternative<SourceSilent>(event) || std::holds_alternative<SourceAnswers>(event);
+                   std::holds_alternative<SourceSilent>(event) || std::holds_alternative<SourceAnswers>(event) ||
+                   std::holds_alternative<HistoryGrew>(event);
   return {{}, !of_nobody};
 }
 
@@ -56,7 +46,7 @@ bool recurs(const Event& event) {
   return std::holds_alternative<Tick>(event) || std::holds_alternative<HostSeen>(event) || std::holds_alternative<Judged>(event) ||
          std::holds_alternative<StoreForgot>(event) || std::holds_alternative<SourceSilent>(event) ||
          std::holds_alternative<SourceAnswers>(event) || std::holds_alternative<CheckFailed>(event) ||
-         std::holds_alternative<Served>(event) || std::holds_alternative<Answered>(event);
+         std::holds_alternative<Served>(event) || std::holds_alternative<Answered>(event) || std::holds_alternative<HistoryGrew>(event);
 }
 
 }  // namespace
@@ -281,14 +271,7 @@ void Driver::commit(const Decision& decision, const std::vector<std::string>& te
 
 void Driver::bind_plan() {
   const auto& plan = committed_.plan;
-  auto options = service_.verdict;
-  options.restart_every = std::max(options.restart_every, planned_duration(plan) / restarts_most);
-  // Quick rollouts are judged in shorter blocks.
-  for (const auto& stage : plan.stages) {
-    if (stage.judged) options.min_bake = std::min(options.min_bake, stage.bake);
-  }
-  options.block = std::clamp(options.min_bake, Duration(std::chrono::seconds(1)), options.block);
-  test_ = CanaryTest(options);
+  test_ = CanaryTest(options_for(plan, service_));
   for (const auto& planned : plan.hosts) {
     auto host = service_.host_named(planned.name);
     if (!host) throw std::runtime_error("host " + planned.name + " of the plan is no longer known: " + host.error().what);
@@ -322,6 +305,7 @@ void Driver::bind_plan() {
     ticks_.back().host = plan.hosts[host].name;
     generations_[host] = generation(host);
   }
+  make_metrics();
 }
 
 void Driver::start_watching() {
@@ -331,6 +315,7 @@ void Driver::start_watching() {
   }
   tasks_->start("check hosts", guarded("check hosts", watch_served_hosts()));
   tasks_->start("count", guarded("count", count_loop()));
+  tasks_->start("metrics", guarded("metrics", metric_loop()));
 }
 
 // A broken part quarantines its rollout instead of the daemon.

@@ -14,7 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "daemon/analysis/metric.hpp"
 #include "daemon/analysis/stage_judge.hpp"
+#include "daemon/analysis/trace.hpp"
 #include "daemon/driver/control.hpp"
 #include "daemon/driver/rollout_time.hpp"
 #include "daemon/driver/service.hpp"
@@ -129,7 +131,15 @@ class Driver {
   void act_on(const Ruling& ruling);
   Task<> learn_from_history();
   [[nodiscard]] int generation(HostIndex host) const;
+  // metrics.cpp: what is judged beside 5xx.
+  void make_metrics();
+  Task<> metric_loop();
+  Task<Result<std::vector<std::optional<MetricReading>>>> read_metric(const ServiceMetric& metric);
+  void tell_metrics();
+
+  void record(const TickFrame& frame, bool anew);
   Task<> keep_checkpoint();
+  Task<> keep_recording();
   Task<> load_checkpoint();
 
   [[nodiscard]] const ServiceHost& place_of(HostIndex host) const { return *places_.at(host); }
@@ -208,6 +218,13 @@ class Driver {
   double recent_canary_ = 0;
   double recent_all_ = 0;
   Live live_;
+  std::vector<Metric> metrics_;                                   // as in the service
+  std::map<std::string, HostIndex, std::less<>> hosts_by_label_;  // what a metric source may call them
+
+  // What is judged, as rows of a trace: the row under way, and those that are not yet kept.
+  TraceRow row_;
+  bool rolls_back_ = false;  // by the last tick
+  std::string rows_;
 };
 
 }  // namespace shiftd

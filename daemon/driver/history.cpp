@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/analysis/power.hpp"
+#include "daemon/analysis/trace.hpp"
 
 namespace shiftd {
 namespace {
@@ -14,6 +15,9 @@ namespace {
 // Points that are asked for the service's rate of late.
 constexpr std::size_t recent_points = 60;
 constexpr std::size_t few_points = 3;
+
+// Host-points that are kept of a service: six hours of 1,600 hosts, an hour of 10,000.
+constexpr std::int64_t host_points_most = 3'600'000;
 
 using nlohmann::json;
 
@@ -31,16 +35,21 @@ std::vector<HostTick> ticks_of(const std::vector<std::string>& names) {
   return ticks;
 }
 
-std::string within_about(const std::optional<Duration>& time) {
-  if (!time) return "not within a day";
-  auto rounded = *time < std::chrono::minutes(2) ? Duration(std::chrono::ceil<std::chrono::seconds>(*time))
-                                                 : Duration(std::chrono::ceil<std::chrono::minutes>(*time));
-  return "about " + to_string(rounded);
+// The analysis has this many fresh starts to spread over a rollout (docs/verdict.md); they should last until its end.
+constexpr int restarts_most = 64;
+
+// A generous guess: what its bakes take, gates and waiting included, and a minute for each batch.
+Duration planned_duration(const Plan& plan) {
+  Duration bakes{0};
+  for (const auto& stage : plan.stages) bakes += stage.bake;
+  Duration writes{0};
+  for (PoolIndex pool = 0; pool < plan.pools.size(); ++pool) writes = std::max(writes, planned_write_time(plan, pool));
+  return 2 * bakes + writes + std::chrono::minutes(1) * static_cast<int>(plan.hosts_to_upgrade() / plan.batch + 1);
 }
 
-}  // namespace
-
-void teach(CanaryTest& test, const std::vector<CountsPoint>& points, std::vector<HostTick> hosts, Duration length) {
+// Each point of the history, in order, as a tick of these hosts.
+template <class Say>
+void each_tick(const std::vector<CountsPoint>& points, std::vector<HostTick>& hosts, Duration length, const Say& say) {
   auto before = Instant::min();
   for (const auto& point : points) {
     auto counts = json::parse(point.counts, nullptr, false);
@@ -52,8 +61,90 @@ void teach(CanaryTest& test, const std::vector<CountsPoint>& points, std::vector
       tick.requests = past ? static_cast<std::uint64_t>(past->requests) : 0;
       tick.failures = past ? static_cast<std::uint64_t>(past->failures) : 0;
     }
-    test.tick({point.at, length, Season::before, 0, 1}, hosts);
+    say(TickFrame{point.at, length, Season::before, 0, 1});
   }
+}
+
+std::string rows_of(const std::vector<CountsPoint>& points, const std::vector<std::string>& names, Duration length) {
+  std::string text;
+  auto hosts = ticks_of(names);
+  each_tick(points, hosts, length, [&](const TickFrame& frame) { text += trace_row({frame, false, hosts}); });
+  return text;
+}
+
+std::string within_about(const std::optional<Duration>& time) {
+  if (!time) return "not within a day";
+  auto rounded = *time < std::chrono::minutes(2) ? Duration(std::chrono::ceil<std::chrono::seconds>(*time))
+                                                 : Duration(std::chrono::ceil<std::chrono::minutes>(*time));
+  return "about " + to_string(rounded);
+}
+
+}  // namespace
+
+Duration kept_history(const Service& service) {
+  auto hosts = std::max<std::int64_t>(1, static_cast<std::int64_t>(service.hosts.size()));
+  auto affordable = service.pace.checkpoint * (host_points_most / hosts);
+  return std::max(std::min(service.pace.keep_counts, affordable), service.verdict.watch_first);
+}
+
+Duration known_history(const std::vector<CountsPoint>& points, Duration length) {
+  auto says_something = [](const CountsPoint& point) { return point.counts.size() > std::string_view("{}").size(); };
+  return length * std::count_if(points.begin(), points.end(), says_something);
+}
+
+void plan_watch(Plan& plan, const Service& service, const std::vector<CountsPoint>& points) {
+  auto is_judged = [](const PlannedStage& stage) { return stage.judged; };
+  auto counts = [](const ServicePool& pool) { return pool.front_end != nullptr; };
+  auto wanted = service.verdict.watch_first;
+  if (std::none_of(plan.stages.begin(), plan.stages.end(), is_judged)) return;
+  if (std::none_of(service.pools.begin(), service.pools.end(), counts)) return;
+  auto known = known_history(points, service.pace.checkpoint);
+  if (known >= wanted) return;
+  auto short_by = "of the hosts' history, " + to_string(known) + " of " + to_string(wanted) + " are known: ";
+  if (plan.request.no_watch) {
+    plan.notes.push_back(short_by +
+                         "the first host leaves all the same, as asked; bursts that were not seen yet count against the release");
+    return;
+  }
+  plan.watch = wanted;
+  plan.notes.push_back(short_by + "the first host leaves in about " + to_string(wanted - known) +
+                       ", so that the verdict knows their bursts; `start --no-watch` does not wait");
+}
+
+AnalysisOptions options_for(const Plan& plan, const Service& service) {
+  auto options = service.verdict;
+  std::vector<MetricOptions> metrics;
+  for (const auto& metric : service.metrics) metrics.push_back(metric.options);
+  options.confidence = 1 - (1 - options.confidence) * weight_of_5xx(metrics);
+  options.restart_every = std::max(options.restart_every, planned_duration(plan) / restarts_most);
+  // Quick rollouts are judged in shorter blocks.
+  for (const auto& stage : plan.stages) {
+    if (stage.judged) options.min_bake = std::min(options.min_bake, stage.bake);
+  }
+  options.block = std::clamp(options.min_bake, Duration(std::chrono::seconds(1)), options.block);
+  return options;
+}
+
+std::string rollout_trace(const Rollout& rollout, const Service& service, const std::vector<CountsPoint>& history,
+                          const std::vector<CountsPoint>& recording) {
+  std::vector<std::string> names;
+  for (const auto& host : rollout.plan.hosts) names.push_back(host.name);
+  auto learnt = history;
+  std::erase_if(learnt, [&](const CountsPoint& point) { return point.at > rollout.created; });
+  auto text =
+      trace_head(rollout.request.rollout, names, options_for(rollout.plan, service)) + rows_of(learnt, names, service.pace.checkpoint);
+  for (const auto& part : recording) text += part.counts;
+  return text;
+}
+
+std::string history_trace(const Service& service, const std::vector<CountsPoint>& history) {
+  std::vector<std::string> names;
+  for (const auto& host : service.hosts) names.push_back(host.place.name);
+  return trace_head(service.name, names, service.verdict) + rows_of(history, names, service.pace.checkpoint);
+}
+
+void teach(CanaryTest& test, const std::vector<CountsPoint>& points, std::vector<HostTick> hosts, Duration length) {
+  each_tick(points, hosts, length, [&](const TickFrame& frame) { test.tick(frame, hosts); });
 }
 
 std::vector<std::string> ill_hosts(const std::vector<CountsPoint>& points, const std::vector<std::string>& hosts, Duration length) {

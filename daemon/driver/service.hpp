@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "checks/check.hpp"
+#include "checks/metric_source.hpp"
+#include "daemon/analysis/metric.hpp"
 #include "daemon/analysis/verdict.hpp"
 #include "daemon/engine/strategy.hpp"
 #include "daemon/release/releaser.hpp"
@@ -56,6 +58,13 @@ struct IdleOptions {
   Duration pause{std::chrono::seconds(1)};
 };
 
+// A metric beside 5xx, and what its source is asked for: a ratio's two counters, or (with `all` empty) a threshold's value.
+struct ServiceMetric {
+  MetricOptions options;
+  std::string bad;
+  std::string all;
+};
+
 // How often the world is looked at.
 struct Pace {
   Duration tick{std::chrono::milliseconds(500)};
@@ -64,9 +73,10 @@ struct Pace {
   Duration view{std::chrono::milliseconds(100)};
   Duration idle_view{std::chrono::seconds(1)};  // otherwise
   Duration counts{std::chrono::seconds(1)};
+  Duration metrics{std::chrono::seconds(5)};
   Duration bake_check{std::chrono::seconds(5)};  // each host that serves the release is checked this often
   Duration checkpoint{std::chrono::seconds(10)};
-  Duration keep_counts{std::chrono::hours(6)};
+  Duration keep_counts{std::chrono::hours(6)};     // of a small fleet; see kept_history()
   Duration call_limit{std::chrono::seconds(5)};    // for one call of a store, a view or a front end
   Duration reach_limit{std::chrono::seconds(30)};  // a host that is not reached for this long cannot be prepared
 };
@@ -79,10 +89,13 @@ struct Service {
   std::deque<ServiceHost> hosts;  // those that are found are added at its end, and stay
   std::optional<FoundHosts> found;
   std::vector<ServicePool> pools;
+  std::unique_ptr<MetricSource> metric_source;  // none: no metrics
+  std::vector<ServiceMetric> metrics;
   std::unique_ptr<Releaser> releaser;
   std::vector<std::shared_ptr<Check>> checks;
   CheckPolicy check_policy;
   IdleOptions idle;
+  bool polling = false;             // its front ends are being polled between rollouts
   std::vector<std::string> claims;  // what no two rollouts may act on at once: its pools and hosts
   std::shared_ptr<void> owned;      // whatever the parts above point into
 

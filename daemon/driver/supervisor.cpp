@@ -9,7 +9,6 @@
 #include <boost/system/system_error.hpp>
 
 #include "daemon/driver/fleet.hpp"
-#include "daemon/driver/history.hpp"
 #include "daemon/driver/plan_digest.hpp"
 #include "daemon/io/log.hpp"
 #include "daemon/io/within.hpp"
@@ -90,6 +89,7 @@ Task<> Supervisor::run() {
   drivers_.start("queue", start_queued());
   for (auto& announcer : announcers_) drivers_.start("announce to " + announcer.status().name, announce(announcer));
   drivers_.start("journal", watch_journal());
+  drivers_.start("idle counts", count_idle_services());
   co_await drivers_.join();
 }
 
@@ -172,12 +172,14 @@ Task<> Supervisor::drive(std::string id) {
   counted_.effects += driver.effects_performed();
   log::info("rollout {} has {}: {}", id, to_string(rollout.outcome), rollout.reason);
   ended_[id] = brief_of(rollout);
+  auto rollout_service = rollout.request.service;
   ended_live_[id] = driver.live();
   auto committed = running_.at(id).committed;
   running_.erase(id);
   // Those who follow it find its end in the journal.
   committed->notify();
   changed_.notify();
+  co_await drop_old_recording(rollout_service);
   co_await drop_old();
 }
 
@@ -274,45 +276,6 @@ std::string Supervisor::held_by(const Service& service, bool reserved) const {
   return {};
 }
 
-namespace {
-
-// A host that was ill before would be a canary that tells nothing: cured by its restart, it would even hide a fault.
-void put_ill_hosts_last(FleetSeen& seen, const std::vector<CountsPoint>& past, Duration length) {
-  std::vector<std::string> names;
-  for (const auto& host : seen.fleet.hosts) names.push_back(host.name);
-  auto ill = ill_hosts(past, names, length);
-  auto well = [&](const HostFound& host) { return std::find(ill.begin(), ill.end(), host.name) == ill.end(); };
-  std::stable_partition(seen.fleet.hosts.begin(), seen.fleet.hosts.end(), well);
-  for (const auto& name : ill) {
-    seen.notes.push_back(name + " has failed far more often than the others on the old release: it is upgraded last, and is no canary");
-  }
-}
-
-}  // namespace
-
-Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) {
-  auto checked = co_await service.releaser->check_source(request.release);
-  if (!checked) co_return std::move(checked).error().during("read the release");
-  request.release = std::move(*checked);
-  auto seen = co_await look_at_fleet(clock_, service);
-  if (!seen) co_return seen.error();
-  std::vector<std::string> found;
-  for (const auto& host : seen->fleet.hosts) found.push_back(host.digest);
-  auto release = co_await service.releaser->complete(request.release, std::move(found));
-  if (!release) co_return std::move(release).error();
-  request.release = std::move(*release);
-  // Without its history a service is planned all the same.
-  std::vector<CountsPoint> past;
-  auto read = co_await journal_.read_counts(service.name, clock_.wall() - service.pace.keep_counts);
-  if (read) past = std::move(*read);
-  if (std::holds_alternative<HostQuota>(service.strategy.canary)) put_ill_hosts_last(*seen, past, service.pace.checkpoint);
-  auto plan = make_plan(std::move(request), service.strategy, seen->fleet);
-  if (!plan) co_return plan;
-  auto power = power_notes(*plan, service.verdict, past, service.pace.checkpoint);
-  for (auto* notes : {&seen->notes, &power}) std::move(notes->begin(), notes->end(), std::back_inserter(plan->notes));
-  co_return plan;
-}
-
 std::string Supervisor::new_id(const Service& service) {
   std::time_t seconds = std::chrono::floor<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
   std::tm utc{};
@@ -334,7 +297,7 @@ std::vector<std::string> Supervisor::services() const {
 Task<Result<Proposal>> Supervisor::plan(StartRequest asked) {
   auto* service = find_service(asked.service);
   if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};
-  Request request{"", service->name, asked.release, asked.limit, asked.by, asked.reason};
+  Request request{"", service->name, asked.release, asked.limit, asked.by, asked.reason, asked.no_watch};
   auto plan = co_await make_plan_for(*service, std::move(request));
   if (!plan) co_return std::move(plan).error();
   Proposal proposal{std::move(*plan), {}};
@@ -356,7 +319,7 @@ Task<Result<std::string>> Supervisor::start(StartRequest asked) {
   if (waits && !asked.if_plan.empty()) co_return Failure{Errc::conflict, "a saved plan cannot wait for its turn: " + holder};
 
   std::unique_ptr<Reservation> reservation;
-  Request request{new_id(*service), service->name, asked.release, asked.limit, asked.by, asked.reason};
+  Request request{new_id(*service), service->name, asked.release, asked.limit, asked.by, asked.reason, asked.no_watch};
   // What cannot be planned is refused here, to the one who asks; what has to wait is planned when its turn comes.
   Plan plan;
   if (!waits) {
@@ -402,12 +365,18 @@ Task<Result<void>> Supervisor::command(std::string id, CommandRequest asked) {
     co_return Failure{Errc::not_found, "no rollout " + id};
   }
   auto& driver = *found->second.driver;
-  Command command{asked.verb, 0, asked.by, asked.reason, asked.instead_of_verdict, asked.instead_of_views};
+  Command command{asked.verb, 0, asked.by, asked.reason, asked.instead_of_verdict, asked.instead_of_views, asked.metric};
   if (asked.verb == Verb::take || asked.verb == Verb::release_hold) {
     const auto& hosts = driver.rollout().plan.hosts;
     auto host = std::find_if(hosts.begin(), hosts.end(), [&](const PlannedHost& planned) { return planned.name == asked.host; });
     if (host == hosts.end()) co_return Failure{Errc::not_found, "rollout " + id + " has no host " + asked.host};
     command.host = static_cast<HostIndex>(host - hosts.begin());
+  }
+  if (asked.verb == Verb::ignore_metric) {
+    const auto& metrics = found->second.service->metrics;
+    auto named = [&](const ServiceMetric& metric) { return metric.options.name == asked.metric; };
+    if (std::none_of(metrics.begin(), metrics.end(), named))
+      co_return Failure{Errc::not_found, "service " + found->second.service->name + " has no metric " + asked.metric};
   }
   co_return co_await driver.command(std::move(command));
 }

@@ -43,6 +43,8 @@ class Supervisor final : public Control {
   Task<Result<RolloutStatus>> show(std::string rollout) override;
   Task<Result<std::string>> logs(std::string rollout, std::string host) override;
   Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) override;
+  Task<Result<std::string>> trace(std::string rollout) override;
+  Task<Result<std::string>> history(std::string service) override;
   [[nodiscard]] DaemonStats stats() const override;
   [[nodiscard]] std::vector<RunningRollout> running() const override;
   [[nodiscard]] Result<void> ready() const override;
@@ -68,6 +70,8 @@ class Supervisor final : public Control {
   Task<> announce(Announcer& announcer);
   void leave_stopped(RolloutBrief brief, std::string why, Service* held);
   Task<> drop_old();
+  Task<> count_idle_services();
+  Task<> drop_old_recording(std::string service);
   Task<> start_queued();
   Task<> start_next();
   Task<> watch_journal();

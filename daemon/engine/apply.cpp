@@ -195,7 +195,12 @@ class Bookkeeper {
 
   void operator()(const Held& fact) { rollout_.held = fact.why; }
   void operator()(const Shrunk& fact) { rollout_.shrunk = fact.on; }
-  void operator()(const Overridden&) { rollout_.overridden = true; }
+  void operator()(const Overridden&) {
+    rollout_.overridden = true;
+    rollout_.watched = true;
+  }
+  void operator()(const Watched&) { rollout_.watched = true; }
+  void operator()(const MetricIgnored& fact) { rollout_.ignored.insert(fact.metric); }
   void operator()(const ShareOff& fact) {
     if (fact.why.empty())
       rollout_.share_off.erase(fact.pool);

@@ -136,7 +136,9 @@ std::string lost_sources(const Rollout& rollout) {
 
 std::string no_evidence(const Rollout& rollout) {
   if (auto lost = lost_sources(rollout); !lost.empty()) return lost;
-  return rollout.share_off.empty() ? "" : rollout.share_off.begin()->second;
+  if (!rollout.share_off.empty()) return rollout.share_off.begin()->second;
+  if (rollout.plan.watch == Duration(0) || rollout.watched) return {};
+  return "watching until " + to_string(rollout.plan.watch) + " of the hosts' history are known, before the first of them leaves its pools";
 }
 
 std::string why_unfinished(const Rollout& rollout) {

@@ -204,6 +204,8 @@ template <class V> void fields(V& v, MemberHealth& f) { v.member(f.member); v.fi
 template <class V> void fields(V& v, ShareOff& f) { v.pool(f.pool); v.field("why", f.why); }
 template <class V> void fields(V& v, HostErring& f) { v.host(f.host); v.field("on", f.on); v.field("why", f.why); }
 template <class V> void fields(V& v, ThresholdChanged& f) { v.pool(f.pool); v.threshold(f.threshold); }
+template <class V> void fields(V& v, Watched& f) { v.field("history_ms", f.history); }
+template <class V> void fields(V& v, MetricIgnored& f) { v.field("metric", f.metric); v.field("by", f.by); v.field("reason", f.reason); }
 template <class V> void fields(V& v, Scaled& f) { v.field("by", f.by); }
 template <class V> void fields(V& v, Ended& f) { v.outcome(f.outcome); v.field("reason", f.reason); }
 template <class V> void fields(V& v, PoolClosed& f) { v.pool(f.pool); v.field("why", f.why); }

@@ -174,8 +174,10 @@ std::string bytes_from_json(const json& value, const char* name) {
 json request_to_json(const Request& request) {
   json release{{"version", request.release.version}, {"digest", request.release.digest}, {"source", request.release.source}};
   if (!request.release.config.empty()) release["config"] = request.release.config;
-  return {{"rollout", request.rollout}, {"service", request.service}, {"release", std::move(release)},
-          {"limit", request.limit},     {"by", request.by},           {"reason", request.reason}};
+  json value{{"rollout", request.rollout}, {"service", request.service}, {"release", std::move(release)},
+             {"limit", request.limit},     {"by", request.by},           {"reason", request.reason}};
+  if (request.no_watch) value["no_watch"] = true;
+  return value;
 }
 
 Request request_from_json(const json& value) {
@@ -185,7 +187,8 @@ Request request_from_json(const json& value) {
           {release.at("version"), release.at("digest"), release.at("source"), release.value("config", "")},
           value.at("limit"),
           value.at("by"),
-          value.at("reason")};
+          value.at("reason"),
+          value.value("no_watch", false)};
 }
 
 json threshold_to_json(const DepoolThreshold& threshold) {
@@ -241,6 +244,7 @@ json plan_to_json(const Plan& plan) {
   }
   value["batch"] = plan.batch;
   value["max_failed"] = plan.max_failed;
+  if (plan.watch > Duration(0)) value["watch_ms"] = plan.watch.count();
   value["notes"] = plan.notes;
   return value;
 }
@@ -303,6 +307,7 @@ Plan plan_from_json(const json& value) {
   }
   plan.batch = integer<std::uint32_t>(value.at("batch"), "batch");
   plan.max_failed = integer<std::uint32_t>(value.at("max_failed"), "max_failed");
+  read_duration(value, "watch_ms", plan.watch);
   plan.notes = value.at("notes").get<std::vector<std::string>>();
   return plan;
 }

@@ -101,6 +101,11 @@ void Deciding::operator()(const Answered& event) {
   say(HostErring{event.host, !known, count(event.failures) + " of " + count(event.requests) + " requests failed"});
 }
 
+void Deciding::operator()(const HistoryGrew& event) {
+  if (!rollout_.rolling() || rollout_.watched || rollout_.plan.watch == Duration(0) || event.known < rollout_.plan.watch) return;
+  say(Watched{event.known});
+}
+
 std::vector<Record> decide(const Rollout& rollout, const Event& event, Instant now) {
   Deciding deciding(rollout, now);
   std::visit(deciding, event);

@@ -15,6 +15,7 @@ std::string_view to_string(Verb verb) {
     case Verb::abort: return "abort";
     case Verb::release_hold: return "release-hold";
     case Verb::take: return "take";
+    case Verb::ignore_metric: return "ignore-metric";
   }
   return "?";
 }
@@ -79,6 +80,11 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       if (rollout.phase == Phase::aborting) return refuse("it is being aborted already");
       if (rollout.phase == Phase::rolling_back) return refuse("it is rolling back, and ends by itself");
       return {};
+    case Verb::ignore_metric:
+      if (command.reason.empty()) return Failure{Errc::bad_input, "taking a metric out of the verdict needs a reason"};
+      if (!rollout.rolling()) return refuse("it is " + std::string(to_string(rollout.phase)));
+      if (rollout.ignored.contains(command.metric)) return refuse("metric " + command.metric + " is ignored already");
+      return {};
     case Verb::release_hold:
     case Verb::take: {
       if (command.host >= rollout.hosts.size()) return Failure{Errc::not_found, "no such host in " + rollout.request.rollout};
@@ -140,6 +146,7 @@ void Deciding::operator()(const Command& event) {
       }
       return full_weights();
     }
+    case Verb::ignore_metric: return say(MetricIgnored{event.metric, event.by, event.reason});
     case Verb::release_hold:
     case Verb::take: break;
   }

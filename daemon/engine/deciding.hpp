@@ -38,6 +38,7 @@ class Deciding {
   void operator()(const ThresholdSeen& event);
   void operator()(const Served& event);
   void operator()(const Answered& event);
+  void operator()(const HistoryGrew& event);
   void operator()(const Judged& event);
   void operator()(const Command& event);
 

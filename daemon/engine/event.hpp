@@ -135,11 +135,17 @@ struct Judged {
   std::string evidence;
 };
 
-enum class Verb : std::uint8_t { pause, resume, promote, roll_back, abort, release_hold, take };
+// So much of the hosts' history is known by now.
+struct HistoryGrew {
+  Duration known{0};
+};
+
+enum class Verb : std::uint8_t { pause, resume, promote, roll_back, abort, release_hold, take, ignore_metric };
 std::string_view to_string(Verb verb);
 
 // A person's word. `host` is for release_hold and take; `instead_of_verdict` for promote; `instead_of_views` for roll_back:
-// hosts are reverted though a load balancer cannot tell whether they are out of traffic. Both need a reason.
+// hosts are reverted though a load balancer cannot tell whether they are out of traffic; `metric` for ignore_metric. The
+// last three need a reason.
 struct Command {
   Verb verb = Verb::pause;
   HostIndex host = 0;
@@ -147,10 +153,11 @@ struct Command {
   std::string reason;
   bool instead_of_verdict = false;
   bool instead_of_views = false;
+  std::string metric = {};
 };
 
-using Event =
-    std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten, MemberChanged,
-                 StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, ThresholdSeen, Served, Answered, Judged, Command>;
+using Event = std::variant<PlanMade, PlanRefused, Tick, TimeJumped, StepDone, StepFailed, CheckFailed, HostSeen, MemberWritten,
+                           MemberChanged, StoreForgot, SourceSilent, SourceAnswers, PoolCloses, PoolOpens, ThresholdSeen, Served, Answered,
+                           Judged, HistoryGrew, Command>;
 
 }  // namespace shiftd

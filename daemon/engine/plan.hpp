@@ -28,6 +28,7 @@ struct Request {
   std::vector<std::string> limit;  // only these hosts; empty: the whole fleet
   std::string by;
   std::string reason;
+  bool no_watch = false;  // the first host may leave although its service's history is short
 
   bool operator==(const Request&) const = default;
 };
@@ -103,6 +104,7 @@ struct Plan {
   std::vector<PlannedStage> stages;
   std::uint32_t batch = 1;
   std::uint32_t max_failed = 0;
+  Duration watch{0};               // so much of the hosts' history has to be known before the first of them leaves
   std::vector<std::string> notes;  // what people should know before they say yes
 
   [[nodiscard]] std::uint32_t hosts_to_upgrade() const;

@@ -186,6 +186,22 @@ struct Scaled {
   bool operator==(const Scaled&) const = default;
 };
 
+// The hosts' history is long enough for the plan: the first of them may leave.
+struct Watched {
+  Duration history{0};
+
+  bool operator==(const Watched&) const = default;
+};
+
+// A person takes one metric out of the verdict, until the rollout ends.
+struct MetricIgnored {
+  std::string metric;
+  std::string by;
+  std::string reason;
+
+  bool operator==(const MetricIgnored&) const = default;
+};
+
 // Every stage has passed; what is left is to tidy up.
 struct Finishing {
   bool operator==(const Finishing&) const = default;
@@ -230,10 +246,11 @@ struct Ended {
   bool operator==(const Ended&) const = default;
 };
 
-using Fact = std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
-                          MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held,
-                          Shrunk, Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed,
-                          PoolOpened, WeightsDue, Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced, ThresholdChanged>;
+using Fact =
+    std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
+                 MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held, Shrunk,
+                 Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed, PoolOpened, WeightsDue,
+                 Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced, ThresholdChanged, Watched, MetricIgnored>;
 
 struct Record {
   Instant at;

@@ -130,6 +130,7 @@ struct Rollout {
   bool condemned = false;   // the verdict spoke against the release: what serves it is harming users
   bool shrunk = false;      // no counters for too long: the canary is at its least weight
   bool forced = false;      // a person has hosts reverted that not every load balancer shows out of traffic
+  bool watched = false;     // the hosts' history is as long as the plan wants it, or a person does not want to wait
   bool overridden = false;  // a person lets it go on to its next bake in place of the evidence
   int scale = 1;            // what weights are multiplied by now, each pool's at most by its own scale
   Instant scaled;           // when that last changed
@@ -146,6 +147,7 @@ struct Rollout {
   Instant opened;                              // when the last of them was opened: patience begins again
   bool weights_due = false;                    // canary weights wait for their pool to be open
   std::map<PoolIndex, std::string> share_off;  // pools whose served share is not what the weights give: the figures
+  std::set<std::string> ignored;               // metrics that a person took out of the verdict
   Instant blind_since;                         // when the front end's counters were lost
 
   std::uint64_t records = 0;  // folded so far: the next record's number

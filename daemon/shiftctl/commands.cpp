@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include <pwd.h>
 #include <sys/ioctl.h>
@@ -12,6 +13,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "daemon/analysis/calibrate.hpp"
+#include "daemon/analysis/tune.hpp"
 #include "daemon/shiftctl/digest.hpp"
 #include "daemon/shiftctl/plan_file.hpp"
 #include "daemon/shiftctl/pool_screen.hpp"
@@ -95,9 +98,24 @@ Result<json> release_of(const Options& options) {
 Result<json> release_request(const Options& options) {
   auto release = release_of(options);
   if (!release) return std::move(release).error();
-  return Result<json>(
-      boost::system::in_place_value,
-      json{{"service", options.service}, {"release", std::move(*release)}, {"limit", options.limit}, {"reason", options.reason}});
+  json request{{"service", options.service}, {"release", std::move(*release)}, {"limit", options.limit}, {"reason", options.reason}};
+  if (options.no_watch) request["no_watch"] = true;
+  return Result<json>(boost::system::in_place_value, std::move(request));
+}
+
+std::string to_json(const Calibration& found) {
+  return json{{"history_ms", found.history.count()},
+              {"hosts", found.hosts},
+              {"canaries", found.canaries},
+              {"stretch_ms", found.stretch.count()},
+              {"stretches", found.stretches},
+              {"rollouts", found.rollouts},
+              {"false_alarms", found.false_alarms},
+              {"alarmed", found.alarmed},
+              {"proven", found.proven},
+              {"at_most", found.at_most},
+              {"too_little", found.too_little}}
+      .dump();
 }
 
 std::string field_of(const std::string& body, const char* name) {
@@ -195,6 +213,29 @@ Task<Result<ExitCode>> status(DaemonClient& client, Options options) {
   co_return ExitCode::succeeded;
 }
 
+Task<Result<ExitCode>> export_trace(DaemonClient& client, Options options) {
+  auto body = co_await client.ask("GET", path_of(options.rollout) + "/trace");
+  if (!body) co_return std::move(body).error();
+  print(stdout, *body);
+  co_return ExitCode::succeeded;
+}
+
+Task<Result<ExitCode>> calibrate_on(DaemonClient& client, Options options) {
+  auto body = co_await client.ask("GET", "/api/v1/services/" + escaped(options.service) + "/history");
+  if (!body) co_return std::move(body).error();
+  std::istringstream text(std::move(*body));
+  auto history = read_trace(text);
+  if (!history) co_return std::move(history).error().during("the history of " + options.service);
+  for (const auto& setting : options.settings) {
+    if (auto tuned = tune(history->options, setting); !tuned) co_return std::move(tuned).error().during("--tune");
+  }
+  CalibrationWishes wishes;
+  wishes.canaries = static_cast<std::size_t>(options.canaries);
+  auto found = calibrate(*history, history->options, wishes);
+  print(stdout, options.json ? to_json(found) : to_string(found));
+  co_return found.too_little.empty() ? ExitCode::succeeded : ExitCode::failed;
+}
+
 // The records that there are now, without waiting for more.
 Task<Result<ExitCode>> past_events(DaemonClient& client, Options options) {
   auto body = co_await client.ask("GET", path_of(options.rollout));
@@ -256,11 +297,13 @@ Task<Result<ExitCode>> logs(DaemonClient& client, Options options) {
 Task<Result<ExitCode>> command(DaemonClient& client, Options options) {
   json request{{"reason", options.reason}};
   if (!options.host.empty()) request["host"] = options.host;
+  if (!options.metric.empty()) request["metric"] = options.metric;
   if (options.instead_of_verdict) request["override"] = true;
   if (options.instead_of_views) request["force"] = true;
   auto body = co_await client.ask("POST", path_of(options.rollout) + "/" + options.command, request.dump());
   if (!body) co_return std::move(body).error();
-  auto on = options.host.empty() ? options.rollout : options.host + " in " + options.rollout;
+  auto what = options.host + options.metric;
+  auto on = what.empty() ? options.rollout : what + " in " + options.rollout;
   print(stdout, options.json ? *body : options.command + " " + on + ": accepted");
   co_return ExitCode::succeeded;
 }
@@ -347,10 +390,12 @@ Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
   }
   if (options.command == "logs") co_return co_await logs(client, std::move(options));
   if (options.command == "list") co_return co_await list(client, std::move(options));
+  if (options.command == "verdict calibrate") co_return co_await calibrate_on(client, std::move(options));
   auto rollout = co_await named_or_newest(client, options.rollout);
   if (!rollout) co_return std::move(rollout).error();
   options.rollout = std::move(*rollout);
   if (options.command == "status") co_return co_await status(client, std::move(options));
+  if (options.command == "verdict export") co_return co_await export_trace(client, std::move(options));
   if (options.command == "events") co_return co_await events(client, std::move(options));
   if (options.command == "watch") {
     if (::isatty(STDOUT_FILENO) != 0 && !options.json) co_return co_await watch(client, options.rollout);

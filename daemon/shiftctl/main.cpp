@@ -1,4 +1,4 @@
-// shiftctl: asks shiftd, over HTTP and nothing else. (`rescue` reads a journal and `verdict` traces instead: both
+// shiftctl: asks shiftd, over HTTP and nothing else. (`rescue` reads a journal and `verdict replay` traces instead: both
 // need no shiftd.)
 
 #include <algorithm>
@@ -68,6 +68,6 @@ int main(int count, char** words) {
   int ending = 0;
   auto options = shiftd::parse_options(count, words, ending);
   if (!options) return ending;
-  if (options->command == "verdict") return replay(*options);
+  if (options->command == "verdict replay") return replay(*options);
   return options->command == "rescue" ? rescue(*options) : ask(std::move(*options));
 }

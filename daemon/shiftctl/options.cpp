@@ -20,6 +20,7 @@ CLI::App* on_rollout(CLI::App& app, Options& options, const char* name, const ch
 }
 
 void on_part(CLI::App& command, Options& options) {
+  command.add_flag("--no-watch", options.no_watch, "do not wait until enough of the hosts' history is known");
   command.add_option("--limit", options.limit, "only these hosts");
   command.add_option("--reason", options.reason, "kept in the journal");
 }
@@ -50,6 +51,13 @@ void on_replay(CLI::App& command, Options& options) {
   command.add_option("--tune", options.settings, "NAME=VALUE, as in the service file's verdict: tolerate=1.3x")->allow_extra_args(false);
   auto* explain = command.add_flag("--explain", options.explain, "tell the run in the terminal");
   command.add_flag("--ticks", options.ticks, "a JSON line for each tick")->excludes(explain);
+}
+
+void on_calibrate(CLI::App& command, Options& options) {
+  command.add_option("SERVICE", options.service)->required();
+  command.add_option("--tune", options.settings, "NAME=VALUE: other settings than the service's present ones")->allow_extra_args(false);
+  command.add_option("--canary", options.canaries, "hosts that are called the canary; a tenth of them when it is not given")
+      ->check(CLI::Range(1, 10'000));
 }
 
 }  // namespace
@@ -108,14 +116,21 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
       ->add_flag("--force", options.instead_of_views, "also where a load balancer cannot tell; needs --reason")
       ->needs("--reason");
   on_rollout(app, options, "abort", "start nothing more and end", true);
+  auto* ignore = app.add_subcommand("ignore-metric", "take a metric out of a rollout's verdict, until it ends");
+  ignore->add_option("METRIC", options.metric)->required();
+  ignore->add_option("--rollout", options.rollout, "the newest when it is not named");
+  ignore->add_option("--reason", options.reason, "kept in the journal")->required();
   on_host(*app.add_subcommand("release-hold", "go on with a host that somebody changed, as they left it"), options, false);
   on_host(*app.add_subcommand("take", "take a host back from whoever changed it"), options, true);
   auto* rescue = app.add_subcommand("rescue", "without a daemon: the commands that restore every original");
   rescue->add_option("--journal", options.journal, "shiftd's journal, or a copy of it")->required();
   rescue->add_option("--rollout", options.rollout, "only this one");
-  auto* verdict = app.add_subcommand("verdict", "the canary verdict, without a daemon");
+  auto* verdict = app.add_subcommand("verdict", "the canary verdict: what it would have said of what was recorded");
   verdict->require_subcommand(1);
-  on_replay(*verdict->add_subcommand("replay", "judge recorded rollouts; prints JSON lines"), options);
+  on_replay(*verdict->add_subcommand("replay", "judge recorded rollouts, without a daemon; prints JSON lines"), options);
+  verdict->add_subcommand("export", "print a rollout as a trace, for `verdict replay`")
+      ->add_option("ROLLOUT", options.rollout, "the newest when it is not named");
+  on_calibrate(*verdict->add_subcommand("calibrate", "how often it would have cried wolf on a service's own hosts"), options);
 
   try {
     app.parse(count, words);
@@ -127,6 +142,7 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
     return std::nullopt;
   }
   options.command = app.get_subcommands().front()->get_name();
+  if (options.command == "verdict") options.command += " " + verdict->get_subcommands().front()->get_name();
   options.json = output == "json";
   return options;
 }

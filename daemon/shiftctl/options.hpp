@@ -26,19 +26,22 @@ struct Options {
   std::string reason;
   bool instead_of_verdict = false;  // promote --override
   bool instead_of_views = false;    // rollback --force
+  bool no_watch = false;
   bool wait = false;
 
   std::string rollout;  // empty: the newest
   std::string host;
+  std::string metric;
   bool follow = false;
   bool watch = false;
   std::string journal;
 
-  // verdict replay
+  // verdict replay and calibrate
   std::vector<std::string> files;
   std::vector<std::string> settings;
   bool explain = false;
   bool ticks = false;
+  int canaries = 0;
 };
 
 // The options, or what to end with at once: help and mistakes have been printed by then.

@@ -207,6 +207,20 @@ void evidence(Page& page, const json& status) {
   cohort(page, verdict, "canary");
   cohort(page, verdict, "baseline");
   if (auto words = text(verdict, "evidence"); !words.empty()) page.sentence("verdict   " + words);
+  for (const auto& metric : status.value("metrics", json::array())) {
+    auto trouble = text(metric, "trouble");
+    bool ignored = metric.value("ignored", false);
+    bool bad = metric.value("speaks_against", false) && !ignored;
+    page.line(fmt::format("{:<9} {}{} (may {})", text(metric, "name"), ignored ? "ignored: " : "",
+                          trouble.empty() ? text(metric, "text") : trouble, text(metric, "may")),
+              bad               ? "31"
+              : trouble.empty() ? ""
+                                : "33");
+  }
+  if (auto wanted = verdict.value("watch_ms", std::int64_t{0}); wanted > 0 && text(status, "outcome") == "none") {
+    auto known = Duration(verdict.value("watched_ms", std::int64_t{0}) / 1000 * 1000);
+    page.line(fmt::format("history   {} of the {} that the verdict wants are known", to_string(known), to_string(Duration(wanted))), "33");
+  }
   for (const auto& closed : status.value("closed", json::array()))
     page.sentence(fmt::format("closed    {}: {}", text(closed, "pool"), text(closed, "why")), "33");
   for (const auto& sink : status.value("unannounced", json::array()))

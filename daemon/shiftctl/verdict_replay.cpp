@@ -1,16 +1,14 @@
 #include "daemon/shiftctl/verdict_replay.hpp"
 
-#include <charconv>
 #include <cmath>
 #include <fstream>
-#include <functional>
 #include <iostream>
-#include <map>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "daemon/analysis/trace.hpp"
+#include "daemon/analysis/tune.hpp"
 #include "daemon/base/basis_points.hpp"
 
 namespace shiftd {
@@ -41,68 +39,17 @@ std::string said(const Trace& trace, const Replayed::Spoken& spoken) {
       .dump();
 }
 
-struct Quantity {
-  double value = 0;
-  std::string unit;
-};
-
-std::optional<Quantity> quantity(std::string_view text) {
-  Quantity result;
-  auto parsed = std::from_chars(text.data(), text.data() + text.size(), result.value);
-  if (parsed.ec != std::errc() || !std::isfinite(result.value)) return std::nullopt;
-  result.unit = std::string(parsed.ptr, text.data() + text.size());
-  return result;
-}
-
-struct Setting {
-  enum class Kind : std::uint8_t { factor, share, time, count };
-  Kind kind = Kind::factor;
-  double least = 0;
-  double most = 0;
-  std::function<void(AnalysisOptions&, double)> set;
-};
-
-const std::map<std::string, Setting>& settings() {
-  using Kind = Setting::Kind;
-  static auto time = [](double s) { return Duration(std::lround(s * 1000)); };
-  static const std::map<std::string, Setting> all{
-      {"tolerate", {Kind::factor, 1, 100, [](auto& of, double v) { of.tolerate = v; }}},
-      {"ignore_below", {Kind::share, 0, 1, [](auto& of, double v) { of.ignore_below = v; }}},
-      {"confidence", {Kind::share, 0.5, 0.999999, [](auto& of, double v) { of.confidence = v; }}},
-      {"warm_up", {Kind::time, 0, 86'400, [](auto& of, double v) { of.warm_up = time(v); }}},
-      {"warm_up_tolerance", {Kind::share, 0, 1, [](auto& of, double v) { of.warm_up_tolerance = v; }}},
-      {"promote_tolerate", {Kind::factor, 1, 100, [](auto& of, double v) { of.promote_tolerate = v; }}},
-      {"promote_confidence", {Kind::share, 0.5, 0.999999, [](auto& of, double v) { of.promote_confidence = v; }}},
-      {"site_margin", {Kind::share, 0, 1, [](auto& of, double v) { of.site_margin = v; }}},
-      {"min_requests", {Kind::count, 0, 1e9, [](auto& of, double v) { of.min_requests = static_cast<std::uint64_t>(v); }}},
-      {"min_bake", {Kind::time, 0, 86'400, [](auto& of, double v) { of.min_bake = time(v); }}},
-      {"block", {Kind::time, 0.1, 3600, [](auto& of, double v) { of.block = time(v); }}},
-      {"restart_every", {Kind::time, 1, 86'400, [](auto& of, double v) { of.restart_every = time(v); }}},
-  };
-  return all;
-}
-
-// What a unit makes of a number of this kind; none: it has no such unit.
-std::optional<double> scale(Setting::Kind kind, const std::string& unit) {
-  using Kind = Setting::Kind;
-  if (unit.empty()) return 1;
-  if (kind == Kind::factor && unit == "x") return 1;
-  if (kind == Kind::share && unit == "%") return 0.01;
-  static const std::map<std::string, double> times{{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}};
-  auto found = times.find(unit);
-  if (kind == Kind::time && found != times.end()) return found->second;
-  return std::nullopt;
-}
-
 // One line for each ten seconds or so: what both cohorts did in it, and how both proofs stand.
 class Explaining {
  public:
   Explaining(const Trace& trace, const AnalysisOptions& options, std::ostream& out) : trace_(trace), options_(options), out_(out) {
-    out_ << fmt::format("{}: {} hosts, {} of them canary\n", trace.id, trace.rows.empty() ? 0 : trace.rows[0].hosts.size(), trace.canaries);
+    auto canaries = trace.canaries > 0 ? fmt::format("{} of them canary", trace.canaries) : "which join one by one";
+    out_ << fmt::format("{}: {} hosts, {}\n", trace.id, trace.hosts.size(), canaries);
     out_ << "     time    canary           baseline            against it                  for it\n";
   }
   void operator()(std::size_t row, const Verdict& verdict) {
-    const auto& [frame, hosts] = trace_.rows[row - 1];
+    const auto& frame = trace_.rows[row - 1].frame;
+    const auto& hosts = trace_.rows[row - 1].hosts;
     if (frame.season != Season::live) return;
     if (began_ == Instant{}) began_ = frame.end - frame.length;
     for (const auto& host : hosts) {
@@ -170,37 +117,23 @@ void replay_one(const Trace& trace, const AnalysisOptions& options, const Replay
 
 }  // namespace
 
-Result<void> tune(AnalysisOptions& options, const std::string& setting) {
-  auto equals = setting.find('=');
-  auto name = setting.substr(0, equals);
-  auto found = settings().find(name);
-  if (equals == std::string::npos || found == settings().end()) {
-    std::string known;
-    for (const auto& [word, how] : settings()) known += (known.empty() ? "" : ", ") + word;
-    return Failure{Errc::bad_input, "--tune " + setting + ": write NAME=VALUE; the names are " + known};
-  }
-  auto given = quantity(setting.substr(equals + 1));
-  auto unit = given ? scale(found->second.kind, given->unit) : std::nullopt;
-  if (!unit || given->value * *unit < found->second.least || given->value * *unit > found->second.most) {
-    return Failure{Errc::bad_input, fmt::format("--tune {}: {} must be {} to {}{}", setting, name, found->second.least, found->second.most,
-                                                found->second.kind == Setting::Kind::time ? " seconds" : "")};
-  }
-  found->second.set(options, given->value * *unit);
-  return {};
-}
-
 Result<void> replay_files(const ReplayWishes& wishes, std::ostream& out) {
-  AnalysisOptions options;
-  for (const auto& setting : wishes.settings) {
-    if (auto tuned = tune(options, setting); !tuned) return tuned;
-  }
+  auto tuned = [&](AnalysisOptions& options) -> Result<void> {
+    for (const auto& setting : wishes.settings) {
+      if (auto known = tune(options, setting); !known) return std::move(known).error().during("--tune");
+    }
+    return {};
+  };
+  AnalysisOptions defaults;
+  if (auto known = tuned(defaults); !known) return known;
   for (const auto& path : wishes.files) {
     std::ifstream file;
     if (path != "-") file.open(path);
     if (path != "-" && !file) return Failure{Errc::not_found, path + " cannot be read"};
     auto trace = read_trace(path == "-" ? std::cin : file);
     if (!trace) return std::move(trace).error().during(path);
-    replay_one(*trace, options, wishes, out);
+    (void)tuned(trace->options);
+    replay_one(*trace, trace->options, wishes, out);
   }
   return {};
 }

@@ -191,6 +191,15 @@ Sentence threshold_changed(const json& record) {
           "", Tone::warning, true};
 }
 
+Sentence watched(const json& record) {
+  auto known = to_string(Duration(number(record, "history_ms")));
+  return {known + " of the hosts' history are known: the first of them may leave", "", Tone::good, true};
+}
+
+Sentence metric_ignored(const json& record) {
+  return {fmt::format("metric {} is ignored{}{}", text(record, "metric"), by(record), because(record, "reason")), "", Tone::warning, true};
+}
+
 Sentence scaled(const json& record) {
   auto by = number(record, "by");
   if (by <= 1) return {"the weights of the pools go back to their originals", "", Tone::plain, true};
@@ -268,6 +277,8 @@ constexpr std::array kinds = {
     Kind{"host_erring", host_erring},
     Kind{"forced", forced},
     Kind{"threshold_changed", threshold_changed},
+    Kind{"watched", watched},
+    Kind{"metric_ignored", metric_ignored},
     Kind{"scaled", scaled},
     Kind{"finishing", finishing},
     Kind{"paused", paused},

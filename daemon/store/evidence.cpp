@@ -133,6 +133,7 @@ Task<Result<void>> Evidence::forget(std::vector<std::string> rollouts) {
       for (const auto* statement : {"DELETE FROM checkpoints WHERE rollout = ?", "DELETE FROM cursors WHERE rollout = ?"}) {
         if (auto gone = database_->run(statement, {rollout}); !gone) return gone;
       }
+      if (auto gone = database_->run("DELETE FROM counts WHERE service = ?", {recording_of(rollout)}); !gone) return gone;
     }
     return {};
   };
@@ -149,6 +150,13 @@ Task<Result<void>> Evidence::add_counts(std::string service, CountsPoint point, 
     return database_->run("DELETE FROM counts WHERE service = ? AND at < ?", {service, column(point.at - keep)});
   };
   std::function<Result<void>()> job = [this, both = std::move(both)] { return in_transaction(both); };
+  co_return co_await thread_.run(std::move(job));
+}
+
+Task<Result<void>> Evidence::drop_counts(std::string series) {
+  std::function<Result<void>()> job = [this, series = std::move(series)] {
+    return database_->run("DELETE FROM counts WHERE service = ?", {series});
+  };
   co_return co_await thread_.run(std::move(job));
 }
 

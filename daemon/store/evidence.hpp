@@ -30,10 +30,11 @@ class Evidence {
   Task<Result<std::optional<std::string>>> load_checkpoint(std::string rollout);
   Task<Result<void>> save_cursor(std::string reader, std::string rollout, std::uint64_t records);
   Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader);
-  // Their checkpoints and cursors.
+  // Their checkpoints, cursors and recordings.
   Task<Result<void>> forget(std::vector<std::string> rollouts);
   Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep);
   Task<Result<std::vector<CountsPoint>>> read_counts(std::string service, Instant from);
+  Task<Result<void>> drop_counts(std::string series);
 
  private:
   explicit Evidence(std::unique_ptr<Database> database) : database_(std::move(database)) {}

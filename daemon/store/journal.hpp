@@ -31,8 +31,11 @@ struct RolloutSummary {
 
 struct CountsPoint {
   Instant at;
-  std::string counts;  // JSON, one tick of one service
+  std::string counts;  // JSON, one tick of one service; or some rows of a trace
 };
+
+// The series that records a rollout; it leaves with its rollout. No service is called so: names have no slash.
+inline std::string recording_of(const std::string& rollout) { return "rollout/" + rollout; }
 
 // Counted since the journal was opened.
 struct JournalStats {
@@ -80,10 +83,12 @@ class Journal {
   // By rollout.
   virtual Task<Result<std::map<std::string, std::uint64_t>>> load_cursors(std::string reader) = 0;
 
-  // Appends one tick and drops what is older than `keep` before it. Needs no fsync.
-  virtual Task<Result<void>> add_counts(std::string service, CountsPoint point, Duration keep) = 0;
+  // A series is a service's, or the recording of one rollout. Appends one point and drops what is older than `keep` before
+  // it. Needs no fsync.
+  virtual Task<Result<void>> add_counts(std::string series, CountsPoint point, Duration keep) = 0;
   // In the order of their time.
-  virtual Task<Result<std::vector<CountsPoint>>> read_counts(std::string service, Instant from) = 0;
+  virtual Task<Result<std::vector<CountsPoint>>> read_counts(std::string series, Instant from) = 0;
+  virtual Task<Result<void>> drop_counts(std::string series) = 0;
 
   // Removes whole ended rollouts, oldest first, until at most `keep` ended ones are left; says how many went. Those
   // that still run neither go nor count.

@@ -92,6 +92,11 @@ class MemoryJournal final : public Journal {
 
   Task<Result<void>> check() override { co_return Result<void>{}; }
 
+  Task<Result<void>> drop_counts(std::string series) override {
+    counts_.erase(series);
+    co_return Result<void>{};
+  }
+
   Task<Result<std::size_t>> retain(std::size_t keep) override {
     auto ended = static_cast<std::size_t>(std::count_if(rollouts_.begin(), rollouts_.end(), [](const Kept& kept) { return kept.ended; }));
     auto surplus = ended > keep ? ended - keep : 0;
@@ -100,6 +105,7 @@ class MemoryJournal final : public Journal {
       if (!kept.ended || left == 0) return false;
       checkpoints_.erase(kept.id);
       for (auto& [reader, cursors] : cursors_) cursors.erase(kept.id);
+      counts_.erase(recording_of(kept.id));
       --left;
       return true;
     });

@@ -58,6 +58,8 @@ class SqliteJournal final : public Journal {
     return evidence_->read_counts(std::move(service), from);
   }
 
+  Task<Result<void>> drop_counts(std::string series) override { return evidence_->drop_counts(std::move(series)); }
+
   // What is kept beside them first: killed in between, an ended rollout is left without it, and needs it no more.
   Task<Result<std::size_t>> retain(std::size_t keep) override {
     auto surplus = co_await records_->surplus(keep);

@@ -220,6 +220,12 @@ class Words {
   std::string operator()(const ShareOff& fact) const {
     return line("share", fact.why.empty() ? rollout_.plan.pools[fact.pool].name + " serves what its weights give" : fact.why);
   }
+  std::string operator()(const Watched& fact) const {
+    return line("rollout", "watched: " + to_string(fact.history) + " of history are known");
+  }
+  std::string operator()(const MetricIgnored& fact) const {
+    return line("rollout", "metric " + fact.metric + " ignored by " + fact.by + why(fact.reason));
+  }
   std::string operator()(const Scaled& fact) const {
     return line("rollout", fact.by == 1 ? "weights as they were found" : "weights times " + std::to_string(fact.by));
   }

@@ -139,6 +139,18 @@ class FakeControl : public Control {
     co_return part;
   }
 
+  Task<Result<std::string>> trace(std::string rollout) override {
+    if (refusal) co_return *refusal;
+    if (find(rollout) == nullptr) co_return no_such(rollout);
+    co_return known_trace;
+  }
+  Task<Result<std::string>> history(std::string service) override {
+    if (refusal) co_return *refusal;
+    if (service != "web") co_return Failure{Errc::not_found, "no service '" + service + "'"};
+    co_return known_trace;
+  }
+  std::string known_trace = "shiftd-trace 2\n";
+
   [[nodiscard]] DaemonStats stats() const override {
     DaemonStats stats;
     for (const auto& told : told_) {

@@ -51,6 +51,7 @@ class RefusingJournal final : public Journal {
   Task<Result<std::vector<CountsPoint>>> read_counts(std::string service, Instant from) override {
     return memory_->read_counts(std::move(service), from);
   }
+  Task<Result<void>> drop_counts(std::string series) override { return memory_->drop_counts(std::move(series)); }
   Task<Result<std::size_t>> retain(std::size_t keep) override { return memory_->retain(keep); }
   Task<Result<void>> check() override { return full ? refuse() : memory_->check(); }
   JournalStats stats() const override { return memory_->stats(); }

@@ -130,6 +130,7 @@ class Script {
     auto limit = split(line.value("limit"), '+');
     auto made = make_plan(request_for(limit), strategy, fleet_of(fleet));
     if (!made) return print("refused: " + made.error().what);
+    made->watch = duration_of(line.value("watch", "0s"));
     for (const auto& stage : made->stages) {
       print("stage " + to_string(stage.asked) + ": " + std::to_string(stage.hosts) + " of " + std::to_string(made->hosts.size()) +
             " hosts, gives " + percent(stage.achievable));
@@ -201,6 +202,7 @@ class Script {
           Served{0, std::stod(line.word(0)), of, duration_of(line.value("without", "0s")), std::stod(line.value("without_of", "0"))}));
     }
     if (verb == "answered") return tell(world().feed(Answered{host(line), std::stod(line.value("of")), std::stod(line.word(1))}));
+    if (verb == "history") return tell(world().feed(HistoryGrew{duration_of(line.word(0))}));
     if (verb == "judge") {
       auto call = line.word(0) == "rollback" ? Judgement::roll_back : Judgement::promote;
       return tell(world().feed(Judged{rollout().stage, call, text}));

@@ -142,6 +142,26 @@ class Counts final : public FrontEnd {
   bool first_ = true;
 };
 
+// Two counters for each host, "slow" and "all", and its "weight".
+class Metrics final : public MetricSource {
+ public:
+  explicit Metrics(SmallWorld& world) : world_(world) {}
+
+  Task<Result<std::map<std::string, double>>> ask(std::string query) override {
+    if (!world_.metrics_trouble.empty()) co_return Failure{Errc::unreachable, world_.metrics_trouble};
+    world_.pass_time();
+    std::map<std::string, double> values;
+    for (auto& [name, host] : world_.hosts) {
+      auto value = query == "weight" ? static_cast<double>(host.setting.weight) : std::floor(query == "slow" ? host.slow : host.requests);
+      values.emplace(name + ":9100", value);
+    }
+    co_return values;
+  }
+
+ private:
+  SmallWorld& world_;
+};
+
 class Upgrades final : public Releaser {
  public:
   explicit Upgrades(SmallWorld& world) : world_(world) {}
@@ -234,6 +254,7 @@ class Answers final : public Check {
 
 SmallWorld::SmallWorld(Clock& its_clock, int count, int weight) : clock(its_clock), passed_until(its_clock.steady()) {
   verdict.warm_up = Duration(2000);
+  verdict.watch_first = Duration(0);
   for (int number = 1; number <= count; ++number) {
     std::array<char, 32> name{};
     std::snprintf(name.data(), name.size(), "web%02d", number);
@@ -265,6 +286,8 @@ std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
   made->name = "web";
   made->strategy = std::move(strategy);
   made->verdict = verdict;
+  made->metrics = metrics;
+  if (!metrics.empty()) made->metric_source = std::make_unique<Metrics>(*this);
   made->check_policy = {2, Duration(100), Duration(5000), true};
   auto make = [this](const std::string& name) -> Result<ServiceHost> {
     ServiceHost place;
@@ -306,6 +329,7 @@ void SmallWorld::pass_time() {
     auto requests = rate * seconds * host.setting.weight / weights;
     auto failing = host.running.empty() ? 1.0 : std::min(1.0, failure_rate[host.running] + host.ill_rate);
     host.requests += requests;
+    host.slow += requests * slow_share[host.running];
     host.failures += requests * failing;
     failed_requests += requests * failing;
   }

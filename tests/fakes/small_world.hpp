@@ -40,6 +40,7 @@ struct SmallWorld {
     std::map<std::string, int> swaps;  // by digest: how often it was swapped in
     double requests = 0;               // served since the last count, fractions kept
     double failures = 0;
+    double slow = 0;
     double counted_requests = 0;
     double counted_failures = 0;
   };
@@ -47,7 +48,7 @@ struct SmallWorld {
   SmallWorld(Clock& clock, int hosts, int weight = 100);
 
   std::unique_ptr<Service> service(Strategy strategy);
-  AnalysisOptions verdict;
+  AnalysisOptions verdict;  // nothing is watched first
 
   // What users have met since the beginning: requests by digest and failures, and requests to a host with no service.
   void pass_time();
@@ -78,6 +79,9 @@ struct SmallWorld {
   int writes = 0;                        // that the store has taken
   std::vector<std::pair<Setting, Steady>> written_at;
   bool front_end_answers = true;
+  std::vector<ServiceMetric> metrics;        // of the service
+  std::map<std::string, double> slow_share;  // of its requests, by digest; counted since the beginning
+  std::string metrics_trouble;               // why its metrics cannot be read
   int epoch = 1;
   double failed_requests = 0;
   double all_requests = 0;

@@ -112,25 +112,4 @@ int rolled_back(const GoodRelease& release, int rollouts, const AnalysisOptions&
   return count;
 }
 
-double upper_bound(int count, int of) {
-  if (count >= of) return 1;
-  // The chance of at most `count` at a true proportion p.
-  auto at_most = [&](double p) {
-    double term = of * std::log1p(-p);
-    double sum = std::exp(term);
-    for (int k = 1; k <= count; ++k) {
-      term += std::log(static_cast<double>(of - k + 1) / k) + std::log(p) - std::log1p(-p);
-      sum += std::exp(term);
-    }
-    return sum;
-  };
-  double low = static_cast<double>(count) / of;
-  double high = 1;
-  for (int step = 0; step < 60; ++step) {
-    auto middle = (low + high) / 2;
-    (at_most(middle) > 0.05 ? low : high) = middle;
-  }
-  return high;
-}
-
 }  // namespace shiftd

@@ -36,7 +36,4 @@ struct GoodRelease {
 // How many of `rollouts` are rolled back; seeds are 0, 1, 2 ...
 int rolled_back(const GoodRelease& release, int rollouts, const AnalysisOptions& options = {});
 
-// The one-sided 95% upper bound of a proportion, `count` of `of` seen (Clopper and Pearson).
-double upper_bound(int count, int of);
-
 }  // namespace shiftd

@@ -220,6 +220,7 @@ std::unique_ptr<Service> World::service(int its_life) {
   made->strategy = strategy;
   made->pace = pace;
   made->verdict.warm_up = 5s;
+  made->verdict.watch_first = 10s;
   made->verdict.min_requests = static_cast<std::uint64_t>(strategy.min_requests);
   made->check_policy = {2, 1s, 15s, true};
   for (const auto& host : hosts) {

@@ -60,6 +60,7 @@ class SimulatedJournal final : public Journal {
   Task<Result<std::vector<CountsPoint>>> read_counts(std::string service, Instant from) override {
     return world_.disk->read_counts(std::move(service), from);
   }
+  Task<Result<void>> drop_counts(std::string series) override { return world_.disk->drop_counts(std::move(series)); }
   Task<Result<std::size_t>> retain(std::size_t keep) override { return world_.disk->retain(keep); }
   Task<Result<void>> check() override { return world_.disk->check(); }
   JournalStats stats() const override { return world_.disk->stats(); }

@@ -249,6 +249,25 @@ TEST_P(JournalContract, OverwritesOneCheckpointPerRollout) {
   EXPECT_EQ(*loaded, "second");
 }
 
+TEST_P(JournalContract, ForgetsASeriesWhenItIsTold) {
+  ASSERT_TRUE(run(journal_->add_counts("web", CountsPoint{Instant(1s), "1"}, 20s)));
+  ASSERT_TRUE(run(journal_->add_counts("mail", CountsPoint{Instant(1s), "2"}, 20s)));
+  ASSERT_TRUE(run(journal_->drop_counts("web")));
+  ASSERT_TRUE(run(journal_->drop_counts("nobody")));
+  EXPECT_TRUE(run(journal_->read_counts("web", Instant{}))->empty());
+  EXPECT_EQ(run(journal_->read_counts("mail", Instant{}))->size(), 1U);
+}
+
+TEST_P(JournalContract, ARecordingLeavesWithItsRollout) {
+  create("r1");
+  end("r1");
+  ASSERT_TRUE(run(journal_->add_counts(recording_of("r1"), CountsPoint{Instant(1s), "1"}, 20s)));
+  ASSERT_TRUE(run(journal_->add_counts("r1", CountsPoint{Instant(1s), "a service of that name"}, 20s)));
+  ASSERT_EQ(run(journal_->retain(0)).value(), 1U);
+  EXPECT_TRUE(run(journal_->read_counts(recording_of("r1"), Instant{}))->empty());
+  EXPECT_EQ(run(journal_->read_counts("r1", Instant{}))->size(), 1U);
+}
+
 TEST_P(JournalContract, KeepsTheCountsOfEachServiceForSoLong) {
   auto at = [](int seconds) { return Instant(std::chrono::seconds(seconds)); };
   for (int second : {0, 10, 20, 30}) {

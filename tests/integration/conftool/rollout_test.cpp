@@ -82,6 +82,7 @@ class ConftoolRollout : public testing::Test {
     for (const auto& [host, state] : world->hosts) etcd.put(folder + host, original);
     auto service = world->service(std::move(strategy));
     service->verdict.warm_up = 0ms;
+    service->verdict.watch_first = 0ms;
     auto& pool = service->pools[0];
     pool.store = objects();
     pool.views[0] = std::make_unique<Follows>(*world, std::move(pool.views[0]), objects());

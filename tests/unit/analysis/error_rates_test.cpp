@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "daemon/analysis/calibrate.hpp"
 #include "tests/fakes/verdict_world.hpp"
 
 namespace shiftd {

@@ -132,6 +132,35 @@ TEST_F(StageJudgement, HoldsWhenTheOldReleaseIsBrokenItself) {
   EXPECT_EQ(ruling.text, "the old release itself fails: more than 50% of its requests");
 }
 
+TEST_F(StageJudgement, JudgesByTheHostsOwnHistoryWhenTheLastOldHostIsGone) {
+  evidence.former_rate = 0.005;
+  auto alone = [&](int count, std::uint64_t failures) {
+    Ruling ruling;
+    for (int i = 0; i < count && ruling.call == Call::keep_watching; ++i) {
+      moment.now += 1s;
+      hosts = {{"web1", Cohort::canary, false, 100, failures}, {"web2", Cohort::canary, false, 100, failures}};
+      ruling = judge.rule(moment, verdict, evidence, hosts);
+    }
+    return ruling;
+  };
+  moment.baking = false;
+  seconds_of(20, 0, 9);
+  EXPECT_EQ(alone(60, 2).call, Call::keep_watching) << "four times as often as it used to";
+  EXPECT_EQ(alone(60, 4).call, Call::keep_watching) << "below one in twenty";
+  auto ruling = alone(120, 8);
+  EXPECT_EQ(ruling.call, Call::roll_back);
+  EXPECT_NE(ruling.text.find("of the old release's 0.5% did, and nothing on the old release serves"), std::string::npos) << ruling.text;
+}
+
+TEST_F(StageJudgement, KnowsNothingOfAHistoryThatThereIsNot) {
+  moment.baking = false;
+  hosts = {{"web1", Cohort::canary, false, 100, 20}};
+  for (int i = 0; i < 60; ++i) {
+    moment.now += 1s;
+    EXPECT_EQ(judge.rule(moment, verdict, evidence, hosts).call, Call::keep_watching);
+  }
+}
+
 TEST_F(StageJudgement, NeedsNoComparisonForACanaryThatFailsOverTheCeiling) {
   auto ruling = seconds_of(10, 60, 0, 0);
   EXPECT_EQ(ruling.call, Call::roll_back);

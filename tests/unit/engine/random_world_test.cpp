@@ -51,7 +51,9 @@ class RandomWorld {
     if (chance(50)) strategy.on_drain_limit = DrainDeadline::go_on;
     strategy.drain_limit = 30s;
     if (chance(20)) fleet.threshold = {"lb1/app", pick(2, 6) / 10.0, 0, 0};
-    return make_plan(request_for(), strategy, fleet_of(fleet));
+    auto plan = make_plan(request_for(), strategy, fleet_of(fleet));
+    if (plan && chance(20)) plan->watch = 10min;
+    return plan;
   }
 
   // One thing happens.
@@ -104,6 +106,7 @@ class RandomWorld {
     } else if (what <= 84) {
       if (chance(50)) return void(world.feed(Answered{host, 40, static_cast<double>(pick(0, 40))}));
       world.feed(Served{0, static_cast<double>(pick(0, 500)), 500, chance(50) ? 60s : 0s, 500});
+      world.feed(HistoryGrew{Duration(std::chrono::minutes(pick(0, 20)))});
     } else if (what <= 85) {
       auto stage = chance(80) ? world.rollout.stage : static_cast<StageIndex>(pick(0, 5));
       world.feed(Judged{stage, chance(15) ? Judgement::roll_back : Judgement::promote, "evidence"});
@@ -137,6 +140,7 @@ class RandomWorld {
     auto closed = world.rollout.closed;
     for (const auto& [pool, why] : closed) world.feed(PoolOpens{pool});
     for (MemberIndex member = 0; member < world.members(); ++member) world.watch(member);
+    world.feed(HistoryGrew{world.rollout.plan.watch});
   }
   bool help(EngineWorld& world) {
     auto say = [&](Verb verb, HostIndex host = 0) {

@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
+#include <string_view>
 
 #include "daemon/config/sections.hpp"
 #include "daemon/config/service_rules.hpp"
@@ -30,6 +33,22 @@ std::optional<std::string> key_file(const yaml::Value& value) {
   return given->ends_with(".pub") ? readable_file(value) : secret_file(value);
 }
 
+bool made_of(std::string_view text, std::string_view other_than_alphanumerics) {
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || other_than_alphanumerics.find(c) != std::string_view::npos;
+  });
+}
+
+// As `ssh -J` takes it: "[user@]host[:port]", several with commas. Nothing in it means anything to a shell or to ssh's options.
+std::optional<std::string> jump(const yaml::Value& value) {
+  auto given = text(value);
+  if (!given) return std::nullopt;
+  if (given->front() == '-' || !made_of(*given, "._-@:[],")) {
+    return value.refuse("must be a host to go through, such as \"deploy@bastion.example.net:22\", not " + in_quotes(*given));
+  }
+  return given;
+}
+
 void read_ssh(yaml::Section& at, SshOptions& ssh) {
   at.required("user", ssh.user, name, "user: deploy");
   at.optional("key_file", ssh.key_file, key_file);
@@ -37,6 +56,9 @@ void read_ssh(yaml::Section& at, SshOptions& ssh) {
   at.required("known_hosts", ssh.known_hosts, readable_file, "known_hosts: /etc/shiftd/known_hosts");
   at.optional("connect_timeout", ssh.connect_timeout, duration(100ms, 10min));
   at.optional("command_timeout", ssh.command_timeout, duration(100ms, 24h));
+  at.optional("client", ssh.client, word<SshClient>({{"libssh2", SshClient::libssh2}, {"openssh", SshClient::openssh}}));
+  at.optional("jump", ssh.jump, jump);
+  if (at.has("jump") && ssh.client != SshClient::openssh) at.refuse("'jump' needs 'client: openssh': libssh2 knows no jumps");
   if (!at.has("key_file") && !at.has("agent")) at.refuse("names nothing to log in with: write 'key_file', 'agent' or both");
   if (ssh.key_file.ends_with(".pub") && !at.has("agent")) at.refuse("'key_file' is a public key, which needs 'agent' to log in with");
 }
@@ -49,11 +71,15 @@ std::optional<std::string> service_address(const yaml::Value& value) {
 
 std::optional<SshTarget> ssh_target(const yaml::Value& value) {
   constexpr int ssh_port = 22;
-  auto given = value.scalar("an address such as \"10.1.2.3:22\"");
+  auto given = value.scalar("an address such as \"10.1.2.3:22\" or \"deploy@10.1.2.3:22\"");
   if (!given) return std::nullopt;
-  auto parsed = parse_host_port(*given, ssh_port);
+  auto at_sign = given->find('@');
+  auto user = at_sign == std::string::npos ? std::string() : given->substr(0, at_sign);
+  bool is_name = !user.empty() && user.front() != '-' && made_of(user, "._-");
+  if (at_sign != std::string::npos && !is_name) return value.refuse(in_quotes(user) + " is no user: write one such as deploy@10.1.2.3:22");
+  auto parsed = parse_host_port(at_sign == std::string::npos ? *given : given->substr(at_sign + 1), ssh_port);
   if (!parsed) return value.refuse(parsed.error().what);
-  return SshTarget{"", parsed->host, parsed->port};
+  return SshTarget{"", parsed->host, parsed->port, user};
 }
 
 void read_host(yaml::Section& at, HostConfig& host) {

@@ -81,6 +81,7 @@ std::optional<Pair> make_input() {
 
 std::vector<char*> as_array(const std::vector<std::string>& words) {
   std::vector<char*> array;
+  array.reserve(words.size() + 1);
   for (const auto& word : words) array.push_back(const_cast<char*>(word.c_str()));
   array.push_back(nullptr);
   return array;

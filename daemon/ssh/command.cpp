@@ -34,8 +34,8 @@ int signal_number(std::string_view name) {
 // One command while it runs.
 class Conversation {
  public:
-  Conversation(Session::Channel& channel, Input input, Patience patience, std::size_t kept)
-      : open_(channel), session_(channel.session()), channel_(channel.raw()), input_(std::move(input)), patience_(patience), kept_(kept) {
+  Conversation(Session::Channel& channel, Input& input, Patience patience, std::size_t kept)
+      : open_(channel), session_(channel.session()), channel_(channel.raw()), input_(input), patience_(patience), kept_(kept) {
     deadline_ = session_.clock().steady() + patience_.limit;
   }
 
@@ -56,7 +56,7 @@ class Conversation {
         co_return lost(rc);
       }
       auto moved = co_await session_.moved_since(seen, deadline_);
-      if (!moved) co_return late();
+      if (!moved) co_return out_of_patience(patience_);
     }
   }
 
@@ -78,7 +78,7 @@ class Conversation {
       }
       if (!session_.alive()) co_return lost(LIBSSH2_ERROR_SOCKET_DISCONNECT);
       auto moved = co_await session_.moved_since(seen, deadline_);
-      if (!moved) co_return late();
+      if (!moved) co_return out_of_patience(patience_);
     }
     result_.exit_status = exit_status();
     co_return std::move(result_);
@@ -89,12 +89,7 @@ class Conversation {
   Failure lost(int rc) {
     auto failure = session_.failure_of(rc);
     if (failure.code == Errc::refused) return failure.during("run a command");
-    return {Errc::timed_out, "connection lost during the command, which may have run: " + failure.what};
-  }
-
-  [[nodiscard]] Failure late() const {
-    auto what = patience_.of_silence ? "no progress for " : "no end within ";
-    return {Errc::timed_out, what + to_string(patience_.limit) + "; the command may have run, or run still"};
+    return lost_midway(failure);
   }
 
   // Whether something went out.
@@ -155,7 +150,7 @@ class Conversation {
   Session& session_;
   LIBSSH2_CHANNEL* channel_;
   bool starting_ = false;
-  Input input_;
+  Input& input_;
   Patience patience_;
   std::size_t kept_;
   Steady deadline_;
@@ -168,13 +163,20 @@ class Conversation {
 
 }  // namespace
 
+Failure lost_midway(const Failure& why) { return {Errc::timed_out, "connection lost during the command, which may have run: " + why.what}; }
+
+Failure out_of_patience(const Patience& patience) {
+  auto what = patience.of_silence ? "no progress for " : "no end within ";
+  return {Errc::timed_out, what + to_string(patience.limit) + "; the command may have run, or run still"};
+}
+
 Input input_of(std::string text) {
   return [text = std::move(text)]() mutable -> Result<std::string> { return std::exchange(text, {}); };
 }
 
-Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input input, Patience patience,
+Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input& input, Patience patience,
                                         std::size_t output_kept) {
-  auto conversation = std::make_unique<Conversation>(channel, std::move(input), patience, output_kept);
+  auto conversation = std::make_unique<Conversation>(channel, input, patience, output_kept);
   auto started = co_await conversation->start(std::move(command));
   if (!started) co_return started.error();
   co_return co_await conversation->finish();

@@ -25,7 +25,11 @@ struct Patience {
 
 // Fails with: timed_out, also when the connection is lost midway: the command may have run; refused: the host runs no
 // commands; or as `input` fails. `output_kept` bounds each of the two outputs.
-Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input input, Patience patience,
+Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input& input, Patience patience,
                                         std::size_t output_kept);
+
+// The same failures wherever a command's end was not seen.
+Failure lost_midway(const Failure& why);
+Failure out_of_patience(const Patience& patience);
 
 }  // namespace shiftd

@@ -21,7 +21,10 @@
 #include "daemon/io/within.hpp"
 #include "daemon/ssh/agent.hpp"
 #include "daemon/ssh/digest.hpp"
+#include "daemon/ssh/keys.hpp"
 #include "daemon/ssh/known_hosts.hpp"
+#include "daemon/ssh/session.hpp"
+#include "daemon/ssh/shell.hpp"
 
 namespace shiftd {
 namespace {
@@ -39,12 +42,6 @@ std::string place_of(const SshTarget& target) { return fmt::format("{} ({}:{})",
 
 void unwind_if_cancelled(const boost::system::error_code& error) {
   if (error == asio::error::operation_aborted) throw boost::system::system_error(error);
-}
-
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Failure{Errc::bad_input, "cannot read " + path};
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 Task<Result<tcp::socket>> connect_socket(const SshTarget& target) {
@@ -87,40 +84,12 @@ Result<void> check_host_key(const KnownHosts& known, const std::string& file, co
   return host_key_refused(verdict, target.address, target.port, kind, key, file);
 }
 
-bool is_public_key_file(const std::string& path) { return path.ends_with(".pub"); }
-
-// "ssh-ed25519 AAAA... comment"
-Result<std::string> public_key_blob(const std::string& path) {
-  auto text = read_file(path);
-  if (!text) return text.error();
-  auto start = text->find(' ');
-  auto end = text->find_first_of(" \r\n", start == std::string::npos ? start : start + 1);
-  auto blob = start == std::string::npos ? std::nullopt : from_base64(std::string_view(*text).substr(start + 1, end - start - 1));
-  if (!blob) return Failure{Errc::bad_input, path + " holds no public key"};
-  return std::move(*blob);
-}
-
-// The agent's keys worth trying: only `wanted` when a public key file names it; RSA last, because libssh2 1.10 signs with
-// SHA-1 only, which sshd refuses since 8.8.
-Task<Result<std::vector<AgentKey>>> keys_to_try(const SshOptions& options) {
-  auto keys = co_await agent_keys(options.agent_socket);
-  if (!keys) co_return keys;
-  if (is_public_key_file(options.key_file)) {
-    auto wanted = public_key_blob(options.key_file);
-    if (!wanted) co_return wanted.error();
-    std::erase_if(*keys, [&](const AgentKey& key) { return key.blob != *wanted; });
-    if (keys->empty()) co_return Failure{Errc::unauthenticated, "the ssh-agent does not hold " + options.key_file};
-  }
-  std::stable_partition(keys->begin(), keys->end(), [](const AgentKey& key) { return key_type_of(key.blob) != "ssh-rsa"; });
-  co_return keys;
-}
-
-Task<Result<void>> authenticate(Session& session, const SshOptions& options) {
+Task<Result<void>> authenticate(Session& session, const SshOptions& options, const std::string& user) {
   std::vector<std::string> tried;
   if (!options.key_file.empty() && !is_public_key_file(options.key_file)) {
     auto readable = read_file(options.key_file);
     if (!readable) co_return readable.error();
-    auto accepted = co_await session.authenticate_with_file(options.user, options.key_file);
+    auto accepted = co_await session.authenticate_with_file(user, options.key_file);
     if (!accepted) co_return accepted.error();
     if (*accepted) co_return Result<void>{};
     tried.push_back(options.key_file);
@@ -131,15 +100,16 @@ Task<Result<void>> authenticate(Session& session, const SshOptions& options) {
     for (auto& key : *keys) {
       if (tried.size() == keys_tried_most) break;
       Session::Sign sign = [&](std::string data) { return agent_sign(options.agent_socket, key.blob, std::move(data)); };
-      auto accepted = co_await session.authenticate(options.user, key.blob, sign);
+      auto accepted = co_await session.authenticate(user, key.blob, sign);
       if (!accepted) co_return accepted.error();
       if (*accepted) co_return Result<void>{};
       tried.push_back(fmt::format("{} {} from the agent", key_type_of(key.blob), key_fingerprint(key.blob)));
     }
   }
-  if (tried.empty()) co_return Failure{Errc::unauthenticated, "no key to log in with: give key_file or an ssh-agent with keys"};
-  co_return Failure{Errc::unauthenticated, fmt::format("no key accepted for user '{}'; tried {} (RSA keys do not work with libssh2 1.10)",
-                                                       options.user, fmt::join(tried, ", "))};
+  if (tried.empty()) co_return no_key_at_all();
+  co_return Failure{
+      Errc::unauthenticated,
+      fmt::format("no key accepted for user '{}'; tried {} (RSA keys work with 'client: openssh' only)", user, fmt::join(tried, ", "))};
 }
 
 struct Attempt {
@@ -166,7 +136,7 @@ Task<Result<void>> attempt_once(Clock& clock, const SshOptions& options, const S
   if (!spoken) co_return spoken.error();
   auto checked = check_host_key(known, options.known_hosts, target, session.host_key());
   if (!checked) co_return checked.error();
-  co_return co_await authenticate(session, options);
+  co_return co_await authenticate(session, options, target.user.empty() ? options.user : target.user);
 }
 
 Task<Result<void>> attempt_until_spoken(Clock& clock, const SshOptions& options, const SshTarget& target, const KnownHosts& known,
@@ -180,9 +150,38 @@ Task<Result<void>> attempt_until_spoken(Clock& clock, const SshOptions& options,
   }
 }
 
+// A session as a connection that commands run over.
+class SessionConnection final : public Connection {
+ public:
+  SessionConnection(Clock& clock, Duration opening_limit, std::shared_ptr<Session> session)
+      : clock_(clock), opening_limit_(opening_limit), session_(std::move(session)) {}
+
+  bool alive() override { return session_->alive(); }
+  void end() override { session_->end({Errc::unreachable, "closed by us"}); }
+  // sshd gives the command to the user's own shell, which may be any.
+  std::string by_sh(const std::string& command) const override { return "exec /bin/sh -c " + shell_quote(command); }
+
+  Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) override {
+    auto opening = session_->open_channel();
+    auto channel = co_await within(clock_, opening_limit_, std::move(opening));
+    if (!channel && channel.error().code == Errc::timed_out) {
+      session_->end({Errc::unreachable, "no answer to the opening of a channel within " + to_string(opening_limit_)});
+      co_return *session_->ended();
+    }
+    if (!channel && !session_->alive()) co_return Failure{Errc::unavailable, channel.error().what};
+    if (!channel) co_return channel.error();
+    co_return co_await run_command(*channel, std::move(command), input, patience, output_kept);
+  }
+
+ private:
+  Clock& clock_;
+  Duration opening_limit_;
+  std::shared_ptr<Session> session_;
+};
+
 }  // namespace
 
-Task<Result<std::shared_ptr<Session>>> connect_session(Clock& clock, const SshOptions& options, const SshTarget& target) {
+Task<Result<std::shared_ptr<Connection>>> connect_session(Clock& clock, const SshOptions& options, SshTarget target) {
   auto text = read_file(options.known_hosts);
   if (!text) co_return std::move(text).error().during("known hosts").during(place_of(target));
   auto known = KnownHosts::parse(*text);
@@ -197,7 +196,7 @@ Task<Result<std::shared_ptr<Session>>> connect_session(Clock& clock, const SshOp
   }
   if (!done) co_return std::move(done).error().during(place_of(target));
   attempt.session->keep_alive(options.keepalive);
-  co_return std::move(attempt.session);
+  co_return std::make_shared<SessionConnection>(clock, options.command_timeout, std::move(attempt.session));
 }
 
 }  // namespace shiftd

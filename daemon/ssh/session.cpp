@@ -245,8 +245,13 @@ Task<Result<void>> Session::handshake(std::string host_key_kinds) {
   libssh2_session_method_pref(session_, LIBSSH2_METHOD_HOSTKEY, host_key_kinds.c_str());
   auto step = [this] { return libssh2_session_handshake(session_, static_cast<libssh2_socket_t>(socket_.native_handle())); };
   auto rc = co_await until_done(step);
-  if (rc != 0) co_return failure_of(rc).during("SSH handshake");
-  co_return Result<void>{};
+  if (rc == 0) co_return Result<void>{};
+  auto failure = failure_of(rc);
+  // Both sides spoke, and have no method in common.
+  if (rc == LIBSSH2_ERROR_KEX_FAILURE || rc == LIBSSH2_ERROR_METHOD_NONE || rc == LIBSSH2_ERROR_METHOD_NOT_SUPPORTED) {
+    failure.what += ": libssh2 shares no cipher, MAC or kind of host key with this host; write 'client: openssh' under the service's 'ssh'";
+  }
+  co_return std::move(failure).during("SSH handshake");
 }
 
 std::string Session::host_key() const {

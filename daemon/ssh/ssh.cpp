@@ -8,13 +8,12 @@
 
 #include <fmt/format.h>
 
-#include "daemon/io/within.hpp"
 #include "daemon/ssh/command.hpp"
 #include "daemon/ssh/connect.hpp"
+#include "daemon/ssh/connection.hpp"
 #include "daemon/ssh/gate.hpp"
+#include "daemon/ssh/openssh.hpp"
 #include "daemon/ssh/remote_job.hpp"
-#include "daemon/ssh/session.hpp"
-#include "daemon/ssh/shell.hpp"
 
 namespace shiftd {
 namespace {
@@ -27,24 +26,22 @@ constexpr Duration job_grace = std::chrono::seconds(15);
 constexpr std::size_t job_answer_most = output_most + 8 * 1024;
 constexpr std::size_t file_piece = 256 * 1024;
 
-// sshd gives the command to the user's own shell, which may be any.
-std::string by_sh(const std::string& command) { return "exec /bin/sh -c " + shell_quote(command); }
-
 class SshHost final : public Executor {
  public:
-  SshHost(Clock& clock, const SshOptions& options, SshTarget target, Gate& unauthenticated)
-      : clock_(clock), options_(options), target_(std::move(target)), unauthenticated_(unauthenticated) {}
+  SshHost(const SshOptions& options, Connect connect, SshTarget target, Gate& unauthenticated)
+      : options_(options), connect_(std::move(connect)), target_(std::move(target)), unauthenticated_(unauthenticated) {}
   ~SshHost() override { close(); }
 
   Task<Result<void>> open() override {
-    auto session = co_await connected();
-    if (!session) co_return session.error();
+    auto connection = co_await connected();
+    if (!connection) co_return connection.error();
     co_return Result<void>{};
   }
 
   Task<Result<CommandResult>> run(std::string command, std::string input) override {
     if (command.find('\0') != std::string::npos) co_return Failure{Errc::bad_input, "a command must not hold NUL bytes"};
-    co_return co_await converse(by_sh(command), input_of(std::move(input)), {options_.command_timeout}, output_most);
+    Patience patience{options_.command_timeout};
+    co_return co_await converse(By::command, std::move(command), input_of(std::move(input)), patience, output_most);
   }
 
   Task<Result<CommandResult>> send(std::string local_path, std::string command, Duration silence) override;
@@ -52,65 +49,56 @@ class SshHost final : public Executor {
   Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override;
 
   void close() override {
-    if (auto session = std::exchange(session_, nullptr)) session->end({Errc::unreachable, "closed by us"});
+    if (auto connection = std::exchange(connection_, nullptr)) connection->end();
   }
 
  private:
-  Task<Result<std::shared_ptr<Session>>> connected();
-  Task<Result<Session::Channel>> channel();
-  Task<Result<CommandResult>> converse(std::string command, Input input, Patience patience, std::size_t kept);
+  // What the host's sh runs: a command, or the program on its input.
+  enum class By { command, input };
 
-  Clock& clock_;
+  Task<Result<std::shared_ptr<Connection>>> connected();
+  Task<Result<CommandResult>> converse(By by, std::string command, Input input, Patience patience, std::size_t kept);
+
   const SshOptions& options_;
+  Connect connect_;
   SshTarget target_;
   Gate& unauthenticated_;
   Gate connecting_{1};
-  std::shared_ptr<Session> session_;
+  std::shared_ptr<Connection> connection_;
   std::uint64_t attempts_ = 0;
   std::optional<Failure> last_failure_;
 };
 
-Task<Result<std::shared_ptr<Session>>> SshHost::connected() {
-  if (session_ && session_->alive()) co_return session_;
+Task<Result<std::shared_ptr<Connection>>> SshHost::connected() {
+  if (connection_ && connection_->alive()) co_return connection_;
   auto attempts = attempts_;
   auto turn = co_await connecting_.enter();
-  if (session_ && session_->alive()) co_return session_;
+  if (connection_ && connection_->alive()) co_return connection_;
   // Whoever queued behind an attempt that failed has its answer: a hundred callers do not wait a hundred timeouts.
   if (attempts_ != attempts && last_failure_) co_return *last_failure_;
   auto place = co_await unauthenticated_.enter();
-  auto session = co_await connect_session(clock_, options_, target_);
+  auto connection = co_await connect_(target_);
   ++attempts_;
   last_failure_.reset();
-  if (!session) {
-    last_failure_ = session.error();
-    co_return session;
+  if (!connection) {
+    last_failure_ = connection.error();
+    co_return connection;
   }
-  session_ = *session;
-  co_return session;
+  connection_ = *connection;
+  co_return connection;
 }
 
-// A channel to a host that answers. A connection found dead before anything was asked of the host is replaced once.
-Task<Result<Session::Channel>> SshHost::channel() {
+// A connection found dead before anything was asked of the host is replaced once.
+Task<Result<CommandResult>> SshHost::converse(By by, std::string command, Input input, Patience patience, std::size_t kept) {
   for (int attempt = 0;; ++attempt) {
-    auto session = co_await connected();
-    if (!session) co_return session.error();
-    auto opening = (*session)->open_channel();
-    auto opened = co_await within(clock_, options_.command_timeout, std::move(opening));
-    if (opened) co_return opened;
-    if (opened.error().code == Errc::timed_out) {
-      (*session)->end({Errc::unreachable, "no answer to the opening of a channel within " + to_string(options_.command_timeout)});
-      co_return (*session)->ended()->during(target_.host);
-    }
-    if ((*session)->alive() || attempt == 1) co_return std::move(opened).error().during(target_.host);
+    auto connection = co_await connected();
+    if (!connection) co_return connection.error();
+    auto line = by == By::command ? (*connection)->by_sh(command) : std::string("exec /bin/sh");
+    auto result = co_await (*connection)->run(std::move(line), input, patience, kept);
+    if (result) co_return result;
+    if (result.error().code != Errc::unavailable) co_return std::move(result).error().during(target_.host);
+    if (attempt == 1) co_return Failure{Errc::unreachable, result.error().what}.during(target_.host);
   }
-}
-
-Task<Result<CommandResult>> SshHost::converse(std::string command, Input input, Patience patience, std::size_t kept) {
-  auto open = co_await channel();
-  if (!open) co_return open.error();
-  auto result = co_await run_command(*open, std::move(command), std::move(input), patience, kept);
-  if (!result) co_return std::move(result).error().during(target_.host);
-  co_return result;
 }
 
 // The pieces of a local file. It is read on the loop: a piece is in the page cache or one read away.
@@ -131,14 +119,14 @@ Task<Result<CommandResult>> SshHost::send(std::string local_path, std::string co
   if (!*file) co_return Failure{Errc::bad_input, "cannot read " + local_path + ": " + std::strerror(errno)};
   Patience patience{silence, true};
   auto input = input_of_file(std::move(file), std::move(local_path));
-  co_return co_await converse(by_sh(command), std::move(input), patience, output_most);
+  co_return co_await converse(By::command, std::move(command), std::move(input), patience, output_most);
 }
 
 Task<Result<CommandResult>> SshHost::job(RemoteJob job) {
   auto program = job_program(job);
   if (!program) co_return program.error();
   Patience patience{job.limit + job_grace};
-  auto answer = co_await converse("exec /bin/sh", input_of(std::move(*program)), patience, job_answer_most);
+  auto answer = co_await converse(By::input, {}, input_of(std::move(*program)), patience, job_answer_most);
   if (!answer) co_return std::move(answer).error().during("job " + job.id);
   auto reply = read_job_reply(job.id, job.limit, answer->out);
   if (!reply) co_return std::move(reply).error().during(target_.host);
@@ -150,7 +138,7 @@ Task<Result<std::optional<CommandResult>>> SshHost::job_result(std::string dir, 
   auto program = job_question(dir, id);
   if (!program) co_return program.error();
   Patience patience{options_.command_timeout};
-  auto answer = co_await converse("exec /bin/sh", input_of(std::move(*program)), patience, job_answer_most);
+  auto answer = co_await converse(By::input, {}, input_of(std::move(*program)), patience, job_answer_most);
   if (!answer) co_return std::move(answer).error().during("look for job " + id);
   auto reply = read_job_reply(id, Duration(0), answer->out);
   if (!reply) co_return std::move(reply).error().during(target_.host);
@@ -159,16 +147,24 @@ Task<Result<std::optional<CommandResult>>> SshHost::job_result(std::string dir, 
 
 class Connector final : public SshConnector {
  public:
-  Connector(Clock& clock, SshOptions options) : clock_(clock), options_(std::move(options)) {}
+  Connector(Clock& clock, SshOptions options) : options_(std::move(options)) {
+    if (options_.client == SshClient::openssh) {
+      openssh_ = std::make_unique<OpensshClient>(clock, options_);
+      connect_ = [this](SshTarget target) { return openssh_->connect(std::move(target)); };
+    } else {
+      connect_ = [this, &clock](SshTarget target) { return connect_session(clock, options_, std::move(target)); };
+    }
+  }
 
   std::unique_ptr<Executor> to(SshTarget target) override {
     auto& gate = unauthenticated_.try_emplace(target.address, unauthenticated_most).first->second;
-    return std::make_unique<SshHost>(clock_, options_, std::move(target), gate);
+    return std::make_unique<SshHost>(options_, connect_, std::move(target), gate);
   }
 
  private:
-  Clock& clock_;
   SshOptions options_;
+  std::unique_ptr<OpensshClient> openssh_;
+  Connect connect_;
   std::map<std::string, Gate> unauthenticated_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// SSH to the hosts of a fleet with libssh2, non-blocking on the one loop.
+// SSH to the hosts of a fleet: with libssh2 inside of this process, or with ssh(1) as a child for the hosts that libssh2 1.10
+// cannot speak to. docs/hosts.md says what works with which.
 
 #include <memory>
 #include <string>
@@ -10,6 +11,8 @@
 
 namespace shiftd {
 
+enum class SshClient { libssh2, openssh };
+
 struct SshOptions {
   std::string user;
   std::string key_file;      // private key without passphrase, asked first; a .pub: that key of the agent only; empty: the agent
@@ -18,6 +21,8 @@ struct SshOptions {
   Duration connect_timeout{std::chrono::seconds(10)};  // to be connected and authenticated
   Duration command_timeout{std::chrono::seconds(60)};  // for one run() or the silence of a transfer
   Duration keepalive{std::chrono::seconds(15)};
+  SshClient client = SshClient::libssh2;
+  std::string jump{};  // as `ssh -J` takes it: "[user@]host[:port],..."; openssh only
 
   bool operator==(const SshOptions&) const = default;
 };
@@ -26,6 +31,7 @@ struct SshTarget {
   std::string host;     // as people name it, for messages
   std::string address;  // name or IP
   int port = 22;
+  std::string user{};  // empty: the options' user
 
   bool operator==(const SshTarget&) const = default;
 };

@@ -46,7 +46,11 @@ class World {
 
 class RealHost final : public World {
  public:
-  RealHost() : connector_(make_ssh_connector(loop_.clock(), sshd_.client())), again_(make_ssh_connector(loop_.clock(), sshd_.client())) {
+  explicit RealHost(SshClient client) {
+    auto options = sshd_.client();
+    options.client = client;
+    connector_ = make_ssh_connector(loop_.clock(), options);
+    again_ = make_ssh_connector(loop_.clock(), options);
     host_ = connector_->to(sshd_.target());
     restarted_ = again_->to(sshd_.target());
   }
@@ -274,10 +278,12 @@ TEST_P(ExecutorContract, LookingForAJobStartsNothing) {
   EXPECT_EQ((*found)->out, "found");
 }
 
-INSTANTIATE_TEST_SUITE_P(Hosts, ExecutorContract,
-                         testing::Values(Kind{"Sshd", [] { return std::unique_ptr<World>(std::make_unique<RealHost>()); }},
-                                         Kind{"Memory", [] { return std::unique_ptr<World>(std::make_unique<MemoryHost>()); }}),
-                         [](const auto& kind) { return kind.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Hosts, ExecutorContract,
+    testing::Values(Kind{"Libssh2", [] { return std::unique_ptr<World>(std::make_unique<RealHost>(SshClient::libssh2)); }},
+                    Kind{"Openssh", [] { return std::unique_ptr<World>(std::make_unique<RealHost>(SshClient::openssh)); }},
+                    Kind{"Memory", [] { return std::unique_ptr<World>(std::make_unique<MemoryHost>()); }}),
+    [](const auto& kind) { return kind.param.name; });
 
 }  // namespace
 }  // namespace shiftd

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/ssh/ssh.hpp"
+#include "tests/contract/executor/keys.hpp"
 #include "tests/contract/executor/on_a_loop.hpp"
 #include "tests/fakes/process.hpp"
 #include "tests/fakes/sshd_server.hpp"
@@ -18,6 +19,18 @@ namespace shiftd {
 namespace {
 
 using namespace std::chrono_literals;
+
+class SshIdentity : public testing::TestWithParam<SshClient> {
+ protected:
+  static SshOptions client_of(const SshdServer& sshd) {
+    auto options = sshd.client();
+    options.client = GetParam();
+    return options;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Clients, SshIdentity, testing::Values(SshClient::libssh2, SshClient::openssh),
+                         [](const auto& client) { return client.param == SshClient::libssh2 ? "Libssh2" : "Openssh"; });
 
 // What opening a connection with these options comes to.
 Result<void> open_with(SshdServer& sshd, SshOptions options) {
@@ -33,43 +46,25 @@ void expect_unauthenticated(const Result<void>& opened, std::initializer_list<st
   for (const auto& word : words) EXPECT_NE(opened.error().what.find(word), std::string::npos) << word << " in: " << opened.error();
 }
 
-// The real ssh-agent, with a key.
-class Agent {
- public:
-  explicit Agent(const std::string& key_file) {
-    process_ = std::make_unique<Process>(Process::Start{.command = {"ssh-agent", "-D", "-a", socket()}, .environment = {}, .output = {}});
-    if (!eventually([this] { return std::filesystem::exists(socket()); })) throw std::runtime_error("ssh-agent does not start");
-    if (!key_file.empty()) add(key_file);
-  }
-  void add(const std::string& key_file) {
-    if (Process::run({"ssh-add", "-q", key_file}, {"SSH_AUTH_SOCK=" + socket()}) != 0) throw std::runtime_error("ssh-add");
-  }
-  std::string socket() const { return dir_.path() + "/agent"; }
-  Process& process() { return *process_; }
-
- private:
-  TemporaryDirectory dir_;
-  std::unique_ptr<Process> process_;
-};
-
-std::string new_key(const TemporaryDirectory& dir, const std::string& name, const std::string& type = "ed25519") {
-  auto file = dir.path() + "/" + name;
-  EXPECT_EQ(Process::run({"ssh-keygen", "-q", "-t", type, "-N", "", "-f", file}), 0);
-  return file;
-}
-
-TEST(SshIdentity, AnUnknownHostIsRefusedWithItsFingerprintAndTheCommandThatAcceptsIt) {
+TEST_P(SshIdentity, AnUnknownHostIsRefusedWithTheCommandThatAcceptsIt) {
   SshdServer sshd;
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   write_text(options.known_hosts, "other.example ssh-ed25519 AAAA\n");
   auto port = std::to_string(sshd.port());
-  expect_unauthenticated(open_with(sshd, options), {"unknown host key", "[127.0.0.1]:" + port, "SHA256:",
-                                                    "ssh-keyscan -p " + port + " -t ed25519 '127.0.0.1' >> '" + options.known_hosts + "'"});
+  expect_unauthenticated(open_with(sshd, options), {"unknown host key", "[127.0.0.1]:" + port, "ssh-keyscan -p " + port,
+                                                    " '127.0.0.1' >> '" + options.known_hosts + "'"});
 }
 
-TEST(SshIdentity, TheCommandThatAcceptsAHostDoesSo) {
+TEST(SshIdentityOfLibssh2, AnUnknownHostIsRefusedWithItsFingerprint) {
   SshdServer sshd;
   auto options = sshd.client();
+  write_text(options.known_hosts, "");
+  expect_unauthenticated(open_with(sshd, options), {"SHA256:", "-t ed25519"});
+}
+
+TEST_P(SshIdentity, TheCommandThatAcceptsAHostDoesSo) {
+  SshdServer sshd;
+  auto options = client_of(sshd);
   write_text(options.known_hosts, "");
   auto refused = open_with(sshd, options);
   ASSERT_FALSE(refused);
@@ -79,42 +74,42 @@ TEST(SshIdentity, TheCommandThatAcceptsAHostDoesSo) {
   EXPECT_TRUE(opened) << opened.error();
 }
 
-TEST(SshIdentity, AHostInHashedKnownHostsIsKnown) {
+TEST_P(SshIdentity, AHostInHashedKnownHostsIsKnown) {
   SshdServer sshd;
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   ASSERT_EQ(Process::run({"ssh-keygen", "-H", "-f", options.known_hosts}), 0);
   ASSERT_EQ(read_text(options.known_hosts).find("127.0.0.1"), std::string::npos);
   auto opened = open_with(sshd, options);
   EXPECT_TRUE(opened) << opened.error();
 }
 
-TEST(SshIdentity, AChangedHostKeyIsRefusedLoudly) {
+TEST_P(SshIdentity, AChangedHostKeyIsRefusedLoudly) {
   SshdServer sshd;
   sshd.change_host_key();
-  expect_unauthenticated(open_with(sshd, sshd.client()), {"HOST KEY HAS CHANGED", "SHA256:", "ssh-keygen -f"});
+  expect_unauthenticated(open_with(sshd, client_of(sshd)), {"HOST KEY HAS CHANGED", "SHA256:", "ssh-keygen -f"});
 }
 
-TEST(SshIdentity, ARevokedHostKeyIsRefusedEvenWhenItIsKnown) {
+TEST_P(SshIdentity, ARevokedHostKeyIsRefusedEvenWhenItIsKnown) {
   SshdServer sshd;
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   auto key = read_text(sshd.file("host_key.pub"));
   write_text(options.known_hosts, read_text(options.known_hosts) + "@revoked * " + key);
   expect_unauthenticated(open_with(sshd, options), {"REVOKED"});
 }
 
-TEST(SshIdentity, TheKindOfHostKeyThatIsKnownIsAskedFor) {
+TEST_P(SshIdentity, TheKindOfHostKeyThatIsKnownIsAskedFor) {
   TemporaryDirectory dir;
   auto second = new_key(dir, "ecdsa", "ecdsa");
   SshdServer sshd({.max_startups = "100", .more_config = "HostKey " + second, .file_size_most = 0});
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   write_text(options.known_hosts, "[127.0.0.1]:" + std::to_string(sshd.port()) + " " + read_text(second + ".pub"));
   auto opened = open_with(sshd, options);
   EXPECT_TRUE(opened) << opened.error();
 }
 
-TEST(SshIdentity, AMissingKnownHostsFileIsBadInput) {
+TEST_P(SshIdentity, AMissingKnownHostsFileIsBadInput) {
   SshdServer sshd;
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.known_hosts = "/nonexistent/known_hosts";
   auto opened = open_with(sshd, options);
   ASSERT_FALSE(opened);
@@ -122,18 +117,18 @@ TEST(SshIdentity, AMissingKnownHostsFileIsBadInput) {
   EXPECT_NE(opened.error().what.find("/nonexistent/known_hosts"), std::string::npos) << opened.error();
 }
 
-TEST(SshIdentity, AKeyThatTheHostDoesNotTakeIsNamed) {
+TEST_P(SshIdentity, AKeyThatTheHostDoesNotTakeIsNamed) {
   SshdServer sshd;
   TemporaryDirectory dir;
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.key_file = new_key(dir, "stranger");
   expect_unauthenticated(open_with(sshd, options), {"no key accepted", options.user, options.key_file});
 }
 
-TEST(SshIdentity, AKeyFileThatIsNoneIsBadInput) {
+TEST_P(SshIdentity, AKeyFileThatIsNoneIsBadInput) {
   SshdServer sshd;
   for (const auto& content : {std::string("no key at all"), std::string()}) {
-    auto options = sshd.client();
+    auto options = client_of(sshd);
     options.key_file = sshd.file("not-a-key");
     write_text(options.key_file, content);
     auto opened = open_with(sshd, options);
@@ -142,37 +137,37 @@ TEST(SshIdentity, AKeyFileThatIsNoneIsBadInput) {
   }
 }
 
-TEST(SshIdentity, LogsInWithAKeyOfTheAgent) {
+TEST_P(SshIdentity, LogsInWithAKeyOfTheAgent) {
   SshdServer sshd;
   Agent agent(sshd.file("user_key"));
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.key_file.clear();
   options.agent_socket = agent.socket();
   auto opened = open_with(sshd, options);
   EXPECT_TRUE(opened) << opened.error();
 }
 
-TEST(SshIdentity, FindsTheRightOneAmongTheAgentsKeys) {
+TEST_P(SshIdentity, FindsTheRightOneAmongTheAgentsKeys) {
   SshdServer sshd;
   TemporaryDirectory dir;
   Agent agent("");
   agent.add(new_key(dir, "first"));
   agent.add(new_key(dir, "second", "ecdsa"));
   agent.add(sshd.file("user_key"));
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.key_file.clear();
   options.agent_socket = agent.socket();
   auto opened = open_with(sshd, options);
   EXPECT_TRUE(opened) << opened.error();
 }
 
-TEST(SshIdentity, APublicKeyFilePicksTheAgentsKeyAmongMoreThanTheHostLetsUsTry) {
+TEST_P(SshIdentity, APublicKeyFilePicksTheAgentsKeyAmongMoreThanTheHostLetsUsTry) {
   SshdServer sshd;
   TemporaryDirectory dir;
   Agent agent("");
   for (int i = 0; i < 8; ++i) agent.add(new_key(dir, "key" + std::to_string(i)));
   agent.add(sshd.file("user_key"));
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.agent_socket = agent.socket();
   options.key_file.clear();
   expect_unauthenticated(open_with(sshd, options), {"no key accepted"});
@@ -181,11 +176,11 @@ TEST(SshIdentity, APublicKeyFilePicksTheAgentsKeyAmongMoreThanTheHostLetsUsTry) 
   EXPECT_TRUE(opened) << opened.error();
 }
 
-TEST(SshIdentity, AFrozenAgentCostsTheTimeoutAndNotTheLoop) {
+TEST_P(SshIdentity, AFrozenAgentCostsTheTimeoutAndNotTheLoop) {
   SshdServer sshd;
   Agent agent(sshd.file("user_key"));
   agent.process().signal(SIGSTOP);
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.key_file.clear();
   options.agent_socket = agent.socket();
   options.connect_timeout = 400ms;
@@ -194,9 +189,9 @@ TEST(SshIdentity, AFrozenAgentCostsTheTimeoutAndNotTheLoop) {
   EXPECT_EQ(opened.error().code, Errc::unreachable) << opened.error();
 }
 
-TEST(SshIdentity, AnAgentThatIsNotThereIsSaidSo) {
+TEST_P(SshIdentity, AnAgentThatIsNotThereIsSaidSo) {
   SshdServer sshd;
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.key_file.clear();
   options.agent_socket = sshd.file("no-agent");
   auto opened = open_with(sshd, options);
@@ -204,9 +199,9 @@ TEST(SshIdentity, AnAgentThatIsNotThereIsSaidSo) {
   EXPECT_NE(opened.error().what.find("ssh-agent at " + options.agent_socket), std::string::npos) << opened.error();
 }
 
-TEST(SshIdentity, WithoutAnyKeyNothingIsTried) {
+TEST_P(SshIdentity, WithoutAnyKeyNothingIsTried) {
   SshdServer sshd;
-  auto options = sshd.client();
+  auto options = client_of(sshd);
   options.key_file.clear();
   expect_unauthenticated(open_with(sshd, options), {"no key to log in with"});
 }

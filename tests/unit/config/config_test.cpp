@@ -47,11 +47,11 @@ TEST(Config, GivesAServiceWhatWasWritten) {
   EXPECT_EQ(web.name, "web");
   auto in_folder = [&](const char* file) { return (folder.path() / file).string(); };
   EXPECT_EQ(web.ssh, (SshOptions{"deploy", in_folder("id_ed25519"), in_folder("agent.sock"), in_folder("known_hosts"), 5s, 1min,
-                                 SshOptions{}.keepalive}));
+                                 SshOptions{}.keepalive, SshClient::openssh, "deploy@bastion.example.net:2222"}));
 
   ASSERT_EQ(web.hosts.size(), 4);
   EXPECT_EQ(web.hosts[0].address, "127.0.0.11:18080");
-  EXPECT_EQ(web.hosts[0].ssh, (SshTarget{"web1", "127.0.0.11", 2201}));
+  EXPECT_EQ(web.hosts[0].ssh, (SshTarget{"web1", "127.0.0.11", 2201, "root"}));
   EXPECT_EQ(web.hosts[1].address, "[2001:db8::2]:18080");
   EXPECT_EQ(web.hosts[1].ssh, (SshTarget{"web2", "2001:db8::2", 22}));
   EXPECT_EQ(web.hosts[3].ssh, (SshTarget{"web-4.example.net", "web-4.example.net", 22})) << "the host's name, when nothing is written";

@@ -1,0 +1,40 @@
+#pragma once
+
+// One authenticated connection to a host, over which commands run: what libssh2 and ssh(1) have in common.
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "daemon/base/failure.hpp"
+#include "daemon/io/task.hpp"
+#include "daemon/ssh/command.hpp"
+#include "daemon/ssh/executor.hpp"
+#include "daemon/ssh/ssh.hpp"
+
+namespace shiftd {
+
+class Connection {
+ public:
+  virtual ~Connection() = default;
+
+  // False: the next call needs another.
+  [[nodiscard]] virtual bool alive() = 0;
+
+  // Runs `command` with the login's shell; the connection outlives the call. Many at once.
+  // Fails with: unavailable (the connection was found dead before anything was asked of the host or taken from `input`),
+  // unreachable (the host did not answer and nothing was asked of it), refused (it opens no more channels), and
+  // otherwise as run_command().
+  virtual Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) = 0;
+
+  // The command line that has the host's sh run `command` and tells how that ended, also when a signal ended it.
+  [[nodiscard]] virtual std::string by_sh(const std::string& command) const = 0;
+
+  virtual void end() = 0;
+};
+
+// Makes one. Fails as Executor::open().
+using Connect = std::function<Task<Result<std::shared_ptr<Connection>>>(SshTarget target)>;
+
+}  // namespace shiftd

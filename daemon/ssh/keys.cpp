@@ -1,0 +1,52 @@
+#include "daemon/ssh/keys.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "daemon/ssh/digest.hpp"
+
+namespace shiftd {
+
+Result<std::string> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return Failure{Errc::bad_input, "cannot read " + path};
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+namespace {
+
+// "ssh-ed25519 AAAA... comment"
+Result<std::string> public_key_blob(const std::string& path) {
+  auto text = read_file(path);
+  if (!text) return text.error();
+  auto start = text->find(' ');
+  auto end = text->find_first_of(" \r\n", start == std::string::npos ? start : start + 1);
+  auto blob = start == std::string::npos ? std::nullopt : from_base64(std::string_view(*text).substr(start + 1, end - start - 1));
+  if (!blob) return Failure{Errc::bad_input, path + " holds no public key"};
+  return std::move(*blob);
+}
+
+}  // namespace
+
+bool is_public_key_file(const std::string& path) { return path.ends_with(".pub"); }
+
+Task<Result<std::vector<AgentKey>>> keys_to_try(const SshOptions& options) {
+  auto keys = co_await agent_keys(options.agent_socket);
+  if (!keys) co_return keys;
+  if (is_public_key_file(options.key_file)) {
+    auto wanted = public_key_blob(options.key_file);
+    if (!wanted) co_return wanted.error();
+    std::erase_if(*keys, [&](const AgentKey& key) { return key.blob != *wanted; });
+    if (keys->empty()) co_return Failure{Errc::unauthenticated, "the ssh-agent does not hold " + options.key_file};
+  }
+  std::stable_partition(keys->begin(), keys->end(), [](const AgentKey& key) { return key_type_of(key.blob) != "ssh-rsa"; });
+  co_return keys;
+}
+
+Failure no_key_at_all() { return {Errc::unauthenticated, "no key to log in with: give key_file or an ssh-agent with keys"}; }
+
+}  // namespace shiftd

@@ -1,0 +1,28 @@
+#pragma once
+
+// Which keys we log in with.
+
+#include <string>
+#include <vector>
+
+#include "daemon/base/failure.hpp"
+#include "daemon/io/task.hpp"
+#include "daemon/ssh/agent.hpp"
+#include "daemon/ssh/ssh.hpp"
+
+namespace shiftd {
+
+// Fails with bad_input.
+Result<std::string> read_file(const std::string& path);
+
+// A public key file names the one key of the agent that is meant.
+bool is_public_key_file(const std::string& path);
+
+// The agent's keys worth trying: only the named one when `key_file` is a public key; RSA last, because libssh2 1.10 signs
+// with SHA-1 only, which sshd refuses since 8.8.
+// Fails as agent_keys(), and with unauthenticated when the agent does not hold the named one.
+Task<Result<std::vector<AgentKey>>> keys_to_try(const SshOptions& options);
+
+Failure no_key_at_all();
+
+}  // namespace shiftd

@@ -148,7 +148,7 @@ class MuxCommand {
     group_.stop();
   }
   void end_if_complete() {
-    if (ended_ && open_outputs_ == 0) group_.stop();
+    if (ended_ && fate_.hung_up && open_outputs_ == 0) group_.stop();
   }
 
   Task<> keep_patience() {
@@ -178,10 +178,11 @@ class MuxCommand {
       } else if (kind == exit_message) {
         result_.exit_status = static_cast<int>(take_u32(rest).value_or(0) & 0xff);
         ended_ = true;
-        end_if_complete();
       }
     }
+    // The channel is closed only now: whoever waits for its place among the host's MaxSessions may have it.
     fate_.hung_up = true;
+    end_if_complete();
     if (!ended_) fail(lost_midway({Errc::unreachable, "the host ended the session without a status, or ssh has ended"}));
   }
 

@@ -165,7 +165,10 @@ class Bookkeeper {
     if (fact.source == "front end" && !rollout_.lost.contains(fact.source)) rollout_.blind_since = at_;
     rollout_.lost[fact.source] = fact.why;
   }
-  void operator()(const SourceBack& fact) { rollout_.lost.erase(fact.source); }
+  void operator()(const SourceBack& fact) {
+    rollout_.lost.erase(fact.source);
+    if (rollout_.lost.empty()) rollout_.opened = at_;
+  }
 
   void operator()(const PoolClosed& fact) {
     static_cast<void>(rollout_.plan.pools.at(fact.pool));  // of this plan

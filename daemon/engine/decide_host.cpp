@@ -453,6 +453,15 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   move(host, after_return(host, false), state(host).why);
 }
 
+namespace {
+
+// A store or a load balancer that says nothing holds the rollout by itself, and lets it go on when it answers again.
+bool is_silent(const Rollout& rollout) {
+  return std::any_of(rollout.lost.begin(), rollout.lost.end(), [](const auto& source) { return source.first != "front end"; });
+}
+
+}  // namespace
+
 void Deciding::check_deadline(HostIndex host) {
   const auto& strategy = rollout_.plan.strategy;
   auto after = waited(host);
@@ -469,12 +478,13 @@ void Deciding::check_deadline(HostIndex host) {
       if (state(host).effect != 0) return;
       auto trouble = name + " was to leave its pools, and not every load balancer showed it within " + to_string(confirm_limit(host));
       if (state(host).swapped) {
-        if (waited_patiently(host) >= confirm_limit(host)) pause_ourselves(trouble);
+        if (waited_patiently(host) >= confirm_limit(host) && !is_silent(rollout_)) pause_ourselves(trouble);
         return;
       }
       if (waited_patiently(host) < confirm_limit(host)) return;
       give_back(host);
-      return pause_ourselves(trouble + "; it was put back");
+      if (!is_silent(rollout_)) pause_ourselves(trouble + "; it was put back");
+      return;
     }
     case HostPhase::draining:
       // Going on without an empty host is decided when a load balancer last shows that nothing new comes to it.
@@ -487,7 +497,7 @@ void Deciding::check_deadline(HostIndex host) {
       if (state(host).effect != 0 || after < strategy.health_limit) return;
       return give_back(host, state(host).why);
     case HostPhase::joining:
-      if (waited_patiently(host) < 2 * confirm_limit(host)) return;
+      if (waited_patiently(host) < 2 * confirm_limit(host) || is_silent(rollout_)) return;
       return pause_ourselves(name + " was put into its pools, and not every load balancer shows it");
     default: return;
   }

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -22,11 +23,14 @@ class PybalFaults(unittest.TestCase):
             self.assertEqual(scene.world.etcd.get(scene.world.key(host.name)), json.dumps({"weight": 100, "pooled": "yes"}))
             self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2"], 1), host.name)
 
+    def stored(self, scene) -> list:
+        return [scene.world.etcd.get(scene.world.key(host.name)) for host in scene.hosts]
+
     def nobody_noticed(self, scene):
         self.assertEqual(scene.failures(), [])
 
     def test_one_of_two_frozen_midway_the_rollout_holds_names_it_and_goes_on(self):
-        with Scene(pool="conftool", lbs=2) as scene:
+        with Scene(pool="conftool", lbs=2, strategy="  confirm_limit: 2s\n") as scene:
             rollout = scene.start("2")
             scene.wait_for_phase(rollout, "serving_new", "web1")
             frozen = scene.world.pybals[1]
@@ -35,9 +39,27 @@ class PybalFaults(unittest.TestCase):
                 scene.wait_for(rollout, lambda record: record["is"] == "source_lost", "that lvs2 does not answer")
                 held = scene.wait_until(lambda: scene.status(rollout)["lost"], "the reason in the status")
                 self.assertIn("view lvs2/app_80", str(held))
+                held = scene.wait_until(lambda: scene.status(rollout)["held"], "that it holds")
+                self.assertIn("lvs2/app_80", held)
+                # What a person sees of it.
+                code, words, error = scene.shiftctl("status", rollout)
+                self.assertEqual((code, error), (0, ""))
+                self.assertRegex(words, r"(?s)held: .*lvs2/app_80.*lost      view lvs2/app_80: ")
+                code, words, error = scene.shiftctl("pool", "web")
+                self.assertEqual((code, error), (0, ""))
+                self.assertRegex(words, r"(?s)lvs2/app_80 does not answer: .*web3 +yes 100 +flowing 100 up +cannot tell")
                 self.assertEqual([scene.restarts(host)[1:] for host in scene.hosts], [["2"], [], []])
+                # Should the next host have been on its way out before the silence was noticed, it is put back; then nothing moves.
+                original = json.dumps({"weight": 100, "pooled": "yes"})
+                scene.wait_until(lambda: self.stored(scene) == [original] * 3, "every host in its pool")
+                limit_is_over = time.monotonic() + 3
+                scene.wait_until(lambda: time.monotonic() > limit_is_over, "more than confirm_limit")
+                self.assertEqual(self.stored(scene), [original] * 3)
+                self.assertEqual([scene.restarts(host)[1:] for host in scene.hosts], [["2"], [], []])
+                self.assertFalse(scene.status(rollout)["paused"])
             finally:
                 frozen.thaw()
+            scene.wait_for(rollout, lambda record: record["is"] == "source_back", "that lvs2 answers again")
             self.ends_well(scene, rollout)
             self.nobody_noticed(scene)
             print("one of two PyBals frozen while the first host bakes: held, 'view lvs2/app_80' named, went on; 0 failed requests")

@@ -89,9 +89,12 @@ TEST_F(Quiesce, PutsAHostBackWhoseLowerWeightIsNotShown) {
   world_->view_answers = false;
   pass(1min);
   ASSERT_NE(running(id), nullptr);
-  EXPECT_TRUE(running(id)->paused);
+  EXPECT_FALSE(running(id)->held.empty());
   EXPECT_EQ(world_->hosts.at("web01").setting, (Setting{Pooled::yes, 100}));
   EXPECT_EQ(world_->hosts.at("web01").current, "one");
+  // It was silent: nobody has to resume.
+  world_->view_answers = true;
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
 }
 
 }  // namespace

@@ -145,16 +145,18 @@ run_python() {
   done
 }
 
-# simulated TREE FIRST LAST: that many seeds of the simulated world; one test.
+# simulated TREE FIRST LAST [OPTIONS...]: that many seeds of the simulated world; one test.
 simulated() {
-  local log=$root/build/tests/results/simulate-$2-$3.log
+  local tree=$1 seeds=$2..$3 log=$root/build/tests/results/simulate-$2-$3.log
+  shift 3
   mkdir -p "$(dirname "$log")"
-  if "$1/tests/simulate" --seeds "$2..$3" --jobs 2 >"$log" 2>&1 </dev/null; then
+  if "$tree/tests/simulate" --seeds "$seeds" --jobs 2 "$@" >"$log" 2>&1 </dev/null; then
     tail -n 1 "$log" | sed 's/^/simulate: /'
     count 1 0
   else
     grep -A 1 '^VIOLATION' "$log" | head -n 40
-    count 0 1 "tests/simulate --seeds $2..$3 (log: $log)"
+    tail -n 2 "$log"
+    count 0 1 "tests/simulate --seeds $seeds $* (log: $log)"
   fi
 }
 

@@ -258,7 +258,8 @@ Task<> Driver::write_lane(MemberIndex index) {
       paces_[pool]->unused();
       continue;
     }
-    auto written = co_await within(clock_, service_.pace.call_limit, store.write(wanted_write(index)));
+    auto wanted = wanted_write(index);
+    auto written = co_await within(clock_, service_.pace.call_limit, store.write(wanted));
     written_[index] = ++look_serial_;
     if (!written) {
       source_answer(source, written.error().what);
@@ -269,6 +270,7 @@ Task<> Driver::write_lane(MemberIndex index) {
     backoff.reset();
     told = effect;
     if (auto* done = std::get_if<Written>(&*written)) {
+      if (done->observed.revision != wanted.based_on) overwritten_[index] = wanted.based_on;
       // What the views show of it comes a moment later; both share a commit.
       post(MemberWritten{index, effect, std::move(done->observed)}, written_patience);
     } else {

@@ -68,6 +68,10 @@ void Driver::tell_changes(PoolIndex pool, const PoolReading& reading) {
     }
     if (!read.malformed.empty()) continue;
     if (read.observed == member.known || member.effect != 0) continue;
+    // What we have overwritten is the past, however late it is told: nobody has made it so again.
+    const auto& revision = read.observed.revision;
+    bool past = revision == overwritten_[index] || revision == member.original.revision;
+    if (past && pools_[pool]->store->capabilities().conditional_writes) continue;
     bool restarted = !member.known.revision.starts_with(reading.epoch);
     if (!restarted) {
       post(MemberChanged{index, 0, read.observed});
@@ -158,8 +162,8 @@ void Driver::tell_closed(PoolIndex pool) {
   std::string why;
   for (std::size_t view = 0; view < views_[pool].size(); ++view) {
     const auto& state = views_[pool][view];
-    if (!state.trouble.empty()) continue;  // told as a lost source
-    compare(pool, view);
+    // One that does not answer is told as a lost source; a pool that it closed before does not open by that.
+    if (state.trouble.empty()) compare(pool, view);
     auto reasons = state.reading.closed;
     if (!state.disagreement.empty()) reasons.push_back(state.disagreement);
     for (const auto& reason : reasons) why += (why.empty() ? "" : "; ") + pools_[pool]->views[view]->name() + ": " + reason;
@@ -238,7 +242,8 @@ void Driver::tell_seen(PoolIndex pool) {
       auto found = member_of_[pool].find(name);
       if (found == member_of_[pool].end()) continue;
       auto host = committed_.plan.members[found->second].host;
-      if (is_moving(hosts[host].phase) || hosts[host].phase == HostPhase::out) continue;
+      bool told_below = is_moving(hosts[host].phase) && hosts[host].phase != HostPhase::preparing;
+      if (told_below || hosts[host].phase == HostPhase::out) continue;
       if ((view.health == Health::down) != committed_.members[found->second].down) tell(host);
     }
   }

@@ -14,8 +14,8 @@ std::string bytes_of(const Setting& setting) { return to_string(setting); }
 
 std::string epoch_of(const SmallWorld& world) { return "epoch" + std::to_string(world.epoch); }
 
-Observed observed(const SmallWorld& world, const SmallWorld::Host& host) {
-  return {host.setting, bytes_of(host.setting), epoch_of(world) + ":" + bytes_of(host.setting)};
+Observed observed(const SmallWorld& world, const Setting& setting) {
+  return {setting, bytes_of(setting), epoch_of(world) + ":" + bytes_of(setting)};
 }
 
 Failure silent() { return {Errc::unreachable, "nobody answers"}; }
@@ -30,7 +30,8 @@ class Store final : public PoolStore {
     if (!world_.store_answers) co_return silent();
     PoolReading reading;
     reading.epoch = epoch_of(world_);
-    for (const auto& [host, state] : world_.hosts) reading.members.push_back({host, observed(world_, state), state.malformed});
+    for (const auto& [host, state] : world_.hosts)
+      reading.members.push_back({host, observed(world_, state.past.value_or(state.setting)), state.malformed});
     co_return reading;
   }
 
@@ -41,7 +42,7 @@ class Store final : public PoolStore {
     world_.pass_time();
     auto& host = world_.hosts.at(wanted.member);
     if (!host.malformed.empty()) co_return Failure{Errc::refused, host.malformed};
-    auto now = observed(world_, host);
+    auto now = observed(world_, host.setting);
     bool restarted = !wanted.based_on.starts_with(epoch_of(world_));
     if (!restarted && now.revision != wanted.based_on && now.setting != wanted.setting) co_return WriteOutcome(ForeignChange{now});
     if (host.setting.pooled == Pooled::yes && wanted.setting.pooled != Pooled::yes)
@@ -53,7 +54,7 @@ class Store final : public PoolStore {
     host.setting = wanted.setting;
     ++world_.writes;
     world_.written_at.emplace_back(host.setting, world_.clock.steady());
-    co_return WriteOutcome(Written{observed(world_, host)});
+    co_return WriteOutcome(Written{observed(world_, host.setting)});
   }
 
   Task<Result<PoolReading>> watch(PoolReading last, Duration at_most) override {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct SmallWorld {
     Setting setting{Pooled::yes, 100};
     Setting taken_up{Pooled::yes, 100};  // what the load balancer has last heard of it
     Steady drains_at{};                  // when its last request will have ended
+    std::optional<Setting> past;         // what the store still tells of it, though it holds something else
     std::string malformed;               // why nobody can understand what the store holds of it
     std::string dry_run;                 // what an upgrade says that it would change
     Steady idle_at{};                    // when the last connection that it has will have ended; while it has weight, new ones come

@@ -26,7 +26,7 @@ Observed Pool::observed(const Member& member) const {
 
 bool Pool::flows(const Balancer& balancer, std::size_t member) const {
   const auto& applied = balancer.members[member];
-  return !balancer.dead && applied.setting.pooled == Pooled::yes && applied.setting.weight > 0 && applied.up;
+  return !balancer.dead && applied.setting.pooled == Pooled::yes && applied.setting.weight > 0 && (applied.up || applied.held);
 }
 
 void World::apply(std::size_t pool_index, std::size_t balancer_index, std::size_t member, bool weight_ignored) {
@@ -35,6 +35,11 @@ void World::apply(std::size_t pool_index, std::size_t balancer_index, std::size_
   auto& balancer = pool.balancers[balancer_index];
   auto& applied = balancer.members[member];
   bool flowed = pool.flows(balancer, member);
+  // Any change of a pool makes PyBal look again at all of it, and drops whom it held.
+  for (auto& each : balancer.members) {
+    if (!std::exchange(each.held, false)) continue;
+    each.since = each.drains_at = clock.steady();
+  }
   auto weight = applied.setting.weight;
   applied.setting = pool.members[member].setting;
   if (weight_ignored) applied.setting.weight = weight;
@@ -49,12 +54,15 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
   auto& pool = pools[pool_index];
   auto& member = pool.members[index];
   auto before = member.setting;
+  member.before_last = pool.observed(member);
+  member.changed_at = clock.steady();
   if (by != By::us) {
     member.others_at = clock.steady();
     member.weight_before_others = std::max(member.carries(), setting.pooled == Pooled::yes ? setting.weight : 0);
   }
   member.setting = setting;
   ++member.revision;
+  ++pool.changes;
   if (by == By::restart) {
     member.theirs = false;
     member.base = setting;
@@ -85,8 +93,10 @@ void World::restart_balancer(std::size_t pool_index, std::size_t balancer_index)
   auto& balancer = pool.balancers[balancer_index];
   say(balancer.name, "restarts");
   balancer.restarted_at = clock.steady();
+  if (pool.conditional && faults.on(Fault::view_closed)) close(pool_index, balancer_index, 10s);
   if (!pool.conditional) {
     ++pool.life;
+    ++pool.changes;
     pool.frozen_until = Steady{};
     ++pool.counters_life;
     for (auto& member : pool.members) member.counted_requests = member.counted_failures = 0;
@@ -97,6 +107,12 @@ void World::restart_balancer(std::size_t pool_index, std::size_t balancer_index)
     apply(pool_index, balancer_index, member, false);
     balancer.members[member].drains_at = clock.steady();
   }
+}
+
+void World::close(std::size_t pool, std::size_t balancer_index, Duration a_while) {
+  auto& balancer = pools[pool].balancers[balancer_index];
+  if (balancer.closed_until <= clock.steady()) balancer.closed_since = clock.steady();
+  balancer.closed_until = std::max(balancer.closed_until, clock.steady() + a_while);
 }
 
 namespace {
@@ -111,10 +127,19 @@ class SimulatedStore final : public PoolStore {
   Task<Result<PoolReading>> read() override {
     auto asked = co_await ask();
     if (!asked) co_return asked.error();
+    co_return what_it_holds();
+  }
+
+  PoolReading what_it_holds() {
     PoolReading reading;
     reading.epoch = pool().epoch();
-    for (const auto& member : pool().members) reading.members.push_back({member.name, pool().observed(member), {}});
-    co_return reading;
+    reading.members.reserve(pool().members.size());
+    bool stale = pool().conditional && world_.faults.strikes(Fault::store_stale);
+    for (const auto& member : pool().members) {
+      bool past = stale && member.before_last && world_.clock.steady() - member.changed_at < 3s;
+      reading.members.push_back({member.name, past ? *member.before_last : pool().observed(member), {}});
+    }
+    return reading;
   }
 
   Task<Result<PoolReading>> watch(PoolReading last, Duration at_most) override {
@@ -123,9 +148,15 @@ class SimulatedStore final : public PoolStore {
       co_return Failure{Errc::unexpected_reply, "the event history is gone: the requested index is outdated"};
     }
     auto until = world_.clock.steady() + at_most;
+    std::optional<std::uint64_t> looked_at;
     while (true) {
-      auto now = co_await read();
-      if (!now || now->epoch != last.epoch || now->members != last.members || world_.clock.steady() >= until) co_return now;
+      auto asked = co_await ask();
+      if (!asked) co_return asked.error();
+      // Most of the time nothing has changed since the last look.
+      if (std::exchange(looked_at, pool().changes) != pool().changes || world_.clock.steady() >= until) {
+        auto reading = what_it_holds();
+        if (reading.epoch != last.epoch || reading.members != last.members || world_.clock.steady() >= until) co_return reading;
+      }
       co_await world_.reach(life_, std::min(Duration(1'000), until - world_.clock.steady()));
     }
   }
@@ -214,13 +245,16 @@ class SimulatedView final : public TrafficView {
     if (now < balancer().nonsense_until) co_return Failure{Errc::unexpected_reply, "'<html>' is no JSON"};
     ViewReading reading;
     reading.epoch = std::to_string(pool.life);
+    reading.members.reserve(pool.members.size());
+    if (now < balancer().closed_until) reading.closed.emplace_back("its monitors need a moment");
     for (std::size_t member = 0; member < pool.members.size(); ++member) {
       const auto& applied = balancer().members[member];
       MemberView view;
       bool wants = applied.setting.pooled == Pooled::yes && applied.setting.weight > 0;
       view.traffic = wants ? Traffic::flowing : now < applied.drains_at ? Traffic::draining : Traffic::none;
       view.health = applied.up ? Health::up : Health::down;
-      view.weight = wants && applied.up ? applied.setting.weight : 0;
+      view.weight = pool.flows(balancer(), member) ? applied.setting.weight : 0;
+      if (applied.held) reading.closed.push_back(pool.members[member].name + " is down but pooled");
       view.connections = view.traffic == Traffic::draining ? 1 : 0;
       reading.members.emplace_back(pool.members[member].name, std::move(view));
     }

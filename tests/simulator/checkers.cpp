@@ -38,7 +38,11 @@ void Checkers::wrote(std::size_t pool, std::size_t member, const Setting& before
   never_overwrites_another_field(pool, member);
   never_repools_what_was_found_out(pool, member);
   never_exceeds_the_original_weight(pool, member);
-  if (auto* kept = acting()) never_undercuts_the_bounds(*kept, pool, member, before);
+  if (auto* kept = acting()) {
+    never_exceeds_the_share_of_its_stage(*kept, pool, member, before);
+    never_writes_to_a_closed_pool(*kept, pool, member, before);
+    never_undercuts_the_bounds(*kept, pool, member, before);
+  }
 }
 
 void Checkers::never_overwrites_what_others_changed(std::size_t pool, std::size_t index, const Setting& before) {
@@ -64,9 +68,78 @@ void Checkers::never_repools_what_was_found_out(std::size_t pool, std::size_t in
 
 void Checkers::never_exceeds_the_original_weight(std::size_t pool, std::size_t index) {
   const auto& member = world_.pools[pool].members[index];
-  if (member.carries() <= member.base.weight) return;
+  if (member.carries() <= member.base.weight * scale_of(acting(), world_.pools[pool])) return;
   world_.violate("never_exceeds_the_original_weight",
                  who(world_.pools[pool], member) + " was " + to_string(member.base) + ", and we made it " + to_string(member.setting));
+}
+
+int Checkers::scale_of(const Kept* kept, const Pool& pool) const {
+  if (kept == nullptr) return 1;
+  const auto& planned = kept->rollout.plan.pools;
+  auto found = std::find_if(planned.begin(), planned.end(), [&](const PlannedPool& each) { return each.name == pool.name; });
+  return found == planned.end() ? 1 : std::min(found->scale, kept->rollout.scale);
+}
+
+namespace {
+
+// Whether the hosts on the release are the first of the plan, in their order, and none had to be replaced.
+bool as_planned(const Rollout& rollout) {
+  if (rollout.failed > 0) return false;
+  bool gap = false;
+  for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
+    if (rollout.plan.hosts[host].role != Role::upgrade) continue;
+    if (gap && rollout.hosts[host].swapped) return false;
+    gap = gap || !rollout.hosts[host].swapped;
+  }
+  return true;
+}
+
+}  // namespace
+
+// By weight, beside what the pool carried before the rollout: what others take away is not held against us, and neither is
+// what another host weighs that takes the place of a planned one.
+void Checkers::never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_t pool_index, std::size_t index, const Setting& before) {
+  const auto& rollout = kept.rollout;
+  const auto& pool = world_.pools[pool_index];
+  const auto& changed = pool.members[index];
+  auto carried_before = before.pooled == Pooled::yes ? before.weight : 0;
+  const auto& release = rollout.request.release.digest;
+  if (!rollout.rolling() || !pool.capabilities.weights_steer || !as_planned(rollout)) return;
+  if (changed.carries() <= carried_before || world_.hosts[changed.host].current != release) return;
+  std::int64_t canary = 0;
+  std::int64_t least = 0;
+  for (MemberIndex each = 0; each < rollout.members.size(); ++each) {
+    const auto& planned = rollout.plan.members[each];
+    if (!planned.serving() || kept.places[each].pool != pool_index) continue;
+    if (rollout.members[each].original.setting.weight != planned.original.setting.weight) return;  // as somebody has left it since
+    const auto& member = pool.members[kept.places[each].member];
+    bool ours = rollout.plan.hosts[planned.host].role == Role::upgrade && rollout.members[each].holder != Holder::theirs;
+    if (!ours || member.carries() == 0 || world_.hosts[member.host].current != release) continue;
+    canary += member.carries();
+    ++least;
+  }
+  auto all = kept.usual[pool_index].weight * scale_of(&kept, pool);
+  auto share = std::max(rollout.current_stage().asked.fraction(), rollout.current_stage().achievable);
+  if (canary <= std::max(least, at_least(share * static_cast<double>(all)))) return;
+  world_.violate("never_exceeds_the_share_of_its_stage",
+                 who(pool, changed) + " at " + to_string(changed.setting) + " brings the canary to " + std::to_string(canary) + " of " +
+                     std::to_string(all) + " in stage " + std::to_string(rollout.stage + 1) + ", of " + std::to_string(100 * share) + "%");
+}
+
+void Checkers::never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool_index, std::size_t index, const Setting& before) {
+  const auto& pool = world_.pools[pool_index];
+  const auto& changed = pool.members[index];
+  auto carried_before = before.pooled == Pooled::yes ? before.weight : 0;
+  if (kept.rollout.phase == Phase::rolling_back && changed.carries() <= carried_before) return;
+  auto now = world_.clock.steady();
+  for (const auto& balancer : pool.balancers) {
+    bool answers = !balancer.dead && now >= std::max({balancer.silent_until, balancer.not_found_until, balancer.nonsense_until});
+    bool for_long = now < balancer.closed_until && now - balancer.closed_since > world_.view_age();
+    if (answers && for_long)
+      world_.violate("never_writes_to_a_closed_pool", who(pool, changed) + " from " + to_string(before) + " to " +
+                                                          to_string(changed.setting) + ", and " + balancer.name + " is closed since " +
+                                                          to_string(now - balancer.closed_since));
+  }
 }
 
 void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_index, std::size_t index, const Setting& before) {
@@ -83,16 +156,9 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     if (balancer.dead || world_.clock.steady() - blind_until < world_.view_age()) return;
   }
 
-  std::int64_t normal = 0;
-  std::int64_t heaviest = 0;
-  std::int64_t serving = 0;
-  for (const auto& planned : rollout.plan.members) {
-    if (!planned.serving() || rollout.plan.pools[planned.pool].name != pool.name) continue;
-    normal += planned.original.setting.weight;
-    heaviest = std::max<std::int64_t>(heaviest, planned.original.setting.weight);
-    ++serving;
-  }
+  auto [normal, heaviest, serving] = kept.usual[pool_index];
   if (serving <= 1 && strategy.allow_downtime) return;
+  auto scale = scale_of(&kept, pool);
   std::int64_t left = 0;
   std::int64_t left_well = 0;
   std::int64_t left_capacity = 0;
@@ -102,20 +168,24 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     if (weight == 0 || lost(world_, pool, member)) continue;
     left += weight;
     if (world_.failure_rate(world_.hosts[member.host]) <= seen_as_erring) left_well += weight;
-    left_capacity += std::max(weight, member.base.weight);
+    left_capacity += scale > 1 ? member.base.weight : std::max({weight, member.base.weight, member.configured.weight});
     ++left_serving;
   }
   auto usual = heaviest >= normal ? 2.0 : std::clamp(static_cast<double>(normal) / static_cast<double>(normal - heaviest), 1.25, 2.0);
   auto max_load = strategy.max_load.value_or(usual);
   bool back = rollout.phase == Phase::rolling_back;
   if (back) max_load = std::max(max_load, strategy.max_load_rollback);
-  auto least = at_least(static_cast<double>(normal) / max_load);
+  auto least = scale * at_least(static_cast<double>(normal) / max_load);
   auto floor = strategy.floor && !back ? at_least(static_cast<double>(normal) * strategy.floor->fraction()) : 0;
   auto threshold = static_cast<std::int64_t>(std::ceil(static_cast<double>(serving) * pool.capabilities.depool_threshold - 1e-9));
   // Who answers mostly with failures may leave while the others can carry it all, or do better than a condemned release.
-  auto least_without = at_least(static_cast<double>(normal) / std::max(max_load, strategy.max_load_rollback));
+  auto least_without = scale * at_least(static_cast<double>(normal) / std::max(max_load, strategy.max_load_rollback));
   bool spared = back && rollout.condemned ? left_well > 0 : left_well >= least_without;
-  if (world_.failure_rate(world_.hosts[changed.host]) > seen_as_erring && spared) return;
+  const auto& host = world_.hosts[changed.host];
+  const auto& running = world_.releases.at(host.running);
+  bool erred =
+      world_.failure_rate(host) > seen_as_erring || (running.kind == ReleaseKind::flapping && running.failure_rate > seen_as_erring);
+  if (erred && spared) return;
   bool undercut = left < least || (changed.carries() == 0 && (left_capacity < floor || left_serving < threshold));
   if (!undercut) return;
   world_.violate("never_undercuts_the_bounds", who(pool, changed) + " from " + to_string(before) + " to " + to_string(changed.setting) +
@@ -128,6 +198,11 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
 void Checkers::swaps(std::size_t host, const std::string& digest, const std::string& job) {
   auto rollout = rollouts.find(job.substr(0, job.rfind('-')));
   if (rollout == rollouts.end()) return world_.violate("never_acts_before_it_has_saved", "job " + job + " belongs to no saved rollout");
+  if (world_.first_swap == Steady{} && digest == world_.wanted) {
+    world_.serve_traffic();
+    world_.first_swap = world_.clock.steady();
+    world_.failed_before_us = world_.failed_by_release;
+  }
   never_swaps_a_host_in_traffic(host);
   never_swaps_an_undrained_host(rollout->second, host);
   never_swaps_twice(rollout->second, host, digest, job);
@@ -187,21 +262,23 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
   if (const auto* moved = std::get_if<HostMoved>(&record.fact)) {
     ++transitions.hosts[static_cast<std::size_t>(rollout.hosts[moved->host].phase)][static_cast<std::size_t>(moved->phase)];
   }
-  if (const auto* passed = std::get_if<StagePassed>(&record.fact); passed != nullptr) never_passes_a_stage_blindly(kept);
+  if (const auto* passed = std::get_if<StagePassed>(&record.fact); passed != nullptr) {
+    never_passes_a_stage_blindly(kept);
+    bool watched = rollout.current_stage().judged && rollout.current_stage().bake >= 20s;
+    if (watched) kept.judged_served += world_.served_by_release - kept.stage_served;
+  }
   shiftd::apply(rollout, record);
+  if (std::holds_alternative<Planned>(record.fact)) note_plan(kept);
   if (phase != rollout.phase) ++transitions.rollouts[static_cast<std::size_t>(phase)][static_cast<std::size_t>(rollout.phase)];
   if (const auto* returned = std::get_if<MemberReturned>(&record.fact)) {
-    const auto& planned = rollout.plan.members[returned->member];
-    for (auto& pool : world_.pools) {
-      if (pool.name != rollout.plan.pools[planned.pool].name) continue;
-      auto& member = pool.members[pool.find(planned.name)];
-      kept.handed_back.insert(member.host);
-      member.theirs = false;
-      // Taken back: as it was, all of it.
-      if (!returned->adopted && member.before) member.base = *member.before;
-      if (!returned->adopted) member.tools_note = World::any_note;
-      member.before.reset();
-    }
+    auto [pool, index] = kept.places[returned->member];
+    auto& member = world_.pools[pool].members[index];
+    kept.handed_back.insert(member.host);
+    member.theirs = false;
+    // Taken back: as it was, all of it.
+    if (!returned->adopted && member.before) member.base = *member.before;
+    if (!returned->adopted) member.tools_note = World::any_note;
+    member.before.reset();
   }
   // A stage that is begun again goes on counting.
   if (rollout.stage != stage) kept.stage_served = world_.served_by_release;
@@ -210,6 +287,30 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
   every_member_is_accounted_for(kept);
   every_host_is_on_a_known_release(kept);
   a_good_release_in_a_calm_world_succeeds(kept);
+  a_bad_release_does_not_succeed(kept);
+  a_bad_release_harms_fewer_users_than_without_us(kept);
+}
+
+void Checkers::note_plan(Kept& kept) {
+  const auto& plan = kept.rollout.plan;
+  kept.usual.resize(world_.pools.size());
+  for (const auto& planned : plan.hosts) kept.hosts.push_back(world_.find_host(planned.name));
+  for (const auto& planned : plan.members) {
+    std::size_t pool = 0;
+    while (world_.pools[pool].name != plan.pools[planned.pool].name) ++pool;
+    kept.places.push_back({pool, world_.pools[pool].find(planned.name)});
+    auto& member = world_.pools[pool].members[kept.places.back().member];
+    // What others had made of it before is how it was found.
+    if (member.setting == planned.original.setting) {
+      member.theirs = false;
+      member.before.reset();
+    }
+    if (!planned.serving()) continue;
+    auto& usual = kept.usual[pool];
+    usual.weight += planned.original.setting.weight;
+    usual.heaviest = std::max<std::int64_t>(usual.heaviest, planned.original.setting.weight);
+    ++usual.serving;
+  }
 }
 
 void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
@@ -217,7 +318,9 @@ void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
   if (!rollout.current_stage().judged) return;
   world_.serve_traffic();
   auto served = world_.served_by_release - kept.stage_served;
-  bool enough = served + 1 >= rollout.plan.strategy.min_requests || world_.faults.ever_hit(Fault::counters_jump);
+  // Of each member a part of a request may have been served before.
+  auto counted = served + 1 + static_cast<double>(world_.pools.size() * rollout.upgraded.size());
+  bool enough = counted >= rollout.plan.strategy.min_requests || world_.faults.ever_hit(Fault::counters_jump);
   if (!enough)
     world_.violate("never_passes_a_stage_blindly",
                    "stage " + std::to_string(rollout.stage + 1) + " passes on " + std::to_string(served) + " requests of the canary");
@@ -244,30 +347,27 @@ void Checkers::every_member_is_accounted_for(const Kept& kept) {
     const auto& state = rollout.members[index];
     const auto& name = rollout.plan.hosts[planned.host].name;
     bool others = state.holder == Holder::theirs && rollout.plan.hosts[planned.host].role != Role::upgrade;
-    if (state.holder == Holder::untouched || others || named(kept, name)) continue;
-    for (const auto& pool : world_.pools) {
-      if (pool.name != rollout.plan.pools[planned.pool].name) continue;
-      const auto& member = pool.members[pool.find(planned.name)];
-      auto now = pool.observed(member);
-      bool just_changed = world_.clock.steady() - member.others_at <= world_.view_age();
-      if (now.setting == state.original.setting || just_changed) continue;
-      world_.violate("every_member_is_accounted_for", who(pool, member) + " ends as " + to_string(now.setting) + ", was " +
-                                                          to_string(state.original.setting) + ", and is not named in: " + rollout.reason);
-    }
+    if (state.holder == Holder::untouched || others) continue;
+    const auto& pool = world_.pools[kept.places[index].pool];
+    const auto& member = pool.members[kept.places[index].member];
+    bool just_changed = world_.clock.steady() - member.others_at <= world_.view_age();
+    if (member.setting == state.original.setting || just_changed || named(kept, name)) continue;
+    world_.violate("every_member_is_accounted_for", who(pool, member) + " ends as " + to_string(member.setting) + ", was " +
+                                                        to_string(state.original.setting) + ", and is not named in: " + rollout.reason);
   }
 }
 
 void Checkers::every_host_is_on_a_known_release(const Kept& kept) {
   const auto& rollout = kept.rollout;
   if (rollout.outcome == Outcome::aborted) return;
-  for (const auto& planned : rollout.plan.hosts) {
-    if (planned.role != Role::upgrade || planned.digest.empty() || named(kept, planned.name)) continue;
+  for (HostIndex index = 0; index < rollout.plan.hosts.size(); ++index) {
+    const auto& planned = rollout.plan.hosts[index];
+    const auto& host = world_.hosts[kept.hosts[index]];
     auto wanted = rollout.outcome == Outcome::succeeded ? rollout.request.release.digest : planned.digest;
-    for (const auto& host : world_.hosts) {
-      if (host.name != planned.name || host.current == wanted || host.lost_power) continue;
-      world_.violate("every_host_is_on_a_known_release",
-                     host.name + " is on " + host.current + ", not " + wanted + ", and is not named in: " + rollout.reason);
-    }
+    if (planned.role != Role::upgrade || planned.digest.empty() || host.current == wanted || host.lost_power) continue;
+    if (named(kept, planned.name)) continue;
+    world_.violate("every_host_is_on_a_known_release",
+                   host.name + " is on " + host.current + ", not " + wanted + ", and is not named in: " + rollout.reason);
   }
 }
 
@@ -276,8 +376,57 @@ void Checkers::a_good_release_in_a_calm_world_succeeds(const Kept& kept) {
   bool good = world_.releases.at(rollout.request.release.digest).kind == ReleaseKind::good;
   bool calm = std::all_of(world_.faults.hits.begin(), world_.faults.hits.end(), [](auto hits) { return hits == 0; });
   // The verdict may err: how often is checked over all seeds.
-  if (!good || !calm || rollout.outcome == Outcome::succeeded || rollout.condemned) return;
+  // Where a missing proof holds it, people take it back in the end.
+  bool waits = world_.verdict.at_max_bake == AtMaxBake::hold;
+  if (!good || !calm || waits || rollout.outcome == Outcome::succeeded || rollout.condemned) return;
   world_.violate("a_good_release_in_a_calm_world_succeeds", std::string(to_string(rollout.outcome)) + ": " + rollout.reason);
+}
+
+// Blatantly bad, and seen by the users of a judged stage; or such that its own checks say so.
+void Checkers::a_bad_release_does_not_succeed(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  const auto& release = world_.releases.at(rollout.request.release.digest);
+  bool upgraded =
+      std::any_of(rollout.plan.hosts.begin(), rollout.plan.hosts.end(), [](const PlannedHost& host) { return host.role == Role::upgrade; });
+  if (rollout.outcome != Outcome::succeeded || !upgraded) return;
+  bool fails = release.kind == ReleaseKind::does_not_start ||
+               (release.kind == ReleaseKind::fails_checks && !world_.faults.ever_hit(Fault::check_lies));
+  bool counted = !world_.faults.ever_hit(Fault::counters_jump) && !world_.faults.ever_hit(Fault::counters_dip);
+  bool errs = release.kind == ReleaseKind::bad && release.failure_rate >= 0.3 && kept.judged_served >= 1'000 && counted;
+  if (fails || errs)
+    world_.violate("a_bad_release_does_not_succeed", "it " + std::string(to_string(release.kind)) + ", with " +
+                                                         std::to_string(100 * release.failure_rate) + "% failures, and judged stages saw " +
+                                                         std::to_string(kept.judged_served) + " requests to it");
+}
+
+// Without us every host would have had it at the first swap, for as long as it took us to take it back.
+void Checkers::a_bad_release_harms_fewer_users_than_without_us(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  auto kind = world_.releases.at(rollout.request.release.digest).kind;
+  bool errs = kind == ReleaseKind::bad || kind == ReleaseKind::slowly_bad;
+  bool first = rollout.request.release.digest == world_.wanted && world_.first_swap != Steady{};
+  bool some_had_it = std::any_of(rollout.plan.hosts.begin(), rollout.plan.hosts.end(),
+                                 [](const PlannedHost& host) { return host.role == Role::already_there; });
+  if (!errs || !rollout.condemned || !first || some_had_it) return;
+  world_.serve_traffic();
+  double reached = 0;
+  for (StageIndex stage = 0; stage <= rollout.stage; ++stage) reached = std::max(reached, rollout.plan.stages[stage].achievable);
+  // A host that is out, or that others took away, leaves the canary a greater part of what is left.
+  auto allowed = world_.failed_without_us * std::min(1.0, 0.1 + 2 * reached) + 50;
+  auto failed = world_.failed_by_release - world_.failed_before_us;
+  if (failed <= allowed) return;
+  world_.violate("a_bad_release_harms_fewer_users_than_without_us",
+                 std::to_string(failed) + " requests failed on it, which reached " + std::to_string(100 * reached) +
+                     "%; without us it would have been " + std::to_string(world_.failed_without_us));
+}
+
+void Checkers::a_roll_back_is_always_accepted(const std::string& id, const Result<void>& answer) {
+  const auto& rollout = rollouts[id].rollout;
+  bool goes_back = rollout.phase == Phase::rolling_back || rollout.phase == Phase::ended || rollout.phase == Phase::quarantined;
+  bool may_refuse = !answer && (answer.error().code == Errc::unavailable || rollout.phase == Phase::queued);
+  if (goes_back || may_refuse) return;
+  world_.violate("a_roll_back_is_always_accepted", id + " is " + std::string(to_string(rollout.phase)) +
+                                                       ", and a person was told: " + (answer ? "done" : answer.error().what));
 }
 
 Checkers::Kept* Checkers::acting() {

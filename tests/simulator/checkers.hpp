@@ -31,6 +31,8 @@ class Checkers final : public Witness {
   void swaps(std::size_t host, const std::string& digest, const std::string& job) override;
   void saved(const std::string& rollout, const std::vector<std::string>& records) override;
 
+  // What a person was answered who asked for one.
+  void a_roll_back_is_always_accepted(const std::string& rollout, const Result<void>& answer);
   // The fold of what is on the disk is what the daemon has in mind.
   void the_fold_equals_the_live_state(const Rollout& live);
   void at_most_one_rollout_acts();
@@ -40,10 +42,24 @@ class Checkers final : public Witness {
   struct Kept {
     Codec codec;
     Rollout rollout;
+    // Where what is planned is in the world, and what its pools carried when it was planned.
+    struct Place {
+      std::size_t pool = 0;
+      std::size_t member = 0;
+    };
+    struct Usual {
+      std::int64_t weight = 0;
+      std::int64_t heaviest = 0;
+      std::int64_t serving = 0;
+    };
+    std::vector<Place> places;                   // by the plan's members
+    std::vector<std::size_t> hosts;              // by the plan's hosts
+    std::vector<Usual> usual;                    // by the world's pools
     std::map<std::size_t, std::string> swapped;  // by host: the digest that this rollout last swapped in
     std::set<std::size_t> handed_back;           // since then
     Steady stage_since{};
     double stage_served = 0;
+    double judged_served = 0;  // requests that the release answered in judged stages of some length
     bool condemned_by_us = false;
   };
   std::map<std::string, Kept> rollouts;
@@ -56,6 +72,8 @@ class Checkers final : public Witness {
   void never_overwrites_another_field(std::size_t pool, std::size_t member);
   void never_repools_what_was_found_out(std::size_t pool, std::size_t member);
   void never_exceeds_the_original_weight(std::size_t pool, std::size_t member);
+  void never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
+  void never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
   void never_undercuts_the_bounds(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
   void never_swaps_a_host_in_traffic(std::size_t host);
   void never_swaps_an_undrained_host(const Kept& kept, std::size_t host);
@@ -65,9 +83,14 @@ class Checkers final : public Witness {
   void every_host_is_on_a_known_release(const Kept& kept);
   void every_end_says_why(const Kept& kept);
   void a_good_release_in_a_calm_world_succeeds(const Kept& kept);
+  void a_bad_release_does_not_succeed(const Kept& kept);
+  void a_bad_release_harms_fewer_users_than_without_us(const Kept& kept);
 
   void apply_fact(Kept& kept, const Record& record);
+  void note_plan(Kept& kept);
   Kept* acting();
+  // What the pool's weights are multiplied by, for now.
+  [[nodiscard]] int scale_of(const Kept* kept, const Pool& pool) const;
   [[nodiscard]] bool named(const Kept& kept, const std::string& host) const;
 
   World& world_;

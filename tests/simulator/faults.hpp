@@ -26,6 +26,7 @@ enum class Fault : std::uint8_t {
   store_slow,
   store_conflict,
   store_forgets_watch,
+  store_stale,
   write_unheard,
   write_lands_late,
   // Load balancers.
@@ -33,10 +34,12 @@ enum class Fault : std::uint8_t {
   view_slow,
   view_not_found,
   view_nonsense,
+  view_closed,
   weight_ignored,
   applied_late,
   balancer_restarts,
   balancer_dies,
+  threshold_holds,
   // Hosts.
   ssh_refuses,
   ssh_hangs,
@@ -68,7 +71,7 @@ enum class Fault : std::uint8_t {
   person_releases_hold,
   person_starts_second,
 };
-inline constexpr std::size_t faults_count = 47;
+inline constexpr std::size_t faults_count = 50;
 
 enum class Strikes : std::uint8_t { calls, sometimes };
 

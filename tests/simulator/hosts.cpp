@@ -6,6 +6,12 @@
 
 namespace shiftd::simulator {
 
+// They are ordered by name.
+std::size_t World::find_host(const std::string& name) const {
+  auto before = [](const Host& host, const std::string& its_name) { return host.name < its_name; };
+  return static_cast<std::size_t>(std::lower_bound(hosts.begin(), hosts.end(), name, before) - hosts.begin());
+}
+
 void World::starts_to_run(std::size_t index, const std::string& digest) {
   serve_traffic();
   auto& host = hosts[index];
@@ -33,6 +39,16 @@ void World::stops_running(std::size_t index) {
   note_health(index);
 }
 
+// As PyBal: a failing server leaves only while enough of the others are up and enabled.
+bool World::holds(std::size_t pool_index, std::size_t balancer) const {
+  const auto& pool = pools[pool_index];
+  const auto& all = pool.balancers[balancer].members;
+  auto counts = [](const Applied& member) { return member.setting.pooled != Pooled::inactive; };
+  auto well = [](const Applied& member) { return member.setting.pooled == Pooled::yes && member.up; };
+  auto counted = static_cast<double>(std::count_if(all.begin(), all.end(), counts));
+  return static_cast<double>(std::count_if(all.begin(), all.end(), well)) < counted * pool.capabilities.depool_threshold;
+}
+
 // Every load balancer finds out by itself, a moment later.
 void World::note_health(std::size_t index) {
   for (auto [pool, member] : hosts[index].members) {
@@ -44,6 +60,7 @@ void World::note_health(std::size_t index) {
         serve_traffic();
         bool flowed = pools[pool].flows(pools[pool].balancers[balancer], member);
         there.up = up;
+        there.held = !up && flowed && holds(pool, balancer) && faults.strikes(Fault::threshold_holds);
         if (flowed != pools[pool].flows(pools[pool].balancers[balancer], member)) there.since = clock.steady();
       });
     }
@@ -115,12 +132,7 @@ class SimulatedReleaser final : public Releaser {
   }
 
  private:
-  std::size_t find(const HostPlace& place) const {
-    for (std::size_t index = 0; index < world_.hosts.size(); ++index) {
-      if (world_.hosts[index].name == place.name) return index;
-    }
-    return 0;
-  }
+  std::size_t find(const HostPlace& place) const { return world_.find_host(place.name); }
 
   Task<Result<void>> connect(std::size_t index) {
     co_await world_.reach(life_, Duration(world_.chance.pick(2, 20)));
@@ -193,9 +205,9 @@ class SimulatedCheck final : public Check {
     auto pause = Duration(world_.chance.pick(1, 20));
     if (world_.faults.strikes(Fault::check_hangs)) pause = 10s;
     co_await world_.reach(life_, pause);
-    auto found = std::find_if(world_.hosts.begin(), world_.hosts.end(), [&](const Host& host) { return host.name == target.host; });
-    bool good = found->serves() && world_.releases[found->running].kind != ReleaseKind::fails_checks &&
-                world_.clock.steady() >= found->checks_fail_until && pause < 10s;
+    const auto& host = world_.hosts[world_.find_host(target.host)];
+    bool good = host.serves() && world_.releases[host.running].kind != ReleaseKind::fails_checks &&
+                world_.clock.steady() >= host.checks_fail_until && pause < 10s;
     if (world_.faults.strikes(Fault::check_lies)) good = !good;
     CheckResult result;
     result.status = good ? CheckStatus::ok : CheckStatus::critical;
@@ -209,6 +221,47 @@ class SimulatedCheck final : public Check {
   std::string name_ = "answers";
 };
 
+// Asked for nothing but who is connected (`ss`).
+class SimulatedExecutor final : public Executor {
+ public:
+  SimulatedExecutor(World& world, std::size_t host, int life) : world_(world), host_(host), life_(life) {}
+
+  Task<Result<CommandResult>> run(std::string, std::string) override {
+    co_await world_.reach(life_, Duration(world_.chance.pick(2, 20)));
+    const auto& host = world_.hosts[host_];
+    if (!host.powered || world_.clock.steady() < host.ssh_refuses_until) co_return Failure{Errc::unreachable, "connection refused"};
+    CommandResult result;
+    if (busy()) result.out = "0 0 10.0.0.1:80 10.9.9.9:40000\n";
+    co_return result;
+  }
+  Task<Result<void>> open() override { co_return Result<void>{}; }
+  Task<Result<CommandResult>> send(std::string, std::string, Duration) override { co_return nothing_else(); }
+  Task<Result<CommandResult>> job(RemoteJob) override { co_return nothing_else(); }
+  Task<Result<std::optional<CommandResult>>> job_result(std::string, std::string) override { co_return nothing_else(); }
+  void close() override {}
+
+ private:
+  static Failure nothing_else() { return {Errc::bad_input, "nothing else is simulated"}; }
+
+  // At the least weight few come, and between two of them nobody is there.
+  bool busy() {
+    auto now = world_.clock.steady();
+    for (auto [pool_index, index] : world_.hosts[host_].members) {
+      const auto& pool = world_.pools[pool_index];
+      for (const auto& balancer : pool.balancers) {
+        const auto& applied = balancer.members[index];
+        bool lately = applied.setting.weight > 1 || now - pool.members[index].changed_at < world_.hosts[host_].drain;
+        if (now < applied.drains_at || (pool.flows(balancer, index) && (lately || world_.chance.chance(0.2)))) return true;
+      }
+    }
+    return false;
+  }
+
+  World& world_;
+  std::size_t host_;
+  int life_;
+};
+
 }  // namespace
 
 std::unique_ptr<Releaser> World::make_releaser(int its_life) { return std::make_unique<SimulatedReleaser>(*this, its_life); }
@@ -219,12 +272,14 @@ std::unique_ptr<Service> World::service(int its_life) {
   made->name = "web";
   made->strategy = strategy;
   made->pace = pace;
-  made->verdict.warm_up = 5s;
-  made->verdict.watch_first = 10s;
-  made->verdict.min_requests = static_cast<std::uint64_t>(strategy.min_requests);
+  made->verdict = verdict;
   made->check_policy = {2, 1s, 15s, true};
+  auto executors = std::make_shared<std::vector<std::unique_ptr<SimulatedExecutor>>>();
+  made->owned = executors;
   for (const auto& host : hosts) {
     ServiceHost place;
+    executors->push_back(std::make_unique<SimulatedExecutor>(*this, made->hosts.size(), its_life));
+    place.executor = executors->back().get();
     place.place = {host.name, host.name + ":80"};
     for (auto [pool, member] : host.members) place.members.emplace_back(pool, host.name);
     made->hosts.push_back(std::move(place));
@@ -234,7 +289,7 @@ std::unique_ptr<Service> World::service(int its_life) {
     its.store = make_store(pool, its_life);
     for (std::size_t balancer = 0; balancer < pools[pool].balancers.size(); ++balancer)
       its.views.push_back(make_view(pool, balancer, its_life));
-    its.front_end = make_front_end(pool, its_life);
+    if (verdict_ticks) its.front_end = make_front_end(pool, its_life);
     made->claims.push_back("pool " + pools[pool].name);
     made->pools.push_back(std::move(its));
   }

@@ -47,6 +47,7 @@ void World::draw_fleet(const Limits& limits) {
   }
   auto balancer_count = draw.chance(0.6) ? 1 : draw.pick(2, 4);
   double rate = draw.spread(20, 2'000);
+  bool cuts = conftool && draw.chance(0.25);
   for (int number = 0; number < pool_count; ++number) {
     Pool pool;
     pool.conditional = conftool;
@@ -56,6 +57,7 @@ void World::draw_fleet(const Limits& limits) {
     pool.capabilities.survives_restart = conftool;
     if (conftool && draw.chance(0.5)) pool.capabilities.depool_threshold = draw.pick(2, 6) / 10.0;
     if (conftool && draw.chance(0.3)) pool.capabilities.writes_per_second = draw.pick(5, 40);
+    pool.capabilities.cuts_connections = cuts;
     if (draw.chance(0.1)) pool.capabilities.weights_steer = false;
     if (draw.chance(0.2)) pool.capabilities.shares_requests = false;
     pool.rate = rate;
@@ -74,7 +76,7 @@ void World::draw_fleet(const Limits& limits) {
     for (int balancer = 0; balancer < (conftool ? balancer_count : 1); ++balancer) {
       Balancer made;
       made.name = conftool ? "lvs" + std::to_string(balancer + 1) + "/pool" + std::to_string(number + 1) : pool.name;
-      for (const auto& member : pool.members) made.members.push_back({member.setting, true, Steady{}, Steady{}});
+      for (const auto& member : pool.members) made.members.push_back({member.setting});
       pool.balancers.push_back(std::move(made));
     }
     pools.push_back(std::move(pool));
@@ -92,6 +94,16 @@ void World::draw_release() {
   bool errs = kind == ReleaseKind::bad || kind == ReleaseKind::slowly_bad || kind == ReleaseKind::flapping;
   releases["two"] = {"two", kind, errs ? draw.spread(0.03, 1) : releases["one"].failure_rate};
   releases["three"] = {"three", ReleaseKind::good, releases["one"].failure_rate};
+}
+
+void World::draw_verdict() {
+  verdict.warm_up = 5s;
+  verdict.watch_first = 10s;
+  verdict.min_requests = static_cast<std::uint64_t>(strategy.min_requests);
+  if (draw.chance(0.2)) verdict.harm_limit = draw.chance(0.3) ? 0 : static_cast<std::uint64_t>(draw.pick(100, 1'000));
+  if (draw.chance(0.2)) verdict.promote_tolerate = draw.pick(12, 30) / 10.0;
+  if (draw.chance(0.2)) verdict.max_bake = Duration(draw.pick(60, 300) * 1'000);
+  if (draw.chance(0.1)) verdict.at_max_bake = AtMaxBake::hold;
 }
 
 // What cannot be planned is drawn again: refusals are the planner's own tests' business.
@@ -126,6 +138,7 @@ void World::draw_strategy() {
     drawn.verify_limit = 1min;
     drawn.blind_limit = 1min;
     drawn.min_requests = 20;
+    drawn.scale_pool = draw.chance(0.15);
     if (attempt >= 20) {
       drawn = Strategy{};
       drawn.stages.push_back({all_traffic, 5s, Gate::open});

@@ -55,11 +55,13 @@ void World::strike(Fault fault) {
       if (!pool.conditional || pool.members.empty()) return;
       pool.members[member].note = pool.members[member].tools_note = random.pick(100, 999);
       ++pool.members[member].revision;
+      ++pool.changes;
       return;
     }
     case Fault::view_silent: pool.balancers[balancer].silent_until = a_while; return;
     case Fault::view_not_found: pool.balancers[balancer].not_found_until = a_while; return;
     case Fault::view_nonsense: pool.balancers[balancer].nonsense_until = a_while; return;
+    case Fault::view_closed: return close(pool_index, balancer, a_while - now);
     case Fault::balancer_restarts: return restart_balancer(pool_index, balancer);
     case Fault::balancer_dies:
       serve_traffic();
@@ -120,7 +122,7 @@ void World::heal() {
     pool.down_until = pool.counters_stall_until = Steady{};
     for (std::size_t balancer = 0; balancer < pool.balancers.size(); ++balancer) {
       auto& its = pool.balancers[balancer];
-      its.silent_until = its.not_found_until = its.nonsense_until = Steady{};
+      its.silent_until = its.not_found_until = its.nonsense_until = its.closed_until = Steady{};
       if (!std::exchange(its.dead, false)) continue;
       restart_balancer(index, balancer);
       for (std::size_t host = 0; host < hosts.size(); ++host) note_health(host);

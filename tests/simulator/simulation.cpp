@@ -196,6 +196,7 @@ class Simulation {
     CommandRequest request{verb, host, "ada", "because"};
     auto answer = co_await supervisor_->command(id, request);
     --asking_;
+    if (verb == Verb::roll_back) checkers_.a_roll_back_is_always_accepted(id, answer);
     if (world_.tracing) {
       auto text = std::string(to_string(verb)) + " " + id + (verb == Verb::take || verb == Verb::release_hold ? " " + host : "");
       world_.say("ada", text + ": " + (answer ? "done" : answer.error().what));
@@ -222,12 +223,10 @@ class Simulation {
       if (rollout.in(HostPhase::left) > 0) {
         for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
           if (rollout.hosts[host].phase != HostPhase::left) continue;
-          for (std::size_t index = 0; index < world_.hosts.size(); ++index) {
-            if (world_.hosts[index].name == rollout.plan.hosts[host].name) say(Verb::take, index);
-          }
+          say(Verb::take, kept.hosts[host]);
         }
       }
-      if (rollout.in(HostPhase::out) > 0) repair(rollout);
+      if (rollout.in(HostPhase::out) > 0) repair(kept);
       // What cannot go on forward is taken back.
       if (held_since_ == Steady{}) held_since_ = world_.clock.steady();
       if (rollout.rolling() && world_.clock.steady() - held_since_ > 30min) say(Verb::roll_back, 0);
@@ -235,19 +234,18 @@ class Simulation {
   }
 
   // A host that needs a person gets one: its former release is put on it by hand, and it is pooled as it was.
-  void repair(const Rollout& rollout) {
+  void repair(const Checkers::Kept& kept) {
+    const auto& rollout = kept.rollout;
     for (HostIndex index = 0; index < rollout.hosts.size(); ++index) {
       if (rollout.hosts[index].phase != HostPhase::out) continue;
-      for (std::size_t at = 0; at < world_.hosts.size(); ++at) {
-        auto& host = world_.hosts[at];
-        if (host.name != rollout.plan.hosts[index].name || !host.powered || !host.job.empty()) continue;
-        host.current = "one";
-        world_.starts_to_run(at, host.current);
-        for (auto [pool, member] : host.members) {
-          auto& its = world_.pools[pool].members[member];
-          its.theirs = true;
-          world_.change(pool, member, its.base, By::others);
-        }
+      auto& host = world_.hosts[kept.hosts[index]];
+      if (!host.powered || !host.job.empty()) continue;
+      host.current = "one";
+      world_.starts_to_run(kept.hosts[index], host.current);
+      for (auto [pool, member] : host.members) {
+        auto& its = world_.pools[pool].members[member];
+        its.theirs = true;
+        world_.change(pool, member, its.base, By::others);
       }
     }
   }
@@ -272,6 +270,7 @@ class Simulation {
     result.hosts = static_cast<int>(world_.hosts.size());
     result.rollouts = checkers_.rollouts.size();
     result.steps = world_.steps;
+    result.lasted = world_.clock.steady() - began_;
     result.records = checkers_.records;
     result.record_bytes = checkers_.record_bytes;
     result.faults = world_.faults.hits;
@@ -304,6 +303,7 @@ class Simulation {
   int asking_ = 0;
   int refused_ = 0;
   Steady held_since_{};
+  Steady began_ = world_.clock.steady();
   std::uint64_t checked_records_ = 0;
 };
 

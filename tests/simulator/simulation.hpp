@@ -17,6 +17,7 @@ struct RunResult {
   std::uint64_t rollouts = 0;
   std::uint64_t ended[5]{};  // by outcome
   std::uint64_t steps = 0;
+  Duration lasted{0};
   std::uint64_t records = 0;
   std::uint64_t record_bytes = 0;
   std::uint64_t good_condemned = 0;

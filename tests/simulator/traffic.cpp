@@ -8,9 +8,10 @@
 namespace shiftd::simulator {
 
 double World::failure_rate(const Host& host) const {
-  if (!host.serves()) return 1;
-  const auto& release = releases.at(host.running);
-  auto age = clock.steady() - host.running_since;
+  return host.serves() ? failure_rate(releases.at(host.running), clock.steady() - host.running_since) : 1;
+}
+
+double World::failure_rate(const SomeRelease& release, Duration age) const {
   switch (release.kind) {
     case ReleaseKind::slowly_bad: return release.failure_rate * std::min(1.0, static_cast<double>(age.count()) / 60'000);
     case ReleaseKind::flapping: return (age.count() / 10'000) % 2 == 0 ? release.failure_rate : 0;
@@ -23,6 +24,7 @@ void World::serve_traffic() {
   auto seconds = static_cast<double>((now - served_until).count()) / 1000;
   if (seconds <= 0) return;
   for (auto& pool : pools) {
+    if (first_swap != Steady{}) failed_without_us += pool.rate * seconds * failure_rate(releases.at(wanted), now - first_swap);
     double alive = 0;
     for (const auto& balancer : pool.balancers) alive += balancer.dead ? 0 : 1;
     for (const auto& balancer : pool.balancers) {

@@ -16,9 +16,15 @@ World::World(std::uint64_t its_seed, const Limits& limits, bool traces)
   pace.checkpoint = 20s;
   pace.call_limit = 2s;
   pace.reach_limit = 20s;
+  if (limits.set_up) {
+    faults.stop();
+    limits.set_up(*this);
+    return;
+  }
   draw_fleet(limits);
   draw_release();
   draw_strategy();
+  draw_verdict();
 }
 
 bool World::pass_time() {

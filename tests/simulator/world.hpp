@@ -65,6 +65,7 @@ struct Host {
 struct Applied {
   Setting setting;
   bool up = true;      // by its own check
+  bool held = false;   // down, and kept in traffic all the same: too few others are up
   Steady since{};      // when traffic last began or ceased to flow
   Steady drains_at{};  // when the last request that was there at the end will have ended
 };
@@ -75,6 +76,8 @@ struct Balancer {
   Steady silent_until{};
   Steady not_found_until{};
   Steady nonsense_until{};
+  Steady closed_since{};
+  Steady closed_until{};
   Steady restarted_at{};
   std::vector<Applied> members;
 };
@@ -84,8 +87,10 @@ struct Member {
   std::size_t host = 0;
   Setting setting;
   int revision = 1;
-  int note = 0;        // another field of its bytes, which tools change
-  int tools_note = 0;  // as others last left it
+  int note = 0;                         // another field of its bytes, which tools change
+  int tools_note = 0;                   // as others last left it
+  std::optional<Observed> before_last;  // what a stale read shows
+  Steady changed_at{};
   Setting configured;  // what a restart brings back
 
   // Whose it is, for the checkers.
@@ -111,7 +116,8 @@ struct Pool {
   bool conditional = false;  // as conftool in etcd, followed by load balancers; else as HAProxy, which is its own store
   int life = 1;
   int counters_life = 1;
-  double rate = 0;  // requests a second
+  std::uint64_t changes = 0;  // of what its store holds
+  double rate = 0;            // requests a second
   Steady down_until{};
   Steady frozen_until{};
   Steady counters_stalled_at{};
@@ -141,9 +147,12 @@ class Witness {
   virtual void saved(const std::string& rollout, const std::vector<std::string>& records) = 0;
 };
 
+class World;
+
 struct Limits {
-  int hosts = 0;               // at most; 0: as drawn
-  std::vector<Fault> without;  // faults taken away
+  int hosts = 0;                         // at most; 0: as drawn
+  std::vector<Fault> without;            // faults taken away
+  std::function<void(World&)> set_up{};  // fleet, release and strategy, instead of what the seed draws; nothing goes wrong
 };
 
 class World {
@@ -155,6 +164,7 @@ class World {
   // options.cpp: what the seed draws.
   void draw_fleet(const Limits& limits);
   void draw_strategy();
+  void draw_verdict();
   void draw_release();
 
   // The daemon's side of everything, for one life of it.
@@ -173,19 +183,23 @@ class World {
   void change(std::size_t pool, std::size_t member, const Setting& setting, By by, bool late = false);
   void apply(std::size_t pool, std::size_t balancer, std::size_t member, bool weight_ignored);
   void restart_balancer(std::size_t pool, std::size_t balancer);
+  void close(std::size_t pool, std::size_t balancer, Duration a_while);
   std::unique_ptr<PoolStore> make_store(std::size_t pool, int its_life);
   std::unique_ptr<TrafficView> make_view(std::size_t pool, std::size_t balancer, int its_life);
 
   // hosts.cpp
+  [[nodiscard]] std::size_t find_host(const std::string& name) const;
   void starts_to_run(std::size_t host, const std::string& digest);
   void stops_running(std::size_t host);
   void note_health(std::size_t host);
+  [[nodiscard]] bool holds(std::size_t pool, std::size_t balancer) const;
   void power_off(std::size_t host, Duration until_on);
   std::unique_ptr<Releaser> make_releaser(int its_life);
   std::shared_ptr<Check> make_check(int its_life);
 
   // traffic.cpp
   void serve_traffic();  // up to now
+  [[nodiscard]] double failure_rate(const SomeRelease& release, Duration age) const;
   [[nodiscard]] double failure_rate(const Host& host) const;
   std::unique_ptr<FrontEnd> make_front_end(std::size_t pool, int its_life);
 
@@ -214,10 +228,15 @@ class World {
   std::map<std::string, SomeRelease> releases;
   std::string wanted;  // the digest of the rollout
   Strategy strategy;
+  AnalysisOptions verdict;
   Pace pace;
+  bool verdict_ticks = true;     // whether front ends count at all
   double failed_requests = 0;    // users' errors, of any cause
   double failed_by_release = 0;  // of these, answered by the wanted release
   double served_by_release = 0;  // requests that the wanted release answered
+  double failed_without_us = 0;  // users' errors, had every host taken the release at the first swap
+  double failed_before_us = 0;   // answered by the wanted release before that
+  Steady first_swap{};
   Steady served_until;
 
   std::unique_ptr<Journal> disk = make_memory_journal();  // outlives every life of the daemon

@@ -11,6 +11,7 @@ namespace shiftd {
 Decision true_take_in(Rollout& scratch, const Event& event, Instant now);
 std::vector<Effect> true_outstanding(const Rollout& rollout);
 std::string true_why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);
+std::string true_why_not_start(const Rollout& rollout, HostIndex host);
 bool true_takes_part(const MemberState& member);
 std::string true_named_hosts(const Rollout& rollout);
 Shown true_shown_by(const std::vector<MemberView>& views);
@@ -49,6 +50,10 @@ std::string_view name_of(Mutant mutant) {
       "believes_its_write_at_once",
       "ends_with_hosts_on_their_way",
       "forgets_that_a_store_forgot",
+      "exceeds_the_share",
+      "ignores_the_verdict",
+      "ignores_people",
+      "takes_failures_for_success",
   };
   return names[static_cast<std::size_t>(mutant)];
 }
@@ -59,6 +64,11 @@ namespace {
 Event mutated(const Rollout& rollout, Event event) {
   if (auto* done = std::get_if<StepDone>(&event); done != nullptr && is(Mutant::trusts_late_results) && done->host < rollout.hosts.size())
     done->effect = rollout.hosts[done->host].effect;
+  if (const auto* failed = std::get_if<StepFailed>(&event); failed != nullptr && is(Mutant::takes_failures_for_success))
+    return StepDone{failed->host, failed->effect, {}, {}};
+  const auto* judged = std::get_if<Judged>(&event);
+  if (judged != nullptr && judged->call == Judgement::roll_back && is(Mutant::ignores_the_verdict)) return Tick{};
+  if (std::holds_alternative<Command>(event) && is(Mutant::ignores_people)) return Tick{};
   if (std::holds_alternative<StoreForgot>(event) && is(Mutant::forgets_that_a_store_forgot)) return Tick{};
   if (std::holds_alternative<Tick>(event) && is(Mutant::promotes_on_no_data) && rollout.phase == Phase::baking)
     return Judged{rollout.stage, Judgement::promote, "surely"};
@@ -90,6 +100,8 @@ void mutate(const Rollout& rollout, Record& record, std::vector<Record>& more) {
     ++wanted->setting.weight;
     wanted->verbatim = false;
   }
+  if (wanted != nullptr && is(Mutant::exceeds_the_share) && rollout.rolling() && wanted->setting.pooled == Pooled::yes)
+    wanted->setting.weight = rollout.members[wanted->member].original.setting.weight;
   if (wanted != nullptr && is(Mutant::believes_its_write_at_once)) {
     auto observed = rollout.members[wanted->member].known;
     observed.setting = wanted->setting;
@@ -106,6 +118,25 @@ void mutate(const Rollout& rollout, Record& record, std::vector<Record>& more) {
   if (auto* ended = std::get_if<Ended>(&record.fact); ended != nullptr && is(Mutant::ends_without_a_word)) ended->reason.clear();
   if (std::holds_alternative<RollingBack>(record.fact) && is(Mutant::ends_with_hosts_on_their_way))
     more.push_back({record.at, Ended{shiftd::Outcome::rolled_back, "as good as"}});
+}
+
+bool has_other_bounds() { return is(Mutant::ignores_the_bounds) || is(Mutant::bounds_of_a_roll_back) || is(Mutant::undercuts_by_one_host); }
+
+// The rollout as one who may take more than is right sees it.
+Rollout with_other_bounds(Rollout rollout) {
+  for (PoolIndex index = 0; index < rollout.flows.size(); ++index) {
+    auto& pool = rollout.plan.pools[index];
+    auto& flow = rollout.flows[index];
+    if (pool.serving == 0) continue;
+    if (is(Mutant::ignores_the_bounds)) pool.least_flow = pool.least_flow_rollback = pool.floor = pool.least_serving = 0;
+    if (is(Mutant::bounds_of_a_roll_back)) pool.least_flow = pool.least_flow_rollback, pool.floor = 0;
+    if (!is(Mutant::undercuts_by_one_host)) continue;
+    auto one = pool.weight / pool.serving;
+    flow.flow += one;
+    flow.capacity += one;
+    flow.serving += 1;
+  }
+  return rollout;
 }
 
 }  // namespace
@@ -151,18 +182,13 @@ std::vector<Effect> outstanding(const Rollout& rollout) {
 }
 
 std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back) {
-  if (is(Mutant::ignores_the_bounds)) return {};
-  if (is(Mutant::bounds_of_a_roll_back)) rolling_back = true;
-  if (!is(Mutant::undercuts_by_one_host)) return true_why_not_out(rollout, host, rolling_back);
-  auto richer = rollout;
-  for (PoolIndex pool = 0; pool < richer.flows.size(); ++pool) {
-    if (richer.plan.pools[pool].serving == 0) continue;
-    auto one = richer.plan.pools[pool].weight / richer.plan.pools[pool].serving;
-    richer.flows[pool].flow += one;
-    richer.flows[pool].capacity += one;
-    richer.flows[pool].serving += 1;
-  }
-  return true_why_not_out(richer, host, rolling_back);
+  return simulator::has_other_bounds() ? true_why_not_out(simulator::with_other_bounds(rollout), host, rolling_back)
+                                       : true_why_not_out(rollout, host, rolling_back);
+}
+
+std::string why_not_start(const Rollout& rollout, HostIndex host) {
+  return simulator::has_other_bounds() ? true_why_not_start(simulator::with_other_bounds(rollout), host)
+                                       : true_why_not_start(rollout, host);
 }
 
 std::string named_hosts(const Rollout& rollout) {

@@ -31,8 +31,12 @@ enum class Mutant {
   believes_its_write_at_once,
   ends_with_hosts_on_their_way,
   forgets_that_a_store_forgot,
+  exceeds_the_share,
+  ignores_the_verdict,
+  ignores_people,
+  takes_failures_for_success,
 };
-inline constexpr std::size_t mutants_count = 21;
+inline constexpr std::size_t mutants_count = 25;
 
 std::string_view name_of(Mutant mutant);
 // From now on, in this process.

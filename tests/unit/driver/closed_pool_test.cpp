@@ -30,6 +30,21 @@ TEST_F(ClosedPool, KeepsEveryHostInItsPoolUntilItOpens) {
   expect_all("two");
 }
 
+TEST_F(ClosedPool, DoesNotOpenBecauseItsLoadBalancerFallsSilent) {
+  begin(4, five_stages());
+  world_->view_closed = {"its monitors need a moment"};
+  auto id = start("two");
+  pass(30s);
+  world_->view_answers = false;
+  pass(30s);
+  EXPECT_EQ(world_->writes, 0);
+  world_->view_closed.clear();
+  world_->view_answers = true;
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
 TEST_F(ClosedPool, LetsAHostThatIsOutWaitWhereItIsSafe) {
   begin(4, five_stages());
   auto id = start("two");

@@ -261,6 +261,39 @@ TEST_F(SupervisorTest, APersonsChangeOfAHostInItsUpgradeWinsToo) {
   EXPECT_EQ(world_->hosts.at("web01").setting, (Setting{Pooled::yes, 7}));
 }
 
+TEST_F(SupervisorTest, WhatWeHaveOverwrittenIsNobodysChangeWhenItIsToldLate) {
+  begin(4, five_stages());
+  world_->capabilities.conditional_writes = true;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::upgrading);
+  auto& host = world_->hosts.at("web01");
+  host.past = Setting{Pooled::yes, 100};
+  // Nor does a daemon that begins anew in the meantime believe it.
+  pass(100ms);
+  restart(id);
+  pass(3s);
+  host.past.reset();
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
+// Its users are the others' already: nobody may leave beside it.
+TEST_F(SupervisorTest, AHostThatGoesDownWhileItIsPreparedIsLostCapacity) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web01");
+  host.reachable = false;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::preparing);
+  host.health_up = false;
+  pass_until_phase(id, HostPhase::straggler);
+  pass(1min);
+  EXPECT_EQ(world_->writes, 0);
+  host.health_up = true;
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+}
+
 TEST_F(SupervisorTest, AHeldHostThatIsReleasedIsUpgradedAfterAll) {
   begin(10, five_stages());
   auto id = start("two");

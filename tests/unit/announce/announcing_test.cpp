@@ -99,7 +99,7 @@ TEST_F(AnnouncingTest, TellsHowTheRolloutGoes) {
                           "shiftd rollout web-7 : the verdict on stage 1 of 3 (10%) is overridden by ada: hotfix",
                           "shiftd rollout web-7 : rolling back by ada: slow", "shiftd rollout web-7 : goes on by force by ada: lb2 is dead",
                           "shiftd rollout web-7 : aborting by ada", "shiftd rollout web-7 : quarantined, nothing is done any more: a sum",
-                          "shiftd rollout web-7 : rolled back after 23s: slow"));
+                          "shiftd rollout web-7 : rolled back after 24s: slow"));
 }
 
 TEST_F(AnnouncingTest, AHoldIsToldOnceWhileItsReasonChangesAndWhatIsSilentOrClosedByName) {

@@ -1,0 +1,141 @@
+// How a host goes from one phase to the next: out of its pools, back into them, and back to its former release.
+
+#include <algorithm>
+
+#include "daemon/engine/deciding.hpp"
+
+namespace shiftd {
+namespace {
+
+bool has_step(HostPhase phase) {
+  switch (phase) {
+    case HostPhase::preparing:
+    case HostPhase::upgrading:
+    case HostPhase::verifying:
+    case HostPhase::reverting:
+    case HostPhase::reverifying: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+void Deciding::move(HostIndex host, HostPhase phase, std::string why, bool failed, bool empty) {
+  HostMoved moved;
+  moved.host = host;
+  moved.phase = phase;
+  moved.effect = has_step(phase) ? next_effect_++ : 0;
+  moved.failed = failed;
+  moved.why = std::move(why);
+  moved.empty = empty;
+  say(std::move(moved));
+}
+
+// Out of every pool that it serves in; `phase` is depooling, withdrawing or out.
+void Deciding::depool(HostIndex host, HostPhase phase, std::string why, bool failed) {
+  if (planned(host).members == 0 && phase != HostPhase::out) {
+    // In no pool at all: nothing will ever be shown of it.
+    return move(host, phase == HostPhase::depooling ? HostPhase::upgrading : HostPhase::reverting, std::move(why), failed);
+  }
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    if (takes_part(member)) want(index, Setting{Pooled::no, std::max(member.wanted.weight, 1)});
+  });
+  move(host, phase, std::move(why), failed);
+}
+
+// Whether leaving a pool ends the host's established connections there, and a lower weight keeps new ones away before.
+bool Deciding::cuts_connections(HostIndex host) const {
+  bool cuts = false;
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
+    cuts = cuts || (can.cuts_connections && can.weights_steer && takes_part(member) && member.wanted.pooled == Pooled::yes);
+  });
+  return cuts;
+}
+
+bool Deciding::turned_round(HostIndex host) const {
+  bool back = rollout_.phase == Phase::rolling_back || rollout_.phase == Phase::aborting;
+  auto phase = state(host).phase;
+  bool leaving = phase == HostPhase::quiescing || phase == HostPhase::depooling || phase == HostPhase::draining;
+  return back && leaving && !state(host).swapped;
+}
+
+bool Deciding::may_leave(HostIndex host) const {
+  return open(host) || (rollout_.phase == Phase::rolling_back && state(host).phase == HostPhase::requiescing);
+}
+
+// Forward, out of its pools: where that cuts connections, they are waited for first.
+void Deciding::leave(HostIndex host) {
+  cuts_connections(host) ? quiesce(host, HostPhase::quiescing, {}) : depool(host, HostPhase::depooling);
+}
+
+// The same on the way back. What harms or does not answer is not waited for.
+void Deciding::leave_again(HostIndex host, const std::string& why) {
+  bool waits = cuts_connections(host) && !rollout_.condemned && !state(host).failed && !state(host).down;
+  waits ? quiesce(host, HostPhase::requiescing, why) : depool(host, HostPhase::withdrawing, why);
+}
+
+// Down to the least weight: few new connections come, and those that are there may finish.
+void Deciding::quiesce(HostIndex host, HostPhase phase, const std::string& why) {
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
+    auto least = std::max(can.weight_least, 1);
+    bool lowers = can.cuts_connections && can.weights_steer && takes_part(member) && member.wanted.pooled == Pooled::yes;
+    if (lowers && member.wanted.weight > least) want(index, Setting{Pooled::yes, least});
+  });
+  HostMoved moved;
+  moved.host = host;
+  moved.phase = phase;
+  moved.why = why;
+  say(std::move(moved));
+}
+
+void Deciding::join(HostIndex host) {
+  bool serving = false;
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    // Found out of its pool, and handed back to us as something else: as it was found.
+    if (!serves(member) && member.holder == Holder::ours && !member.verbatim) want_original(index);
+    if (!takes_part(member)) return;
+    serving = true;
+    want(index, Setting{Pooled::yes, canary_weight(index, rollout_.current_stage(), rollout_.shrunk)});
+  });
+  move(host, serving ? HostPhase::joining : HostPhase::serving_new);
+}
+
+// Its originals are written back; it is on the release that it was found on.
+void Deciding::give_back(HostIndex host, std::string why, bool failed) {
+  auto phase = state(host).phase;
+  if (state(host).swapped && (phase == HostPhase::depooling || phase == HostPhase::draining)) {
+    // A person handed it back with the release on it: there is no way back into its pools but over its former release.
+    return move(host, phase == HostPhase::depooling ? HostPhase::withdrawing : HostPhase::emptying, std::move(why), failed);
+  }
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    if (member.holder == Holder::ours && (!member.verbatim || !member.confirmed)) want_original(index);
+  });
+  move(host, HostPhase::rejoining, why, failed);
+  if (planned(host).members == 0) move(host, after_return(host, failed), std::move(why));
+}
+
+// What was on its way out when the rollout turned round. Nothing more is done to it than to give it back.
+void Deciding::give_back_when_open(HostIndex host) {
+  if (open(host) || state(host).swapped) give_back(host);
+}
+
+// Given back, it is tried again only when it was not its own fault and the rollout still goes forward.
+HostPhase Deciding::after_return(HostIndex host, bool failed) const {
+  bool again = (rollout_.rolling() || rollout_.phase == Phase::finishing) && !failed && !state(host).failed;
+  if (!again) return HostPhase::restored;
+  return state(host).prepared ? HostPhase::ready : HostPhase::pooled_old;
+}
+
+// Back to the former release of a host that is out of its pools. When a store forgot that it is, it leaves them first.
+void Deciding::undo(HostIndex host, std::string why, bool failed) {
+  move(host, state(host).unconfirmed > 0 ? HostPhase::withdrawing : HostPhase::reverting, std::move(why), failed);
+}
+
+}  // namespace shiftd

@@ -66,7 +66,8 @@ bool spared(const Rollout& rollout, PoolIndex pool) {
 // What forbids the member's going to `weight` (0: out of its pool), when that takes load or capacity away: empty, nothing.
 //
 // On the way out the others have to carry it without the hosts that err, which are no capacity. A roll back, which a broken
-// baseline must not forbid, counts them by their weights, as does an erring host's own leaving.
+// baseline must not forbid, counts them by their weights, as does an erring host's own leaving. A host on its way out is
+// missing in the flows already.
 std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weight, bool rolling_back) {
   const auto& member = rollout.members[index];
   const auto& planned = rollout.plan.members[index];
@@ -76,6 +77,7 @@ std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weigh
   const auto& pool = rollout.plan.pools[planned.pool];
   const auto& flow = rollout.flows[planned.pool];
   bool errs = rollout.hosts[planned.host].erring;
+  bool in_flows = in_traffic(rollout.hosts[planned.host].phase);
   bool free = errs && spared(rollout, planned.pool);
   bool uncounted = !errs && !rolling_back && flow.erring_flow > 0;
   auto says = [&](std::int64_t left, std::int64_t of, std::int64_t least, const char* bound) {
@@ -85,21 +87,22 @@ std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weigh
   };
   auto scale = scale_of(rollout, planned.pool);
   auto least_flow = scale * (rolling_back ? pool.least_flow_rollback : pool.least_flow);
-  auto flow_left = flow.flow - (uncounted ? flow.erring_flow : 0) - setting.weight + weight;
+  auto flow_left = flow.flow - (uncounted ? flow.erring_flow : 0) - (in_flows ? setting.weight - weight : 0);
   if (!free && flow_left < least_flow)
     return says(flow_left, pool.weight * scale, least_flow,
                 rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
   if (weight > 0) return {};
   // Its load balancer does not know that it errs.
   auto needed = least_serving(rollout, planned.pool, rolling_back);
-  if (flow.serving - 1 < needed) {
+  auto serving_left = flow.serving - (in_flows ? 1 : 0);
+  if (serving_left < needed) {
     const auto& threshold = rollout.thresholds[planned.pool];
     auto who = threshold.view.empty() ? "its load balancer" : to_string(threshold, rolling_back ? 0 : pool.margin);
-    return says(flow.serving - 1, pool.serving, needed, ("the least needed by " + who).c_str());
+    return says(serving_left, pool.serving, needed, ("the least needed by " + who).c_str());
   }
   // A roll back is bounded by load and by the load balancers' own thresholds, not by the service's wish for spare
   // capacity.
-  auto capacity_left = flow.capacity - (uncounted ? flow.erring_capacity : 0) - planned.original.setting.weight;
+  auto capacity_left = flow.capacity - (uncounted ? flow.erring_capacity : 0) - (in_flows ? planned.original.setting.weight : 0);
   if (!rolling_back && !free && capacity_left < pool.floor) return says(capacity_left, pool.weight, pool.floor, "the floor of weight");
   return {};
 }

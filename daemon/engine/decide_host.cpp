@@ -44,6 +44,8 @@ void Deciding::idle_or_not(HostIndex host, const std::string& trouble) {
   bool forward = state(host).phase == HostPhase::quiescing;
   if (forward && !trouble.empty() && rollout_.plan.strategy.on_drain_limit == DrainDeadline::give_back)
     return give_back(host, trouble, true);
+  // Others may have been lost while it was waited for; who is not swapped yet is given back then.
+  if (auto why = forward ? why_not_out(rollout_, host, false) : std::string(); !why.empty()) return give_back(host, why);
   depool(host, forward ? HostPhase::depooling : HostPhase::withdrawing, state(host).why.empty() ? trouble : state(host).why);
 }
 

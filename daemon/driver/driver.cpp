@@ -44,9 +44,9 @@ About about(const Plan& plan, const Event& event) {
 // What recurs by itself need not be kept while the journal refuses.
 bool recurs(const Event& event) {
   return std::holds_alternative<Tick>(event) || std::holds_alternative<HostSeen>(event) || std::holds_alternative<Judged>(event) ||
-         std::holds_alternative<StoreForgot>(event) || std::holds_alternative<SourceSilent>(event) ||
-         std::holds_alternative<SourceAnswers>(event) || std::holds_alternative<CheckFailed>(event) ||
-         std::holds_alternative<Served>(event) || std::holds_alternative<Answered>(event) || std::holds_alternative<HistoryGrew>(event);
+         std::holds_alternative<SourceSilent>(event) || std::holds_alternative<SourceAnswers>(event) ||
+         std::holds_alternative<CheckFailed>(event) || std::holds_alternative<Served>(event) || std::holds_alternative<Answered>(event) ||
+         std::holds_alternative<HistoryGrew>(event);
 }
 
 }  // namespace
@@ -98,7 +98,18 @@ Task<> Driver::recover() {
 void Driver::post(Event event, Duration patience) {
   if (!journal_trouble_.empty() && recurs(event)) return;
   bool was_empty = queue_.empty();
-  queue_.push_back({std::move(event), nullptr, patience > Duration(0) ? clock_.steady() + patience : Steady{}});
+  Queued queued{std::move(event), nullptr, patience > Duration(0) ? clock_.steady() + patience : Steady{}};
+  if (const auto* forgot = std::get_if<StoreForgot>(&queued.event)) {
+    // Before whatever a step has come to: the next must not be taken in traffic. Its newest word counts.
+    auto pool = forgot->pool;
+    std::erase_if(queue_, [&](const Queued& other) {
+      const auto* older = std::get_if<StoreForgot>(&other.event);
+      return older != nullptr && older->pool == pool;
+    });
+    queue_.push_front(std::move(queued));
+  } else {
+    queue_.push_back(std::move(queued));
+  }
   if (patience == Duration(0) || was_empty) queue_signal_.notify();
 }
 

@@ -322,6 +322,25 @@ TEST_F(SupervisorTest, ARestartedLoadBalancerIsToldAgainWhatWeHold) {
   }
 }
 
+TEST_F(SupervisorTest, WhatALoadBalancerForgotWhileTheJournalRefusedIsRememberedBeforeTheNextStep) {
+  begin(4, five_stages());
+  world_->fails_to_start.insert("three");
+  auto id = start("three");
+  pass_until_phase(id, HostPhase::upgrading);
+  journal_->full = true;
+  world_->restart_balancer();
+  pass(10s);
+  journal_->full = false;
+  auto going_back = [&] {
+    return std::find_if(world_->hosts.begin(), world_->hosts.end(), [](auto& each) { return each.second.swaps["one"] > 0; });
+  };
+  auto until = clock_.steady() + 10min;
+  clock_.run(*loop_, [&] { return clock_.steady() >= until || going_back() != world_->hosts.end(); });
+  ASSERT_NE(going_back(), world_->hosts.end());
+  EXPECT_EQ(going_back()->second.setting.pooled, Pooled::no) << "it is swapped back while it takes traffic";
+  EXPECT_EQ(finish(id).outcome, Outcome::rolled_back);
+}
+
 TEST_F(SupervisorTest, ALoadBalancerThatWasGoneForLongAndForgotWhoIsOutIsToldAtOnce) {
   begin(4, five_stages());
   world_->upgrade_time = 60s;

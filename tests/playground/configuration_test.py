@@ -1,9 +1,13 @@
 """Releases of configuration alone, and of code and configuration, on a small real fleet under load."""
 
 import json
+import pathlib
+import sys
 import unittest
 
-from scene import Scene
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import Scene  # noqa: E402
 
 
 def said(host) -> dict:

@@ -116,7 +116,8 @@ class PybalFaults(unittest.TestCase):
 
 class PowerLost(unittest.TestCase):
     def test_a_host_without_power_is_set_to_no_and_cannot_come_back_on_the_old_release(self):
-        with Scene(pool="conftool") as scene:
+        # Seven, so that the others can do without it and one more.
+        with Scene(hosts=7, pool="conftool", strategy="  max_load: 2\n") as scene:
             host = scene.hosts[2]
             host.power_off()
             rollout = scene.start("2")

@@ -60,6 +60,9 @@ class Killing:
             record = scene.wait_for(
                 rollout, lambda record: record["is"] == "host_moved" and (record["phase"], record["host"]) in left, f"one of {left}"
             )
+            if self.pool == "conftool" and record["phase"] == "joining":
+                # Its monitors have their own rounds: one of them may find the host up while shiftd still checks it.
+                left.discard(("awaiting_health", record["host"]))
             scene.kill()
             found = scene.journalled_phase(record["host"])
             if found != record["phase"]:
@@ -121,6 +124,7 @@ class KillNineOnConftool(unittest.TestCase):
         with Killing("conftool") as killing:
             scene = killing.scene
             scene.hosts[1].pause("version", 0.5)
+            scene.hosts[2].pause("restart", 1.5)  # PyBal finds it down for sure
             rollout = scene.start("2")
             hosts = ("web1", "web2", "web1", "web1", "web1", "web1", "web2", "web3", "web3", "web3")
             killing.kill_in_each(rollout, zip(CONFTOOL_FORWARD, hosts))

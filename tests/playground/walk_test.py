@@ -73,14 +73,17 @@ class Walk(unittest.TestCase):
     def look(self, scene, words: str) -> str:
         key = f"{scene.world.etcd.url}/v2/keys{PREFIX}/{scene.world.key('web1')}?quorum=true"
         pybal = scene.world.pybals[0]
+        pools = f"http://127.0.0.1:{pybal.port}/pools/{pybal.pool}"
         seen = f"{words}\n\n```\n"
         for shown, command in (
             (f"curl -s '{key}'", ["curl", "-s", key]),
-            (f"curl -s http://127.0.0.1:{pybal.port}/pools/{pybal.pool}", ["curl", "-s", f"http://127.0.0.1:{pybal.port}/pools/{pybal.pool}"]),
+            (f"curl -s {pools} | sort", ["curl", "-s", pools]),  # PyBal names them in no order
             ("shiftctl pool web", scene.daemon.shiftctl("pool", "web")),
         ):
             code, output, error = processes.run(command, 20)
             self.assertEqual((code, error), (0, ""))
+            if shown.endswith("| sort"):
+                output = "\n".join(sorted(output.splitlines()))
             seen += f"$ {shown}\n{output.rstrip()}\n"
         return seen + "```\n\n"
 

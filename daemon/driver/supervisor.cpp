@@ -36,6 +36,8 @@ RolloutBrief brief_of(const Rollout& rollout) {
           rollout.now};
 }
 
+Failure is_stopped(const RolloutBrief& brief) { return {Errc::unavailable, "rollout " + brief.rollout + " is stopped: " + brief.reason}; }
+
 Task<Result<std::vector<std::string>>> read_all(Journal& journal, std::string rollout) {
   std::vector<std::string> records;
   while (true) {
@@ -154,6 +156,8 @@ Task<> Supervisor::drive(std::string id) {
   auto& driver = *running_.at(id).driver;
   co_await driver.run();
   const auto& rollout = driver.rollout();
+  counted_.records += rollout.records;
+  counted_.effects += driver.effects_performed();
   if (auto why = driver.stopped(); !why.empty()) {
     auto stopped = std::move(running_.at(id));
     running_.erase(id);
@@ -168,8 +172,6 @@ Task<> Supervisor::drive(std::string id) {
     case Outcome::aborted: ++counted_.aborted; break;
     case Outcome::none: break;
   }
-  counted_.records += rollout.records;
-  counted_.effects += driver.effects_performed();
   log::info("rollout {} has {}: {}", id, to_string(rollout.outcome), rollout.reason);
   ended_[id] = brief_of(rollout);
   auto rollout_service = rollout.request.service;
@@ -360,8 +362,7 @@ Task<Result<void>> Supervisor::command(std::string id, CommandRequest asked) {
   auto found = running_.find(id);
   if (found == running_.end()) {
     if (ended_.contains(id)) co_return Failure{Errc::conflict, "rollout " + id + " has ended: " + ended_[id].outcome};
-    if (auto stopped = stopped_.find(id); stopped != stopped_.end())
-      co_return Failure{Errc::unavailable, "rollout " + id + " is stopped: " + stopped->second.brief.reason};
+    if (auto stopped = stopped_.find(id); stopped != stopped_.end()) co_return is_stopped(stopped->second.brief);
     co_return Failure{Errc::not_found, "no rollout " + id};
   }
   auto& driver = *found->second.driver;
@@ -424,8 +425,7 @@ Task<Result<FeedPart>> Supervisor::follow(std::string id, std::uint64_t from, Du
   if (!ended && stopped == stopped_.end() && !running_.contains(id)) co_return Failure{Errc::not_found, "no rollout " + id};
   auto records = co_await journal_.read(id, from, read_at_once);
   if (!records) co_return records.error();
-  if (records->empty() && stopped != stopped_.end())
-    co_return Failure{Errc::unavailable, "rollout " + id + " is stopped: " + stopped->second.brief.reason};
+  if (records->empty() && stopped != stopped_.end()) co_return is_stopped(stopped->second.brief);
   part.records = std::move(*records);
   part.ended = ended && part.records.size() < read_at_once;
   co_return part;

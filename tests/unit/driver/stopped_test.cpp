@@ -42,8 +42,11 @@ TEST_F(StoppedTest, ARolloutWhoseJournalSomebodyElseContinuesIsLetGoAndKeepsItsH
   auto id = start("two");
   pass_until_phase(id, HostPhase::serving_new);
   ASSERT_TRUE(ask(journal_->append(id, running(id)->records, {Codec().encode({clock_.wall(), Held{"another daemon's"}})}, false)));
+  auto before = supervisor_->stats();
   pass_until_stopped(id);
 
+  EXPECT_GE(supervisor_->stats().records, before.records) << "a counter never falls";
+  EXPECT_GE(supervisor_->stats().effects, before.effects) << "a counter never falls";
   auto brief = listed(id);
   EXPECT_EQ(brief.phase, "stopped");
   EXPECT_THAT(brief.reason, HasSubstr("continued by somebody else"));

@@ -74,8 +74,20 @@ class Killing:
                 self.users = scene.slow_users()
             scene.daemon.start()
 
+    def kill_on_the_way_back(self, rollout, phases):
+        """Has the rollout taken back when its first host serves, and kills shiftd in each of that host's `phases`. Returns the host."""
+        scene = self.scene
+        host = scene.hosts[0]
+        scene.wait_for_phase(rollout, "serving_new", host.name)
+        host.pause("version", 0.5)
+        self.users = scene.slow_users()
+        scene.wait_until(lambda: scene.balancer.members()[host.name].requests_now > 3, "slow users on the host")
+        scene.command(rollout, "rollback", reason="to see it go back")
+        self.kill_in_each(rollout, [(phase, host.name) for phase in phases])
+        return host
 
-class KillNine(unittest.TestCase):
+
+class KillTest(unittest.TestCase):
     def unharmed(self, killing, release):
         """Nothing that a user, or the pool, or a host, could tell."""
         scene = killing.scene
@@ -85,6 +97,8 @@ class KillNine(unittest.TestCase):
         self.assertEqual(killing.users.failed, [])
         self.assertGreater(killing.users.served, 0)
 
+
+class KillNine(KillTest):
     def test_in_every_phase_of_the_way_forward(self):
         with Killing() as killing:
             scene = killing.scene
@@ -103,13 +117,7 @@ class KillNine(unittest.TestCase):
         with Killing() as killing:
             scene = killing.scene
             rollout = scene.start("2")
-            host = scene.hosts[0]
-            scene.wait_for_phase(rollout, "serving_new", host.name)
-            host.pause("version", 0.5)
-            killing.users = scene.slow_users()
-            scene.wait_until(lambda: scene.balancer.members()[host.name].requests_now > 3, "slow users on the host")
-            scene.command(rollout, "rollback", reason="to see it go back")
-            killing.kill_in_each(rollout, [(phase, host.name) for phase in BACK])
+            host = killing.kill_on_the_way_back(rollout, BACK)
             self.assertEqual(scene.end_of(rollout)["outcome"], "rolled_back")
             self.unharmed(killing, "1")
             self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2", "1"], 2))
@@ -119,7 +127,7 @@ class KillNine(unittest.TestCase):
             print(f"kill -9 in {len(BACK)} phases back ({', '.join(BACK)}): rolled back, 0 failed, nothing swapped twice")
 
 
-class KillNineOnConftool(unittest.TestCase):
+class KillNineOnConftool(KillTest):
     def test_in_every_phase_forward_and_back(self):
         with Killing("conftool") as killing:
             scene = killing.scene
@@ -135,13 +143,7 @@ class KillNineOnConftool(unittest.TestCase):
             forward = rollout
 
             rollout = scene.start("1")
-            host = scene.hosts[0]
-            scene.wait_for_phase(rollout, "serving_new", host.name)
-            host.pause("version", 0.5)
-            killing.users = scene.slow_users()
-            scene.wait_until(lambda: scene.balancer.members()[host.name].requests_now > 3, "slow users on the host")
-            scene.command(rollout, "rollback", reason="to see it go back")
-            killing.kill_in_each(rollout, [(phase, host.name) for phase in CONFTOOL_BACK])
+            host = killing.kill_on_the_way_back(rollout, CONFTOOL_BACK)
             self.assertEqual(scene.end_of(rollout)["outcome"], "rolled_back")
             self.unharmed(killing, "2")
             self.assertEqual((scene.restarts(host), scene.jobs(host, rollout)), (["1", "2", "1", "2"], 2))
@@ -153,11 +155,8 @@ class KillNineOnConftool(unittest.TestCase):
             )
 
     def unharmed(self, killing, release):
+        super().unharmed(killing, release)
         scene = killing.scene
-        killing.users.stop()
-        self.assertEqual(scene.complaints(release), [])
-        self.assertEqual(scene.failures(), [])
-        self.assertEqual(killing.users.failed, [])
         for host in scene.hosts:
             self.assertEqual(scene.world.etcd.get(scene.world.key(host.name)), json.dumps({"weight": 100, "pooled": "yes"}))
 

@@ -29,8 +29,6 @@ namespace {
 
 namespace asio = boost::asio;
 
-// As many as Session has: sshd's default MaxSessions is 10.
-constexpr std::size_t channels_most = 8;
 constexpr std::size_t said_most = 4 * 1024;
 // What the child's shell prints when ssh has logged in and its control socket listens.
 constexpr std::string_view ready = "ready\n";

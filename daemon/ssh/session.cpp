@@ -21,6 +21,7 @@
 
 #include "daemon/base/invariant.hpp"
 #include "daemon/io/within.hpp"
+#include "daemon/ssh/connection.hpp"
 
 namespace shiftd {
 namespace {
@@ -28,8 +29,6 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-// sshd's default MaxSessions is 10 a connection; two are left for the ones that are closing.
-constexpr std::size_t channels_most = 8;
 // The reader stops here until libssh2 takes something: no host can fill our memory.
 constexpr std::size_t unread_most = 4 * 1024 * 1024;
 // A line longer than this before the banner is no SSH.

@@ -156,6 +156,7 @@ struct Mean {
 
 Mean mean_of(const Verdict& verdict, const std::vector<Metric>& metrics, const std::set<std::string>& ignored) {
   std::vector<MetricOptions> options;
+  options.reserve(metrics.size());
   for (const auto& metric : metrics) options.push_back(metric.options());
   struct Term {
     double log_value;

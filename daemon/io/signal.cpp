@@ -54,7 +54,7 @@ asio::execution_context::id Suspended::id;
 // What a cancellation of the suspended coroutine does. It stays in its slot until the coroutine goes on, and may be called again.
 struct OnCancel {
   Signal::Waiter* waiter;
-  void operator()(asio::cancellation_type) {
+  void operator()(asio::cancellation_type) const {
     if (waiter != nullptr) waiter->wake();
   }
 };

@@ -124,6 +124,7 @@ Task<Result<std::string>> CustomReleaser::prepare(HostPlace host, Release releas
   }
   auto version = co_await installed(host);
   if (!version) co_return std::move(version).error().during(activity);
+  co_await hosts_.executor(host.name).stand_by();
   co_return version;
 }
 

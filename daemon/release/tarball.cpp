@@ -177,6 +177,7 @@ Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release relea
   if (result->exit_status != 0) co_return why_not_brought(*result, *base, release.digest, room).during(activity);
   auto current = read_current(result->out);
   if (!current) co_return std::move(current).error().during(activity);
+  co_await executor.stand_by();
   co_return current;
 }
 

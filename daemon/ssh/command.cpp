@@ -31,33 +31,28 @@ int signal_number(std::string_view name) {
   return 0;
 }
 
-// One command while it runs.
+// A command that was asked for and whose end was not seen: it may have run.
+Failure lost(Session& session, int rc) {
+  auto failure = session.failure_of(rc);
+  if (failure.code == Errc::refused) return failure.during("run a command");
+  return lost_midway(failure);
+}
+
+// The answer to a start that nobody waits for would be taken by the next one for its own.
+struct Starting {
+  Session& session;
+  bool answered = false;
+  ~Starting() {
+    if (!answered) session.end({Errc::unreachable, "closed: a command was given up as it began"});
+  }
+};
+
+// One command that runs.
 class Conversation {
  public:
   Conversation(Session::Channel& channel, Input& input, Patience patience, std::size_t kept)
-      : open_(channel), session_(channel.session()), channel_(channel.raw()), input_(input), patience_(patience), kept_(kept) {
+      : session_(channel.session()), channel_(channel.raw()), input_(input), patience_(patience), kept_(kept) {
     deadline_ = session_.clock().steady() + patience_.limit;
-  }
-
-  ~Conversation() {
-    // The answer to a start that nobody waits for would be taken by the next one for its own.
-    if (starting_) session_.end({Errc::unreachable, "closed: a command was given up as it began"});
-  }
-
-  Task<Result<void>> start(std::string command) {
-    starting_ = true;
-    while (true) {
-      auto seen = session_.moves();
-      auto rc = libssh2_channel_process_startup(channel_, "exec", 4, command.data(), static_cast<unsigned>(command.size()));
-      if (rc != LIBSSH2_ERROR_EAGAIN) {
-        starting_ = false;
-        open_.begun();
-        if (rc == 0) co_return Result<void>{};
-        co_return lost(rc);
-      }
-      auto moved = co_await session_.moved_since(seen, deadline_);
-      if (!moved) co_return out_of_patience(patience_);
-    }
   }
 
   Task<Result<CommandResult>> finish() {
@@ -70,13 +65,13 @@ class Conversation {
       if (libssh2_channel_eof(channel_) == 1) {
         auto rc = libssh2_channel_wait_closed(channel_);
         if (rc == 0) break;
-        if (rc != LIBSSH2_ERROR_EAGAIN) co_return lost(rc);
+        if (rc != LIBSSH2_ERROR_EAGAIN) co_return lost(session_, rc);
       }
       if (*fed || *drained) {
         if (patience_.of_silence) deadline_ = session_.clock().steady() + patience_.limit;
         continue;
       }
-      if (!session_.alive()) co_return lost(LIBSSH2_ERROR_SOCKET_DISCONNECT);
+      if (!session_.alive()) co_return lost(session_, LIBSSH2_ERROR_SOCKET_DISCONNECT);
       auto moved = co_await session_.moved_since(seen, deadline_);
       if (!moved) co_return out_of_patience(patience_);
     }
@@ -85,13 +80,6 @@ class Conversation {
   }
 
  private:
-  // A command that was asked for and whose end was not seen: it may have run.
-  Failure lost(int rc) {
-    auto failure = session_.failure_of(rc);
-    if (failure.code == Errc::refused) return failure.during("run a command");
-    return lost_midway(failure);
-  }
-
   // Whether something went out.
   Result<bool> feed() {
     if (input_ended_ || session_.unsent() > unsent_most) return false;
@@ -113,7 +101,7 @@ class Conversation {
       input_ended_ = true;
       return false;
     }
-    if (rc < 0) return lost(static_cast<int>(rc));
+    if (rc < 0) return lost(session_, static_cast<int>(rc));
     sent_ += static_cast<std::size_t>(rc);
     return true;
   }
@@ -125,7 +113,7 @@ class Conversation {
       while (true) {
         auto rc = libssh2_channel_read_ex(channel_, stream, bytes_.data(), bytes_.size());
         if (rc == 0 || rc == LIBSSH2_ERROR_EAGAIN || rc == LIBSSH2_ERROR_CHANNEL_CLOSED) break;
-        if (rc < 0) return lost(static_cast<int>(rc));
+        if (rc < 0) return lost(session_, static_cast<int>(rc));
         came = true;
         auto& out = stream == 0 ? result_.out : result_.err;
         auto fits = std::min(static_cast<std::size_t>(rc), kept_ - out.size());
@@ -146,10 +134,8 @@ class Conversation {
     return 128 + number;
   }
 
-  Session::Channel& open_;
   Session& session_;
   LIBSSH2_CHANNEL* channel_;
-  bool starting_ = false;
   Input& input_;
   Patience patience_;
   std::size_t kept_;
@@ -174,11 +160,26 @@ Input input_of(std::string text) {
   return [text = std::move(text)]() mutable -> Result<std::string> { return std::exchange(text, {}); };
 }
 
-Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input& input, Patience patience,
-                                        std::size_t output_kept) {
+Task<Result<void>> start_command(Session::Channel& channel, std::string command, Patience patience) {
+  auto& session = channel.session();
+  auto deadline = session.clock().steady() + patience.limit;
+  Starting starting{session};
+  while (true) {
+    auto seen = session.moves();
+    auto rc = libssh2_channel_process_startup(channel.raw(), "exec", 4, command.data(), static_cast<unsigned>(command.size()));
+    if (rc != LIBSSH2_ERROR_EAGAIN) {
+      starting.answered = true;
+      channel.begun();
+      if (rc == 0) co_return Result<void>{};
+      co_return lost(session, rc);
+    }
+    auto moved = co_await session.moved_since(seen, deadline);
+    if (!moved) co_return out_of_patience(patience);
+  }
+}
+
+Task<Result<CommandResult>> finish_command(Session::Channel& channel, Input& input, Patience patience, std::size_t output_kept) {
   auto conversation = std::make_unique<Conversation>(channel, input, patience, output_kept);
-  auto started = co_await conversation->start(std::move(command));
-  if (!started) co_return started.error();
   co_return co_await conversation->finish();
 }
 

@@ -24,9 +24,12 @@ struct Patience {
 };
 
 // Fails with: timed_out, also when the connection is lost midway: the command may have run; refused: the host runs no
-// commands; or as `input` fails. `output_kept` bounds each of the two outputs.
-Task<Result<CommandResult>> run_command(Session::Channel& channel, std::string command, Input& input, Patience patience,
-                                        std::size_t output_kept);
+// commands. Cancelled, or out of time: the session ends.
+Task<Result<void>> start_command(Session::Channel& channel, std::string command, Patience patience);
+
+// Gives the started command its input and waits for its end. `output_kept` bounds each of the two outputs.
+// Fails as start_command(), or as `input` fails.
+Task<Result<CommandResult>> finish_command(Session::Channel& channel, Input& input, Patience patience, std::size_t output_kept);
 
 // The same failures wherever a command's end was not seen.
 Failure lost_midway(const Failure& why);

@@ -161,7 +161,34 @@ class SessionConnection final : public Connection {
   // sshd gives the command to the user's own shell, which may be any.
   std::string by_sh(const std::string& command) const override { return "exec /bin/sh -c " + shell_quote(command); }
 
+  Task<> stand_by(std::string command) override {
+    if (waiting_ && waiting_->open()) co_return;
+    waiting_.reset();
+    auto channel = co_await open_channel();
+    if (!channel) co_return;
+    Patience patience{opening_limit_};
+    auto started = co_await start_command(*channel, command, patience);
+    if (!started) co_return;
+    waiting_command_ = std::move(command);
+    waiting_.emplace(std::move(*channel));
+  }
+
   Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) override {
+    if (waiting_ && waiting_command_ == command) {
+      auto waited = std::move(*waiting_);
+      waiting_.reset();
+      if (waited.open()) co_return co_await finish_command(waited, input, patience, output_kept);
+    }
+    auto channel = co_await open_channel();
+    if (!channel) co_return channel.error();
+    auto started = co_await start_command(*channel, std::move(command), patience);
+    if (!started) co_return started.error();
+    co_return co_await finish_command(*channel, input, patience, output_kept);
+  }
+
+ private:
+  // Fails as run(), before anything was asked.
+  Task<Result<Session::Channel>> open_channel() {
     auto opening = session_->open_channel();
     auto channel = co_await within(clock_, opening_limit_, std::move(opening));
     if (!channel && channel.error().code == Errc::timed_out) {
@@ -169,14 +196,14 @@ class SessionConnection final : public Connection {
       co_return *session_->ended();
     }
     if (!channel && !session_->alive()) co_return Failure{Errc::unavailable, channel.error().what};
-    if (!channel) co_return channel.error();
-    co_return co_await run_command(*channel, std::move(command), input, patience, output_kept);
+    co_return channel;
   }
 
- private:
   Clock& clock_;
   Duration opening_limit_;
   std::shared_ptr<Session> session_;
+  std::string waiting_command_;              // that of
+  std::optional<Session::Channel> waiting_;  // what runs already and waits for its input
 };
 
 }  // namespace

@@ -32,6 +32,9 @@ class Connection {
   // otherwise as run_command().
   virtual Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) = 0;
 
+  // Starts `command` now, for the next run() of the same. Best effort; a connection that cannot does nothing.
+  virtual Task<> stand_by(std::string command) = 0;
+
   // The command line that has the host's sh run `command` and tells how that ended, also when a signal ended it.
   [[nodiscard]] virtual std::string by_sh(const std::string& command) const = 0;
 

@@ -45,6 +45,10 @@ class Executor {
   // or changed host key with the command that would accept it, or no key accepted); bad_input (key or known_hosts file).
   virtual Task<Result<void>> open() = 0;
 
+  // Has a shell wait on the host, so that the next job() begins there within one round trip. It costs the host one idle
+  // process until then, or until close(). Of use or not: whatever stands in its way, the job meets it and says it.
+  virtual Task<> stand_by() { co_return; }
+
   // Runs `command` with the host's sh and waits for its end. `input` is its standard input.
   // Fails as open(): it has not run; and with timed_out when it does not end in time or the connection is lost midway: it
   // may have run.

@@ -142,6 +142,9 @@ class OpensshConnection final : public Connection {
     return "exec /bin/sh -c '/bin/sh -c \"$0\"; exit $?' " + shell_quote(command);
   }
 
+  // A command's descriptors are passed as it is asked for, and its patience begins then.
+  Task<> stand_by(std::string) override { co_return; }
+
   Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) override {
     auto pass = co_await channels_.enter();
     // What it said in the meantime must not fill its pipe.

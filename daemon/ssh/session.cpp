@@ -339,6 +339,8 @@ Task<Result<Session::Channel>> Session::open_channel() {
   co_return Channel(shared_from_this(), channel, std::move(pass), std::move(turn));
 }
 
+bool Session::Channel::open() const { return channel_ != nullptr && session_->alive() && libssh2_channel_eof(channel_) == 0; }
+
 Session::Channel::~Channel() {
   if (channel_ != nullptr) session_->abandon(channel_, std::move(pass_));
 }

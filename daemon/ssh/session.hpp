@@ -53,6 +53,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
     [[nodiscard]] Session& session() const { return *session_; }
     [[nodiscard]] _LIBSSH2_CHANNEL* raw() const { return channel_; }
+    // False: the host has ended what runs there.
+    [[nodiscard]] bool open() const;
     // Its command has begun: the next channel may be opened.
     void begun() { turn_ = Gate::Pass(); }
 

@@ -24,6 +24,8 @@ constexpr std::size_t unauthenticated_most = 8;
 constexpr Duration job_grace = std::chrono::seconds(15);
 // The job programs answer with a line of their own in front of the output, and a login file's noise.
 constexpr std::size_t job_answer_most = output_most + 8 * 1024;
+// What a program on its input is given to.
+constexpr std::string_view by_input = "exec /bin/sh";
 constexpr std::size_t file_piece = 256 * 1024;
 
 class SshHost final : public Executor {
@@ -36,6 +38,11 @@ class SshHost final : public Executor {
     auto connection = co_await connected();
     if (!connection) co_return connection.error();
     co_return Result<void>{};
+  }
+
+  Task<> stand_by() override {
+    auto connection = co_await connected();
+    if (connection) co_await (*connection)->stand_by(std::string(by_input));
   }
 
   Task<Result<CommandResult>> run(std::string command, std::string input) override {
@@ -93,7 +100,7 @@ Task<Result<CommandResult>> SshHost::converse(By by, std::string command, Input 
   for (int attempt = 0;; ++attempt) {
     auto connection = co_await connected();
     if (!connection) co_return connection.error();
-    auto line = by == By::command ? (*connection)->by_sh(command) : std::string("exec /bin/sh");
+    auto line = by == By::command ? (*connection)->by_sh(command) : std::string(by_input);
     auto result = co_await (*connection)->run(std::move(line), input, patience, kept);
     if (result) co_return result;
     if (result.error().code != Errc::unavailable) co_return std::move(result).error().during(target_.host);

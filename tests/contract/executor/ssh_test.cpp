@@ -154,6 +154,69 @@ TEST_P(Ssh, TwentyCommandsShareOneConnection) {
   EXPECT_EQ(log.find("Accepted publickey", first + 1), std::string::npos) << "a second connection";
 }
 
+// How many commands sshd has been asked to start.
+std::size_t commands_begun(const SshdServer& sshd) {
+  std::size_t count = 0;
+  auto log = sshd.log();
+  for (auto at = log.find("Starting session: command"); at != std::string::npos; at = log.find("Starting session: command", at + 1))
+    ++count;
+  return count;
+}
+
+Task<Result<void>> stand_by(Executor& host) {
+  co_await host.stand_by();
+  co_return Result<void>{};
+}
+
+RemoteJob small_job(const SshdServer& sshd, std::string id) {
+  return {std::move(id), "echo ran", sshd.file("lock"), sshd.file("jobs"), 10s};
+}
+
+// As long as nobody knows whether it ran, the job is asked for again.
+Task<Result<CommandResult>> job_until_known(Executor& host, RemoteJob job) {
+  while (true) {
+    auto result = co_await host.job(job);
+    if (result || result.error().code != Errc::timed_out) co_return result;
+  }
+}
+
+TEST(SshOfLibssh2, AShellThatStandsByIsTheNextJobs) {
+  SshdServer sshd({.max_startups = "100", .more_config = "LogLevel VERBOSE", .file_size_most = 0});
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), sshd.client());
+  auto host = connector->to(sshd.target());
+  ASSERT_TRUE(loop.run(stand_by(*host)));
+  ASSERT_TRUE(loop.run(stand_by(*host)));
+  ASSERT_EQ(commands_begun(sshd), 1u) << sshd.log();
+  auto first = loop.run(host->job(small_job(sshd, "job-1")));
+  ASSERT_TRUE(first) << first.error();
+  EXPECT_EQ(first->out, "ran\n");
+  EXPECT_EQ(commands_begun(sshd), 1u) << "the waiting shell was not used";
+  auto second = loop.run(host->job(small_job(sshd, "job-2")));
+  ASSERT_TRUE(second) << second.error();
+  EXPECT_EQ(commands_begun(sshd), 2u);
+}
+
+TEST_P(Ssh, AShellThatNoLongerStandsByIsNotMissed) {
+  SshdServer sshd;
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), client_of(sshd));
+  auto host = connector->to(sshd.target());
+  ASSERT_TRUE(loop.run(stand_by(*host)));
+  // What the host ends: every shell of this connection but the one that asks.
+  auto ended = loop.run(host->run("for pid in $(pgrep -P $PPID); do [ $pid = $$ ] || kill -9 $pid; done"));
+  ASSERT_TRUE(ended) << ended.error();
+  auto result = loop.run(job_until_known(*host, small_job(sshd, "job-1")));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->out, "ran\n");
+  // A connection that is gone.
+  ASSERT_TRUE(loop.run(stand_by(*host)));
+  sshd.kill_sessions();
+  auto again = loop.run(job_until_known(*host, small_job(sshd, "job-2")));
+  ASSERT_TRUE(again) << again.error();
+  EXPECT_EQ(again->out, "ran\n");
+}
+
 TEST_P(Ssh, ACommandThatDoesNotEndIsTimedOutAndLeavesTheConnectionToOthers) {
   SshdServer sshd;
   OnALoop loop;

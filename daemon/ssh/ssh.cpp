@@ -102,6 +102,11 @@ Task<Result<CommandResult>> SshHost::converse(By by, std::string command, Input 
     if (!connection) co_return connection.error();
     auto line = by == By::command ? (*connection)->by_sh(command) : std::string(by_input);
     auto result = co_await (*connection)->run(std::move(line), input, patience, kept);
+    // Our programs end by themselves: one that a signal ended may have begun its job.
+    if (result && by == By::input && result->exit_status > 128) {
+      auto what = fmt::format("the host's sh was ended by signal {}", result->exit_status - 128);
+      co_return lost_midway({Errc::unreachable, std::move(what)}).during(target_.host);
+    }
     if (result) co_return result;
     if (result.error().code != Errc::unavailable) co_return std::move(result).error().during(target_.host);
     if (attempt == 1) co_return Failure{Errc::unreachable, result.error().what}.during(target_.host);

@@ -34,11 +34,16 @@ fetch() {
 }
 )sh";
 
-// The host serves its users meanwhile: they come first. A kernel that shares by sessions (autogroup) hears the first line only,
-// others the second; where neither can be had, nothing is lost.
+// The host serves its users meanwhile: they come first. A kernel that shares by sessions (autogroup) goes by the session's
+// niceness, others by the process's; where neither can be had, nothing is lost.
 constexpr std::string_view yield_to_users = R"sh(
-{ echo 10 >/proc/self/autogroup; } 2>/dev/null
-renice -n 10 -p $$ >/dev/null 2>&1
+by_session=0
+{ read -r by_session </proc/sys/kernel/sched_autogroup_enabled; } 2>/dev/null
+if [ "$by_session" = 1 ]; then
+  { echo 10 >/proc/self/autogroup; } 2>/dev/null
+else
+  renice -n 10 -p $$ >/dev/null 2>&1
+fi
 )sh";
 
 // Reads the tarball from its input, unless it leaves before. `df` may name two file systems: the least counts.
@@ -67,8 +72,8 @@ fetch || exit
 found=$(sha256sum <"$file") || exit 1
 found=${found%% *}
 if [ "$found" != "$digest" ]; then echo "found $found"; exit 65; fi
-mkdir "$part" && tar -xzf "$file" --no-same-owner -C "$part" && echo "$digest" >"$part/.shiftd-complete" || exit 1
-chmod 755 "$part" && sync -f "$part" || exit 1
+mkdir "$part" && tar -xzf "$file" --no-same-owner --no-overwrite-dir -C "$part" && echo "$digest" >"$part/.shiftd-complete" || exit 1
+sync -f "$part" || exit 1
 if [ -e "releases/$digest" ]; then
   case $now in */"$digest") echo "releases/$digest is current and has no .shiftd-complete" >&2; exit 1 ;; esac
   rm -rf "releases/$digest" || exit 1

@@ -244,6 +244,18 @@ TEST_F(TarballReleaserTest, AReleaseThatTheHostHasNeedsNoSource) {
   EXPECT_EQ(link("current"), "releases/" + one.digest);
 }
 
+TEST_F(TarballReleaserTest, WhoeverPackedATarballDoesNotDecideWhoMayEnterTheRelease) {
+  auto one = make_release("1.0");
+  auto tree = local_.path() + "/1.0";
+  fs::permissions(tree, fs::perms::owner_all);
+  ASSERT_EQ(Process::run({"tar", "-czf", one.source, "-C", tree, "."}), 0);
+  one.digest = *loop_.run(sha256_of_file(one.source));
+  ASSERT_TRUE(succeeded(prepare(one)));
+  auto mode = fs::status(at("releases/" + one.digest)).permissions();
+  EXPECT_EQ(mode & fs::perms::others_read, fs::perms::others_read);
+  EXPECT_EQ(mode & fs::perms::others_exec, fs::perms::others_exec);
+}
+
 TEST_F(TarballReleaserTest, AHalfUnpackedReleaseIsUnpackedAnew) {
   auto one = make_release("1.0");
   fs::create_directories(at("releases/" + one.digest + ".partial/bin"));

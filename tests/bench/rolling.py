@@ -236,6 +236,8 @@ def summary(runs: list) -> dict:
     for key in ("path_seconds", "commits", "commit_ms", "cpu_ms"):
         if key in runs[0]:
             found[key] = round(statistics.median(run[key] for run in runs), 3)
+    # Chance: HAProxy's check, every 200 ms, may find a host down while it restarts, and then has to find it up again.
+    found["found_down"] = statistics.mean(sum(host["health"] > 50 for host in run["hosts"]) for run in runs)
     found["host_ms"] = {part: round(median_of(runs, part), 2) for part in runs[0]["hosts"][0] if part != "commits"}
     if "commits" in runs[0]:
         found["commits_on_a_path"] = median_of(runs, "commits")
@@ -275,6 +277,7 @@ def print_table(batch: int, ours: dict, plain: dict):
     for part, words in ROWS:
         left = f"{ours['host_ms'][part]:9.1f}" if part in ours["host_ms"] else f"{'':>9}"
         print(f"  {words:<78}{left}{plain['host_ms'][part]:11.1f}")
+    print(f"  {'hosts of a rollout that its check found down, and had to find up again':<78}{ours['found_down']:9.1f}{plain['found_down']:11.1f}")
     print(f"  commits on a host's path: {ours['commits_on_a_path']:g} (most {ours['commits_on_a_path_most']}), {ours['commit_ms']:.2f} ms each; "
           f"of the whole rollout {ours['commits']:g}")
     least, quartile, median = ours["ours_ms"]

@@ -128,7 +128,13 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
       }
       co_return Result<void>{};
     }
-    case Step::await_idle: co_return co_await await_idle(host, committed_.plan.strategy.drain_grace);
+    case Step::await_idle:
+      if (!service_.idle.counts) {
+        co_await clock_.sleep_for(committed_.plan.strategy.drain_grace);
+        co_return Result<void>{};
+      }
+      // One look is enough: at the least weight connections still come, and none that is to come is less likely for the wait.
+      co_return co_await await_idle(host, Duration(0));
     // In place of what a load balancer shows, and so counted for a while in any case.
     case Step::prove_idle:
       if (!service_.idle.counts) co_return Failure{Errc::bad_input, "its connections are not to be counted (idle.by is grace)"};
@@ -189,13 +195,15 @@ Task<std::string> Driver::fail_elsewhere(HostIndex host) {
   co_return names;
 }
 
-// Idle for the grace. The host is asked again and again, as long as it can be.
+std::string what_is_left(const Result<int>& count, Duration idle, Duration grace) {
+  if (!count) return "its connections could not be counted: " + count.error().what;
+  if (*count == 0) return "idle for only " + to_string(idle) + " of the " + to_string(grace) + " that it has to be";
+  return std::to_string(*count) + (*count == 1 ? " connection is" : " connections are") + " still established";
+}
+
+// No connection for the grace. The host is asked again and again, as long as it can be.
 Task<Result<void>> Driver::await_idle(HostIndex host, Duration grace) {
   const auto& place = place_of(host);
-  if (!service_.idle.counts) {
-    co_await clock_.sleep_for(grace);
-    co_return Result<void>{};
-  }
   if (place.executor == nullptr) co_return Failure{Errc::bad_input, "nothing runs commands on the host to count its connections"};
   auto limit = std::max(committed_.plan.strategy.drain_limit, grace);
   auto until = clock_.steady() + limit;
@@ -208,9 +216,8 @@ Task<Result<void>> Driver::await_idle(HostIndex host, Duration grace) {
     if (count && *count == 0 && !idle_since) idle_since = now;
     if (idle_since && now - *idle_since >= grace) co_return Result<void>{};
     if (now >= until) {
-      auto left = count ? std::to_string(*count) + (*count == 1 ? " connection is" : " connections are") + " still established"
-                        : "its connections could not be counted: " + count.error().what;
-      co_return Failure{Errc::conflict, left + " after " + to_string(limit)};
+      co_return Failure{Errc::conflict,
+                        what_is_left(count, idle_since ? now - *idle_since : Duration(0), grace) + " after " + to_string(limit)};
     }
     auto pause = std::min(service_.idle.pause, std::max(grace, Duration(100)));
     co_await clock_.sleep_for(pause);

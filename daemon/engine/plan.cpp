@@ -29,6 +29,14 @@ int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMembe
   return std::clamp(lowered, std::min(std::max(plan.pools[member.pool].capabilities.weight_least, 1), original), original);
 }
 
+double kept_while_leaving(const Plan& plan, const PlannedMember& member) {
+  const auto& pool = plan.pools[member.pool];
+  if (!pool.capabilities.cuts_connections || !member.serving()) return 0;
+  auto usual = static_cast<double>(member.original.setting.weight) * pool.scale;
+  auto least = pool.capabilities.weights_steer ? std::max(pool.capabilities.weight_least, 1) : usual;
+  return std::min(1.0, least / usual);
+}
+
 std::uint64_t planned_writes(const Plan& plan, PoolIndex pool) {
   const auto& planned = plan.pools[pool];
   std::uint64_t to_leave = planned.capabilities.cuts_connections ? 2 : 1;  // to the least weight, out

@@ -116,6 +116,12 @@ struct Plan {
 // The weight of a canary member at a stage, its pool's scale included: never 0, never more than its original times that.
 int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMember& member);
 
+// How much of its usual share of new connections a member keeps at the least weight, where leaving has to wait for them to
+// end: 1, when lowering its weight does nothing. 0 where leaving cuts no connections.
+double kept_while_leaving(const Plan& plan, const PlannedMember& member);
+// From here on a host can hardly be expected to become idle under steady traffic.
+inline constexpr double drains_badly = 0.1;
+
 // How many writes to the pool a rollout that meets no trouble makes, and how long its load balancers take for them.
 std::uint64_t planned_writes(const Plan& plan, PoolIndex pool);
 Duration planned_write_time(const Plan& plan, PoolIndex pool);

@@ -170,6 +170,29 @@ std::string plain(double number) {
 
 }  // namespace
 
+// A host that is waited for until it is idle has to lose its traffic first. From small weights there is no way down.
+void Planning::note_drains() {
+  for (PoolIndex pool = 0; pool < plan_.pools.size(); ++pool) {
+    const PlannedMember* worst = nullptr;
+    std::uint32_t bad = 0;
+    for (const auto& member : plan_.members) {
+      if (member.pool != pool || plan_.hosts[member.host].role != Role::upgrade) continue;
+      auto kept = kept_while_leaving(plan_, member);
+      if (kept < drains_badly) continue;
+      ++bad;
+      if (worst == nullptr || kept > kept_while_leaving(plan_, *worst)) worst = &member;
+    }
+    if (worst == nullptr) continue;
+    const auto& strategy = plan_.strategy;
+    auto late = strategy.on_drain_limit == DrainDeadline::give_back ? "given back and counts as failed" : "taken out all the same";
+    plan_.notes.push_back(plan_.pools[pool].name + ": " + hosts_word(bad) + " cannot be drained by weight: at the least weight " +
+                          plan_.hosts[worst->host].name + " (weight " + std::to_string(worst->original.setting.weight) + ") still gets " +
+                          percent(kept_while_leaving(plan_, *worst)) + " of its usual new connections, and when it is not idle within " +
+                          "drain_limit (" + to_string(strategy.drain_limit) + ") it is " + late +
+                          "; ten times the weights, or more, for the whole pool would let it drain");
+  }
+}
+
 // Where load balancers take up changes slowly, people should know how much of the rollout is that.
 void Planning::note_writes() {
   for (PoolIndex pool = 0; pool < plan_.pools.size(); ++pool) {
@@ -187,6 +210,7 @@ Result<Plan> Planning::make() {
     if (auto done = (this->*part)(); !done) return std::move(done).error().during(activity);
   }
   if (auto few = check_members(); !few) return std::move(few).error().during(activity);
+  note_drains();
   note_writes();
   return std::move(plan_);
 }

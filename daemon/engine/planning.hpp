@@ -54,6 +54,7 @@ class Planning {
   void add_stage(PlannedStage stage);
   [[nodiscard]] bool comes_out_equal(const PlannedStage& a, const PlannedStage& b) const;
   void keep_a_baseline();
+  void note_drains();
   void note_writes();
 
   [[nodiscard]] std::int64_t upgraded_weight(PoolIndex pool, std::uint32_t upgraded) const { return prefix_[pool][upgraded]; }

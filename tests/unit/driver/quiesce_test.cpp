@@ -50,6 +50,21 @@ TEST_F(Quiesce, DoesNotWaitForTheConnectionsOfABadRelease) {
   expect_all("one");
 }
 
+// Under steady traffic a moment without connections comes, and a minute without them never does.
+TEST_F(Quiesce, LeavesInTheFirstIdleMomentAndIsKeptEmptyAfterIt) {
+  auto strategy = five_stages();
+  strategy.drain_grace = 1min;
+  begin_where_leaving_cuts(strategy);
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::quiescing);
+  auto from = clock_.steady();
+  pass_until_phase(id, HostPhase::draining);
+  EXPECT_LT(clock_.steady() - from, Duration(1min));
+  pass_until_phase(id, HostPhase::upgrading);
+  EXPECT_GE(clock_.steady() - from, Duration(1min));
+  EXPECT_EQ(world_->cut_connections, 0);
+}
+
 TEST_F(Quiesce, GivesAHostBackThatDoesNotBecomeIdle) {
   begin_where_leaving_cuts();
   world_->connection_time = 24h;

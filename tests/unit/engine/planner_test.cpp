@@ -409,6 +409,20 @@ TEST(Planner, UpgradesOrSkipsHostsThatWereFoundOutOfTheirPools) {
   for (const auto& host : skipped->hosts) EXPECT_EQ(host.role == Role::outside, host.name == "web2" || host.name == "web5") << host.name;
 }
 
+TEST(Planner, SaysWhichHostsCannotBeDrainedByWeight) {
+  auto asked = ask(10, {8}, "100%");
+  EXPECT_THAT(plan(asked)->notes, ::testing::Not(::testing::Contains(HasSubstr("drained by weight"))));
+  asked.fleet.capabilities.cuts_connections = true;
+  auto made = plan(asked);
+  ASSERT_TRUE(made) << made.error();
+  EXPECT_THAT(made->notes, ::testing::Contains(
+                               "app: 10 hosts cannot be drained by weight: at the least weight web1 (weight 8) still gets 12.5% of its usual "
+                               "new connections, and when it is not idle within drain_limit (5m) it is given back and counts as failed; "
+                               "ten times the weights, or more, for the whole pool would let it drain"));
+  asked.strategy.on_drain_limit = DrainDeadline::go_on;
+  EXPECT_THAT(plan(asked)->notes, ::testing::Contains(HasSubstr("within drain_limit (5m) it is taken out all the same;")));
+}
+
 TEST(Planner, CountsTheWritesThatLoadBalancersTakeTheirTimeFor) {
   auto asked = ask(10, {100}, "5%,50%,100%");
   asked.fleet.capabilities.writes_per_second = 10;

@@ -164,6 +164,7 @@ Task<> Driver::decide_loop() {
         give_up(std::move(events), why);
         if (!stopped_.empty()) break;
         co_await clock_.sleep_for(journal_pause);
+        tell_again();
         continue;
       }
       commit(decision, texts);
@@ -263,6 +264,15 @@ void Driver::give_up(std::vector<Queued> events, const std::string& why) {
   }
   // Something has to be decided for the journal to be tried again, and ticks are not taken while it refuses.
   if (queue_.empty()) queue_.push_back({Tick{}, nullptr, {}});
+}
+
+// What recurs was dropped while the journal refused. It is told before what waits, so that nothing is begun on what was known then.
+void Driver::tell_again() {
+  auto waiting = std::exchange(queue_, {});
+  auto trouble = std::exchange(journal_trouble_, {});
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) tell_views(pool);
+  journal_trouble_ = std::move(trouble);
+  std::move(waiting.begin(), waiting.end(), std::back_inserter(queue_));
 }
 
 void Driver::commit(const Decision& decision, const std::vector<std::string>& texts) {

@@ -82,6 +82,7 @@ class Driver {
   Task<Result<void>> save(const std::vector<std::string>& texts);
   Task<Result<void>> was_saved(const std::vector<std::string>& texts, std::string why);
   void give_up(std::vector<Queued> events, const std::string& why);
+  void tell_again();
   [[nodiscard]] std::string why_over() const;
   void commit(const Decision& decision, const std::vector<std::string>& texts);
   void bind_plan();
@@ -113,8 +114,9 @@ class Driver {
   Task<> look_at(PoolIndex pool, std::size_t view);
   Task<> check_served_host(HostIndex host);
   void tell_changes(PoolIndex pool, const PoolReading& reading);
+  void tell_views(PoolIndex pool);
   void tell_seen(PoolIndex pool);
-  void tell_closed(PoolIndex pool);
+  bool tell_closed(PoolIndex pool);
   void tell_threshold(PoolIndex pool);
   void compare(PoolIndex pool, std::size_t view);
   std::vector<Shown> shown(HostIndex host) const;

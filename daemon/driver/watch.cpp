@@ -90,12 +90,7 @@ Task<> Driver::watch_views(PoolIndex pool) {
     auto serial = look_serial_;
     auto began = clock_.steady();
     co_await look(pool);
-    tell_closed(pool);
-    tell_threshold(pool);
-    // What they show first, then that they answer again, as in watch_store.
-    tell_seen(pool);
-    for (std::size_t view = 0; view < views_[pool].size(); ++view)
-      source_answer("view " + pools_[pool]->views[view]->name(), views_[pool][view].trouble);
+    tell_views(pool);
     looked_[pool]->notify();
     if (look_serial_ != serial) continue;  // something was written meanwhile: what was seen is the past
     auto now = clock_.steady();
@@ -104,6 +99,16 @@ Task<> Driver::watch_views(PoolIndex pool) {
     auto pause = std::max(std::clamp((now - moved) / late_by_at_most, pace.view_first, pace.view), looking_at_most * (now - began));
     co_await look_now_[pool]->wait_for(clock_, waited_for ? pause : pace.idle_view);
   }
+}
+
+void Driver::tell_views(PoolIndex pool) {
+  bool opens = tell_closed(pool);
+  tell_threshold(pool);
+  // What they show first, then that they answer again or that the pool opens, as in watch_store.
+  tell_seen(pool);
+  if (opens) post(PoolOpens{pool});
+  for (std::size_t view = 0; view < views_[pool].size(); ++view)
+    source_answer("view " + pools_[pool]->views[view]->name(), views_[pool][view].trouble);
 }
 
 // Returns when every view of the host's pools has been asked once more, whatever it answered.
@@ -155,10 +160,10 @@ void Driver::compare(PoolIndex pool, std::size_t view) {
   state.disagreement = lasts ? "it may have stopped listening to its store: " + differ.front() : std::string();
 }
 
-// Tells the engine when a pool closes and opens; again when it is closed for another reason, but not at every count of
-// the same.
-void Driver::tell_closed(PoolIndex pool) {
-  if (!committed_.active()) return;
+// Tells the engine when a pool closes; again when it is closed for another reason, but not at every count of the same.
+// True: it opens.
+bool Driver::tell_closed(PoolIndex pool) {
+  if (!committed_.active()) return false;
   std::string why;
   for (std::size_t view = 0; view < views_[pool].size(); ++view) {
     const auto& state = views_[pool][view];
@@ -171,8 +176,8 @@ void Driver::tell_closed(PoolIndex pool) {
   closed_[pool] = why;
   auto known = committed_.closed.find(pool);
   bool closed = known != committed_.closed.end();
-  if (why.empty() && closed) return post(PoolOpens{pool});
   if (!why.empty() && (!closed || without_digits(why) != without_digits(known->second))) post(PoolCloses{pool, why});
+  return why.empty() && closed;
 }
 
 // Tells the engine the strictest threshold that any of the views keeps; what nobody says now stays as it was.

@@ -63,6 +63,8 @@ class Bookkeeper {
     } else if (fact.phase == HostPhase::serving_new) {
       host.joined = at_;
     }
+    if (fact.phase == HostPhase::left && host.swapped) rollout_.lost_canaries.insert(fact.host);
+    if (host.phase == HostPhase::left && fact.phase != HostPhase::left) rollout_.lost_canaries.erase(fact.host);
     // Nobody asked after its health meanwhile: the next look tells.
     if (host.phase == HostPhase::left) forget_health(fact.host);
     // Nor can it be said that what it serves next is as bad.

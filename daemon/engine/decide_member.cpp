@@ -1,6 +1,7 @@
 // What the pool stores say of members: written, changed by somebody else, forgotten.
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "daemon/engine/deciding.hpp"
@@ -36,8 +37,32 @@ int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool l
   const auto& planned_member = rollout_.plan.members[index];
   const auto& capabilities = rollout_.plan.pools[planned_member.pool].capabilities;
   auto weight = stage_weight(rollout_.plan, stage, planned_member);
-  if (least && capabilities.weights_steer) weight = std::min(weight, std::max(capabilities.weight_least, 1));
+  if (!capabilities.weights_steer) return std::min(weight, original);
+  auto smallest = std::max(capabilities.weight_least, 1);
+  if (least) weight = std::min(weight, smallest);
+  if (!rollout_.lost_canaries.empty())
+    weight = std::min(weight, std::max(smallest, room_beside_lost_canaries(planned_member.pool, planned_member.host, stage)));
   return std::min(weight, original);
+}
+
+// What the stage's share leaves to the host when all others that serve the release have what the stage gives them, and those that
+// were taken keep what we gave them.
+int Deciding::room_beside_lost_canaries(PoolIndex pool, HostIndex host, const PlannedStage& stage) const {
+  const auto& plan = rollout_.plan;
+  auto share = std::max(stage.asked.fraction(), stage.achievable);
+  auto room = static_cast<std::int64_t>(std::floor(share * static_cast<double>(plan.pools[pool].weight * scale_of(rollout_, pool)) + 1e-9));
+  for (MemberIndex index = 0; index < rollout_.members.size(); ++index) {
+    const auto& planned_member = plan.members[index];
+    const auto& member = rollout_.members[index];
+    if (planned_member.pool != pool || planned_member.host == host || !takes_part(member) || member.wanted.pooled != Pooled::yes) continue;
+    auto phase = state(planned_member.host).phase;
+    if (planned(planned_member.host).role == Role::already_there || rollout_.lost_canaries.contains(planned_member.host)) {
+      room -= member.wanted.weight;
+    } else if (phase == HostPhase::serving_new || phase == HostPhase::joining) {
+      room -= stage_weight(plan, stage, planned_member);
+    }
+  }
+  return static_cast<int>(std::clamp<std::int64_t>(room, 0, plan.pools[pool].weight));
 }
 
 // The canary weights of a stage, for every host that serves the release. What is lowered goes to the others, so it is
@@ -75,11 +100,19 @@ void Deciding::write_due_weights() {
   say(WeightsDue{false});
 }
 
+// Another hand has set it, and with that left its host to people where that is the rollout's.
 void Deciding::taken(MemberIndex index, const Observed& observed, const std::string& how) {
   auto host = rollout_.plan.members[index].host;
   const auto& member = rollout_.members[index];
+  bool enters = present(member).pooled != Pooled::yes && observed.setting.pooled == Pooled::yes;
   say(MemberTaken{index, observed});
-  if (planned(host).role != Role::upgrade || state(host).phase == HostPhase::left) return;
+  if (planned(host).role == Role::upgrade && state(host).phase != HostPhase::left) leave_alone(index, observed, how);
+  // Its service may not even run: who is put into traffic so is no capacity before the load balancers find it up.
+  if (enters && serves(member) && !member.down) say(MemberHealth{index, true, "put into traffic by someone else, and not seen up yet"});
+}
+
+void Deciding::leave_alone(MemberIndex index, const Observed& observed, const std::string& how) {
+  auto host = rollout_.plan.members[index].host;
   // On its former release it may serve in its other pools as it was found.
   each_member(rollout_, host, [&](MemberIndex other) {
     const auto& held = rollout_.members[other];
@@ -87,7 +120,7 @@ void Deciding::taken(MemberIndex index, const Observed& observed, const std::str
   });
   move(host, HostPhase::left,
        how + " in " + rollout_.plan.pools[rollout_.plan.members[index].pool].name + ": " + to_string(observed.setting) + ", we knew " +
-           to_string(member.known.setting) + (state(host).swapped ? "; the release is on it" : ""));
+           to_string(rollout_.members[index].known.setting) + (state(host).swapped ? "; the release is on it" : ""));
 }
 
 void Deciding::operator()(const MemberWritten& event) {
@@ -95,7 +128,7 @@ void Deciding::operator()(const MemberWritten& event) {
   const auto& member = rollout_.members[event.member];
   if (member.holder == Holder::theirs) {
     // A write of ours that came before, or landed after, the other hand's: what the store holds is kept in mind.
-    if (event.observed != member.known) say(MemberTaken{event.member, event.observed});
+    if (event.observed != member.known) taken(event.member, event.observed, "changed again by someone else");
     return;
   }
   bool as_asked = event.effect != member.effect || event.observed.setting == member.wanted;
@@ -111,7 +144,7 @@ void Deciding::operator()(const MemberChanged& event) {
   if (refused && event.effect != member.effect) return;  // an older intent was refused; the newer one looks for itself
   if (!refused && member.effect != 0) return;            // our own write is under way, and will find what is there
   if (member.holder == Holder::theirs) {
-    if (observed != member.known) say(MemberTaken{event.member, observed});
+    if (observed != member.known) taken(event.member, observed, "changed again by someone else");
     return;
   }
   // Somebody takes out what we hold out already (decision 0005): as it is, and theirs from now on.
@@ -155,7 +188,7 @@ void Deciding::operator()(const StoreForgot& event) {
     if (index >= rollout_.members.size()) continue;
     const auto& member = rollout_.members[index];
     if (member.holder == Holder::theirs) {
-      if (observed != member.known) say(MemberTaken{index, observed});
+      if (observed != member.known) taken(index, observed, "changed again by someone else");
     } else if (member.holder == Holder::ours) {
       if (observed.setting != member.wanted) {
         say(MemberSet{index, 0, observed});  // the write is based on what the store holds now

@@ -100,9 +100,11 @@ class Deciding {
   void want(MemberIndex member, Setting setting);
   void want(MemberIndex member, Setting setting, const Observed& original);
   void want_original(MemberIndex member);
+  void leave_alone(MemberIndex index, const Observed& observed, const std::string& how);
   void taken(MemberIndex member, const Observed& observed, const std::string& how);
   void reassert(MemberIndex member);
   void set_weights(const PlannedStage& stage, bool least);
+  [[nodiscard]] int room_beside_lost_canaries(PoolIndex pool, HostIndex host, const PlannedStage& stage) const;
   [[nodiscard]] int canary_weight(MemberIndex member, const PlannedStage& stage, bool least) const;
 
   void write_due_weights();
@@ -134,6 +136,7 @@ class Deciding {
   bool withdraw_failing();
   [[nodiscard]] std::string why_not_pass() const;
   [[nodiscard]] bool wants_another() const;
+  [[nodiscard]] bool in_its_pools(HostIndex host) const;
   bool too_many_failed();
   void end(Outcome outcome, std::string reason);
 

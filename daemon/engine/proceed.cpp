@@ -106,8 +106,18 @@ void Deciding::proceed_watching() {
 bool Deciding::wants_another() const {
   const auto& stage = rollout_.current_stage();
   auto next = rollout_.next_start;
-  if (next >= rollout_.hosts.size() || rollout_.serving_new() + rollout_.in_flight() >= stage.hosts) return false;
+  auto ours = rollout_.serving_new() + rollout_.in_flight();
+  // A host that was taken serves the release all the same: another in its place would be too many. One is needed to be judged.
+  auto all = ours + static_cast<std::uint32_t>(std::count_if(rollout_.lost_canaries.begin(), rollout_.lost_canaries.end(),
+                                                             [&](HostIndex host) { return in_its_pools(host); }));
+  if (next >= rollout_.hosts.size() || (all >= stage.hosts && ours > 0)) return false;
   return !stage.judged || rollout_.serving_new() + rollout_.in_flight() == 0 || !serves(rollout_, next) || rollout_.baseline() > 1;
+}
+
+bool Deciding::in_its_pools(HostIndex host) const {
+  bool any = false;
+  each_member(rollout_, host, [&](MemberIndex index) { any = any || present(rollout_.members[index]).pooled == Pooled::yes; });
+  return any;
 }
 
 // What keeps the stage from passing, though its bake is over: empty, nothing.

@@ -167,7 +167,8 @@ struct Rollout {
   std::vector<std::uint32_t> writing;  // as in plan.pools: writes under way
   std::set<HostIndex> moving;          // hosts with something under way
   std::set<HostIndex> upgraded;        // hosts in serving_new
-  std::set<HostIndex> failing;         // of those, the ones that have failed and could not leave yet
+  std::set<HostIndex> lost_canaries;   // hosts that somebody took with the release on them
+  std::set<HostIndex> failing;         // of `upgraded`, the ones that have failed and could not leave yet
   HostIndex next_prepare = 0;          // no host before it waits for its preparation
   HostIndex next_start = 0;            // no host before it waits for its turn
 

@@ -173,6 +173,9 @@ class Script {
     if (verb == "seen") return tell(world().feed(HostSeen{host(line), seen(line)}));
     if (verb == "changed") {
       each_member(line, [&](MemberIndex member) {
+        const auto& plan = rollout().plan;
+        auto in = line.value("in");
+        if (!in.empty() && plan.pools[plan.members[member].pool].name != in) return;
         auto setting = world().store[member].setting;
         if (line.value("pooled") == "no") setting.pooled = Pooled::no;
         if (line.value("pooled") == "yes") setting.pooled = Pooled::yes;

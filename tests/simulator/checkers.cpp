@@ -156,6 +156,12 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     if (balancer.dead || world_.clock.steady() - blind_until < world_.view_age()) return;
   }
 
+  // What was down at the last look carries nothing as far as can be known, and may leave.
+  for (const auto& balancer : pool.balancers) {
+    const auto& applied = balancer.members[index];
+    if (!applied.up || world_.clock.steady() - applied.up_since <= world_.view_age()) return;
+  }
+
   auto [normal, heaviest, serving] = kept.usual[pool_index];
   if (serving <= 1 && strategy.allow_downtime) return;
   auto scale = scale_of(&kept, pool);
@@ -320,7 +326,9 @@ void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
   auto served = world_.served_by_release - kept.stage_served;
   // Of each member a part of a request may have been served before.
   auto counted = served + 1 + static_cast<double>(world_.pools.size() * rollout.upgraded.size());
-  bool enough = counted >= rollout.plan.strategy.min_requests || world_.faults.ever_hit(Fault::counters_jump);
+  // A counter that dips counts as one that began anew (its present value is what came since), as one that jumps does.
+  bool lied_to = world_.faults.ever_hit(Fault::counters_jump) || world_.faults.ever_hit(Fault::counters_dip);
+  bool enough = counted >= rollout.plan.strategy.min_requests || lied_to;
   if (!enough)
     world_.violate("never_passes_a_stage_blindly",
                    "stage " + std::to_string(rollout.stage + 1) + " passes on " + std::to_string(served) + " requests of the canary");
@@ -411,7 +419,10 @@ void Checkers::a_bad_release_harms_fewer_users_than_without_us(const Kept& kept)
   bool first = rollout.request.release.digest == world_.wanted && world_.first_swap != Steady{};
   bool some_had_it = std::any_of(rollout.plan.hosts.begin(), rollout.plan.hosts.end(),
                                  [](const PlannedHost& host) { return host.role == Role::already_there; });
-  if (!errs || !rollout.condemned || !first || some_had_it) return;
+  // Who puts a host of the release into traffic by hand, or takes the others out, has sent the users there.
+  bool by_hand = world_.faults.ever_hit(Fault::person_depools) || world_.faults.ever_hit(Fault::person_repools) ||
+                 world_.faults.ever_hit(Fault::person_changes_weight);
+  if (!errs || !rollout.condemned || !first || some_had_it || by_hand) return;
   world_.serve_traffic();
   double reached = 0;
   for (StageIndex stage = 0; stage <= rollout.stage; ++stage) reached = std::max(reached, rollout.plan.stages[stage].achievable);

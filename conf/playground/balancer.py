@@ -46,7 +46,7 @@ backend {backend}
 """
 OWN_CHECKS = """\
     option httpchk GET /healthz
-    default-server check inter 200ms rise 2 fall 2 weight {weight}
+    default-server check inter {check_every} rise 2 fall 2 weight {weight}
 """
 # In the place of IPVS: PyBal checks and says who is in. As under IPVS a connection carries one user's requests.
 NO_CHECKS = """\
@@ -66,6 +66,8 @@ class Member:
 
 
 class Balancer:
+    check_every = "200ms"
+
     def __init__(self, folder: pathlib.Path, name="haproxy", checks=True):
         self.folder, self.name, self.checks = folder, name, checks
         self.socket = folder / f"{name}.sock"
@@ -77,7 +79,7 @@ class Balancer:
     def start(self, hosts):
         self.port = processes.free_port("127.0.0.1")
         text = CONFIG.format(socket=self.socket, port=self.port, backend=BACKEND, state=self.state)
-        text += (OWN_CHECKS if self.checks else NO_CHECKS).format(weight=WEIGHT)
+        text += (OWN_CHECKS if self.checks else NO_CHECKS).format(weight=WEIGHT, check_every=self.check_every)
         text += "".join(f"    server {host.name} {host.address}:{host.port}\n" for host in hosts)
         self.config.write_text(text)
         self.launch()

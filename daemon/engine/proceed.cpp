@@ -10,8 +10,12 @@ namespace {
 // How many hosts may be prepared or being prepared ahead of their turn: enough that a batch never waits for a connection.
 std::uint32_t prepare_ahead_most(const Rollout& rollout) { return std::max<std::uint32_t>(10, 2 * rollout.plan.batch); }
 
-// How many are prepared at once: all share our link to them, so that with more of them the first would be ready later.
-std::uint32_t prepare_at_once(const Rollout& rollout) { return std::max<std::uint32_t>(3, rollout.plan.batch); }
+// How many are prepared at once. They share our link and whatever else they have in common, so that with more of them the
+// first would be ready later: two to begin with, and one more with every two that are ready.
+std::uint32_t prepare_at_once(const Rollout& rollout) {
+  auto prepared = rollout.next_prepare - std::min(rollout.next_prepare, rollout.in(HostPhase::preparing));
+  return std::min(2 + prepared / 2, std::max<std::uint32_t>(3, rollout.plan.batch));
+}
 
 // How many serving hosts are looked at for one that may be withdrawn: with unequal weights a later one may fit.
 constexpr int withdraw_looks = 64;

@@ -23,6 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "conf" / "playground"))
 
+import balancer  # noqa: E402
 import daemon as playground_daemon  # noqa: E402
 import processes  # noqa: E402
 import releases  # noqa: E402
@@ -236,7 +237,7 @@ def summary(runs: list) -> dict:
     for key in ("path_seconds", "commits", "commit_ms", "cpu_ms"):
         if key in runs[0]:
             found[key] = round(statistics.median(run[key] for run in runs), 3)
-    # Chance: HAProxy's check, every 200 ms, may find a host down while it restarts, and then has to find it up again.
+    # Chance: HAProxy's check may find a host down while it restarts, and then has to find it up again.
     found["found_down"] = statistics.mean(sum(host["health"] > 50 for host in run["hosts"]) for run in runs)
     found["host_ms"] = {part: round(median_of(runs, part), 2) for part in runs[0]["hosts"][0] if part != "commits"}
     if "commits" in runs[0]:
@@ -301,6 +302,8 @@ def main() -> int:
     chosen = arguments()
     load_before = os.getloadavg()[0]
     runs = {(who, batch): [] for batch in chosen.batch for who in ("shiftd", "plain")}
+    # As real ones are: with a check every 200 ms chance decides the fleet's time, how many hosts are found down as they restart.
+    balancer.Balancer.check_every = "2s fastinter 200ms"
     with World(chosen.hosts, chosen.rate, "5xx") as world:
         world.observer.stop()  # it asks HAProxy twenty times a second
         for host in world.fleet.hosts:

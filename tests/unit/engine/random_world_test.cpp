@@ -253,7 +253,8 @@ TEST(RandomWorld, TheEngineKeepsItsPromisesAndEnds) {
               outcomes[Outcome::rolled_back], outcomes[Outcome::failed], outcomes[Outcome::aborted]);
 }
 
-TEST(TakeIn, BringsManyHostsOnTheirWayAtOnce) {
+// The first are to be ready soon, and a great batch is not to wait for one after the other.
+TEST(TakeIn, PreparesMoreHostsAtOnceTheMoreAreReady) {
   FleetSpec fleet;
   fleet.hosts = 10'000;
   Strategy strategy;
@@ -261,7 +262,22 @@ TEST(TakeIn, BringsManyHostsOnTheirWayAtOnce) {
   strategy.max_failed = HostQuota{1'000, {}};
   auto rollout = asked_for(request_for(), Instant(1s));
   auto decision = take_in(rollout, PlanMade{make_plan(request_for(), strategy, fleet_of(fleet)).value()}, Instant(1s));
-  EXPECT_EQ(decision.effects.size(), 1'000U) << "a batch is prepared at once";
+  std::vector<std::uint32_t> at_once;
+  while (at_once.size() < 20 && rollout.in(HostPhase::preparing) < 30) {
+    at_once.push_back(rollout.in(HostPhase::preparing));
+    Decision next;
+    for (const auto& effect : decision.effects) {
+      const auto* step = std::get_if<HostStep>(&effect.what);
+      if (step == nullptr || step->step != Step::prepare) continue;
+      auto further = take_in(rollout, StepDone{step->host, effect.id, {}, {}}, Instant(1s));
+      std::move(further.effects.begin(), further.effects.end(), std::back_inserter(next.effects));
+    }
+    decision = std::move(next);
+  }
+  ASSERT_GT(at_once.size(), 3U);
+  EXPECT_EQ(at_once.front(), 2U);
+  EXPECT_TRUE(std::ranges::is_sorted(at_once));
+  EXPECT_LT(at_once.size(), 20U) << "only " << at_once.back() << " at once";
   EXPECT_EQ(broken_sums(rollout), "");
 }
 

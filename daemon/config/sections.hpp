@@ -17,8 +17,15 @@ DaemonConfig read_daemon_file(yaml::Document& document);
 // One service's file. What could not be read keeps its default; errors are in the document.
 ServiceConfig read_service_file(yaml::Document& document);
 
+// Of a stage that does not say how long it bakes: `verdict.min_bake` does.
+inline constexpr Duration unsaid_bake{-1};
+struct VerdictConfig {
+  AnalysisOptions options;
+  Duration min_bake{std::chrono::minutes(1)};
+};
+
 void read_strategy(yaml::Section& at, Strategy& strategy);
-void read_verdict(yaml::Section& at, AnalysisOptions& verdict);
+void read_verdict(yaml::Section& at, VerdictConfig& verdict);
 void read_metrics(yaml::Section& at, MetricsConfig& metrics);
 std::optional<CheckSpec> read_check(const yaml::Value& value);
 void read_check_policy(yaml::Section& at, CheckPolicy& policy);

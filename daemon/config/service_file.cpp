@@ -213,6 +213,12 @@ void read_idle(yaml::Section& at, IdleConfig& idle) {
     at.refuse("'by: grace' counts no connections: leave 'sockets' and 'ignore' out");
 }
 
+std::vector<StageSpec> usual_stages() {
+  std::vector<StageSpec> stages;
+  for (auto basis_points : {100, 500, 2'500, 5'000, 10'000}) stages.push_back({BasisPoints{basis_points}, unsaid_bake});
+  return stages;
+}
+
 void read_service(yaml::Section& at, ServiceConfig& service) {
   at.required("service", service.name, name, "service: web");
   at.optional("environment", service.environment, name);
@@ -235,7 +241,13 @@ void read_service(yaml::Section& at, ServiceConfig& service) {
   at.optional("check_policy", service.check_policy, yaml::section(read_check_policy));
   at.optional("idle", service.idle, yaml::section(read_idle));
   at.optional("strategy", service.strategy, yaml::section(read_strategy));
-  at.optional("verdict", service.verdict, yaml::section(read_verdict));
+  if (service.strategy.stages.empty()) service.strategy.stages = usual_stages();
+  VerdictConfig verdict;
+  at.optional("verdict", verdict, yaml::section(read_verdict));
+  service.verdict = verdict.options;
+  for (auto& stage : service.strategy.stages) {
+    if (stage.bake == unsaid_bake) stage.bake = verdict.min_bake;
+  }
   at.optional("metrics", service.metrics, yaml::section(read_metrics));
 }
 

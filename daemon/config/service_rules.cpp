@@ -141,12 +141,6 @@ void name_checks(std::vector<CheckSpec>& checks) {
   }
 }
 
-std::vector<StageSpec> usual_stages() {
-  std::vector<StageSpec> stages;
-  for (auto basis_points : {100, 500, 2'500, 5'000, 10'000}) stages.push_back({BasisPoints{basis_points}});
-  return stages;
-}
-
 }  // namespace
 
 std::string with_host(std::string text, const std::string& host) {
@@ -213,7 +207,6 @@ Result<HostConfig> found_host(const ServiceConfig& service, const std::string& n
 void complete(ServiceConfig& service) {
   for (auto& host : service.hosts) name_members(service, host);
   name_checks(service.checks);
-  if (service.strategy.stages.empty()) service.strategy.stages = usual_stages();
   if (auto* log = std::get_if<HaproxyLogFrontEnd>(&service.front_end); log && !service.pools.empty()) {
     if (const auto* pool = std::get_if<HaproxyPool>(&service.pools.front())) {
       log->options.name = pool->options.name;

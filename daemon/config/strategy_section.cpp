@@ -35,6 +35,7 @@ std::optional<BasisPoints> stage_share(const yaml::Value& value) {
 }
 
 void read_stage(yaml::Section& at, StageSpec& stage) {
+  stage.bake = unsaid_bake;
   at.required("share", stage.share, stage_share, "share: 5%");
   at.optional("bake", stage.bake, duration(0s, 30 * 24h));
   at.optional("gate", stage.gate, word<Gate>({{"open", Gate::open}, {"manual", Gate::manual}}));
@@ -110,17 +111,21 @@ void read_strategy(yaml::Section& at, Strategy& strategy) {
   }
 }
 
-void read_verdict(yaml::Section& at, AnalysisOptions& verdict) {
+void read_verdict(yaml::Section& at, VerdictConfig& config) {
+  auto& verdict = config.options;
   at.optional("tolerate", verdict.tolerate, factor(1, 100));
   at.optional("ignore_below", verdict.ignore_below, fraction);
   at.optional("confidence", verdict.confidence, confidence);
   at.optional("warm_up", verdict.warm_up, duration(0s, 24h));
   at.optional("warm_up_tolerance", verdict.warm_up_tolerance, fraction);
   at.optional("watch_first", verdict.watch_first, duration(0s, 6h));
+  at.optional("min_bake", config.min_bake, duration(0s, 30 * 24h));
   at.optional("max_bake", verdict.max_bake, duration(0s, 30 * 24h));
   at.optional("at_max_bake", verdict.at_max_bake, word<AtMaxBake>({{"promote", AtMaxBake::promote}, {"hold", AtMaxBake::hold}}));
   at.optional("harm_limit", verdict.harm_limit, failed_requests);
   at.optional("ceiling", verdict.ceiling, fraction);
+  if (at.has("min_bake") && at.has("max_bake") && verdict.max_bake < config.min_bake)
+    at.refuse("'max_bake' is less than 'min_bake': a stage may wait for its proof no longer than it is watched in any case");
 }
 
 }  // namespace shiftd

@@ -26,6 +26,22 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
   return text.replace(at, from.size(), to);
 }
 
+TEST(Config, MinBakeIsForStagesThatDoNotSayHowLongTheyBake) {
+  ConfigFolder folder;
+  auto smallest = content_of(data / "smallest.good.yaml");
+  auto bakes = [&](const std::string& more) {
+    std::vector<Duration> found;
+    auto config = load(folder, smallest + more).value();
+    for (const auto& stage : config.services.at(0).strategy.stages) found.push_back(stage.bake);
+    return found;
+  };
+  EXPECT_EQ(bakes(""), std::vector<Duration>(5, 1min));
+  EXPECT_EQ(bakes("verdict: {min_bake: 7m}\n"), std::vector<Duration>(5, 7min));
+  EXPECT_EQ(bakes("strategy: {stages: [{share: 20%, bake: 0s}, {share: 100%}]}\nverdict: {min_bake: 7m}\n"),
+            (std::vector<Duration>{0s, 7min}));
+  EXPECT_EQ(bakes("strategy: {batch: 1}\n"), std::vector<Duration>(5, 1min));
+}
+
 TEST(Config, GivesTheDaemonWhatWasWritten) {
   ConfigFolder folder;
   folder.write("shiftd.yaml", content_of(data / "daemon-complete.good.yaml"));

@@ -42,6 +42,9 @@ struct CommandCheck {
   bool operator==(const CommandCheck&) const = default;
 };
 
+// What it runs on a host.
+std::string command_on(const CommandCheck& check, const std::string& host, const std::string& address);
+
 using CheckSpec = std::variant<PortCheck, HttpCheck, CommandCheck>;
 
 // Fail with bad_input: a port, status, path or header that cannot be; a pattern that is no regular expression, or one

@@ -50,8 +50,7 @@ class Command final : public Check {
     if (target.executor == nullptr) co_return CheckResult{CheckStatus::unknown, "no way to run commands on " + target.host};
     if (!means_itself(target.host) || !means_itself(target.address))
       co_return CheckResult{CheckStatus::unknown, "'" + one_line(target.host) + "' or its address cannot be put into a command"};
-    auto command = replace_all(replace_all(spec_.run, host_place, target.host), address_place, target.address);
-    auto result = co_await within(clock_, spec_.timeout, target.executor->run(std::move(command)));
+    auto result = co_await within(clock_, spec_.timeout, target.executor->run(command_on(spec_, target.host, target.address)));
     if (result) co_return judge(*result);
     auto status = result.error().code == Errc::timed_out ? CheckStatus::critical : CheckStatus::unknown;
     co_return CheckResult{status, one_line(result.error().what)};
@@ -63,6 +62,10 @@ class Command final : public Check {
 };
 
 }  // namespace
+
+std::string command_on(const CommandCheck& check, const std::string& host, const std::string& address) {
+  return replace_all(replace_all(check.run, host_place, host), address_place, address);
+}
 
 Result<std::shared_ptr<Check>> make_check(Clock& clock, CommandCheck spec) {
   if (spec.run.empty()) return Failure{Errc::bad_input, "run names no command"};

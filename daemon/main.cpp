@@ -91,7 +91,7 @@ Task<> serve(Clock& clock, const Config& config, Journal& journal) {
   co_await tasks.join();
 }
 
-int run(const std::string& config_file, bool only_check) {
+int run(const std::string& config_file, bool only_check, const std::vector<std::string>& list_for) {
   auto config = load_config(config_file);
   if (!config) {
     std::cerr << to_string(config.error());
@@ -99,6 +99,10 @@ int run(const std::string& config_file, bool only_check) {
   }
   if (only_check) {
     std::cout << config_file << ": good\n";
+    return EXIT_SUCCESS;
+  }
+  if (!list_for.empty()) {
+    std::cout << or_cannot_start(host_commands(*config, list_for.at(0), list_for.at(1)));
     return EXIT_SUCCESS;
   }
   log::set_level(level_of(config->daemon.log.level));
@@ -122,10 +126,14 @@ int main(int argc, char** argv) {
   bool only_check = false;
   app.add_option("--config", config_file, "The daemon's configuration")->capture_default_str();
   app.add_flag("--check-config", only_check, "Check the configuration and all services, and exit");
+  std::vector<std::string> list_for;
+  app.add_option("--host-commands", list_for, "Print all that a service asks of one of its hosts, for conf/hosts/shiftd-only, and exit")
+      ->expected(2)
+      ->type_name("SERVICE HOST");
   app.set_version_flag("--version", "shiftd " SHIFTD_VERSION);
   CLI11_PARSE(app, argc, argv);
   try {
-    return shiftd::run(config_file, only_check);
+    return shiftd::run(config_file, only_check, list_for);
   } catch (const std::exception& error) {
     std::cerr << "shiftd: " << error.what() << '\n';
     return EXIT_FAILURE;

@@ -1,11 +1,14 @@
 #include "daemon/wiring.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include <boost/asio/ip/host_name.hpp>
 
+#include "daemon/driver/connections.hpp"
 #include "daemon/release/configured.hpp"
 #include "daemon/release/custom.hpp"
+#include "daemon/release/host_commands.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
 #include "daemon/ssh/ssh.hpp"
@@ -147,6 +150,27 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
   service->releaser = with_restarts(make_releaser(clock, config, *connections, std::move(configurations)));
   service->owned = std::move(connections);
   return service;
+}
+
+Result<std::string> host_commands(const Config& config, const std::string& service, const std::string& host) {
+  auto named = std::ranges::find(config.services, service, &ServiceConfig::name);
+  if (named == config.services.end()) return Failure{Errc::not_found, "there is no service '" + service + "'"};
+  auto known = std::ranges::find(named->hosts, host, &HostConfig::name);
+  auto found = known == named->hosts.end() ? found_host(*named, host) : Result<HostConfig>(*known);
+  if (known == named->hosts.end() && !named->hosts_from) return Failure{Errc::not_found, service + " has no host '" + host + "'"};
+  if (!found) return std::move(found).error();
+  HostPlace place{found->name, found->address};
+  auto commands = release_commands(named->release, place);
+  if (!commands) return std::move(commands).error().during(service);
+  for (const auto& check : named->checks) {
+    if (const auto* command = std::get_if<CommandCheck>(&check))
+      commands->push_back({"check-" + std::to_string(commands->size()), false, command_on(*command, place.name, place.address)});
+  }
+  IdleOptions idle;
+  idle.sockets = named->idle.sockets;
+  idle.ignore = named->idle.ignore;
+  if (auto counting = connections_command(place, idle)) commands->push_back({"connections", false, std::move(*counting)});
+  return list_of(*commands);
 }
 
 std::vector<std::unique_ptr<Sink>> make_sinks(Clock& clock, const DaemonConfig& config) {

@@ -17,6 +17,10 @@ namespace shiftd {
 Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config,
                                               std::shared_ptr<ConfigurationStore> configurations);
 
+// All that the service asks of one of its hosts, as conf/hosts/shiftd-only reads it. Fails with: not_found (no such service
+// or host), bad_input.
+Result<std::string> host_commands(const Config& config, const std::string& service, const std::string& host);
+
 // Where announcements are told, and how they name the members of the services' pools. `clock` outlives the sinks.
 std::vector<std::unique_ptr<Sink>> make_sinks(Clock& clock, const DaemonConfig& config);
 Selectors selectors_of(const std::vector<ServiceConfig>& services);

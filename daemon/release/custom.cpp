@@ -7,8 +7,8 @@
 #include "daemon/base/invariant.hpp"
 #include "daemon/release/job_logs.hpp"
 #include "daemon/release/placeholders.hpp"
+#include "daemon/release/release_scripts.hpp"
 #include "daemon/release/version_question.hpp"
-#include "daemon/ssh/shell.hpp"
 
 namespace shiftd {
 namespace {
@@ -116,7 +116,7 @@ Task<Result<std::string>> CustomReleaser::prepare(HostPlace host, Release releas
   auto activity = fmt::format("prepare {} for {}", host.name, release.version);
   auto values = placeholders(host, release.version);
   if (!values) co_return std::move(values).error().during(activity);
-  auto made = co_await command(host, fmt::format("mkdir -p {}", shell_quote(values->at("path") + "/.shiftd/jobs")), release.version);
+  auto made = co_await command(host, directory_script(values->at("path")), release.version);
   if (!made) co_return std::move(made).error().during(activity);
   if (!options_.custom->prepare.empty()) {
     auto prepared = co_await command(host, options_.custom->prepare, release.version);
@@ -135,11 +135,8 @@ Task<Result<void>> CustomReleaser::job(const HostPlace& host, const std::string&
   if (!run) co_return run.error();
   auto restart = fill_placeholders_for_shell(options_.restart, *values);
   if (!restart) co_return std::move(restart).error().during("restart command");
-  // Each in a shell of its own: an `exit` or a `cd` of the one is not the other's.
-  auto script = fmt::format("/bin/sh -c {} || exit $?\n", shell_quote(*run));
-  if (!restart->empty()) script += fmt::format("exec /bin/sh -c {}\n", shell_quote(*restart));
   const auto& base = values->at("path");
-  RemoteJob job{std::move(job_id), std::move(script), base + "/.shiftd/lock", base + "/.shiftd/jobs", options_.restart_limit};
+  RemoteJob job{std::move(job_id), steps_script(*run, *restart), base + "/.shiftd/lock", base + "/.shiftd/jobs", options_.restart_limit};
   auto result = co_await hosts_.executor(host.name).job(std::move(job));
   if (!result) co_return in_a_releasers_words(std::move(result).error());
   if (result->exit_status == 0) co_return Result<void>{};

@@ -92,10 +92,13 @@ std::string masked(std::string_view text) {
   return all;
 }
 
+std::string job_logs_script(const std::string& base, const std::string& rollout) {
+  return fmt::format("LC_ALL=C; rollout={}; most={}; cd {} 2>/dev/null || exit 0\n{}", shell_quote(rollout), job_log_most,
+                     shell_quote(base + "/.shiftd/jobs"), show_jobs);
+}
+
 Task<Result<std::string>> job_logs(Executor& host, std::string base, std::string rollout) {
-  auto command = fmt::format("LC_ALL=C; rollout={}; most={}; cd {} 2>/dev/null || exit 0\n{}", shell_quote(rollout), job_log_most,
-                             shell_quote(base + "/.shiftd/jobs"), show_jobs);
-  auto result = co_await host.run(std::move(command));
+  auto result = co_await host.run(job_logs_script(base, rollout));
   if (!result) co_return std::move(result).error();
   auto text = masked(result->out);
   co_return result->truncated ? text + "\n... and more\n" : text;

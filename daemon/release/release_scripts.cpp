@@ -309,6 +309,15 @@ std::string swap_script(const std::string& base, const std::string& release, con
   return fmt::format("release={}\n{}{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), place, swap, shell_quote(restart));
 }
 
+std::string directory_script(const std::string& base) { return fmt::format("mkdir -p {}", shell_quote(base + "/.shiftd/jobs")); }
+
+// Each in a shell of its own: an `exit` or a `cd` of the one is not the other's.
+std::string steps_script(const std::string& run, const std::string& restart) {
+  auto script = fmt::format("/bin/sh -c {} || exit $?\n", shell_quote(run));
+  if (!restart.empty()) script += fmt::format("exec /bin/sh -c {}\n", shell_quote(restart));
+  return script;
+}
+
 Result<std::string> read_current(std::string_view out) {
   if (out.find("foreign\n") != std::string::npos) {
     return Failure{Errc::refused, "'current' is no symbolic link: move it to releases/<name> and link it"};

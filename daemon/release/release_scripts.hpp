@@ -63,6 +63,10 @@ std::string read_found(std::string_view out);
 inline constexpr int not_swapped_status = 66;
 std::string swap_script(const std::string& base, const std::string& release, const std::string& restart);
 
+// Of a service's own commands: what makes the directory of its jobs, and the job itself.
+std::string directory_script(const std::string& base);
+std::string steps_script(const std::string& run, const std::string& restart);
+
 // 64 lower case hex digits.
 bool is_digest(std::string_view text);
 

@@ -1,0 +1,112 @@
+#include "daemon/release/host_commands.hpp"
+
+#include <utility>
+
+#include "daemon/base/invariant.hpp"
+#include "daemon/release/job_logs.hpp"
+#include "daemon/release/placeholders.hpp"
+#include "daemon/release/release_scripts.hpp"
+#include "daemon/ssh/remote_job.hpp"
+
+namespace shiftd {
+namespace {
+
+// No placeholder passes for an id.
+constexpr const char* any_job = "shiftd-any-job";
+
+// `text` with the one place where `value` stands as a placeholder.
+std::string with_place(std::string text, std::string_view value, std::string_view place) {
+  auto at = text.find(value);
+  INVARIANT(at != std::string::npos, "the program holds the value that it was made with");
+  return text.replace(at, value.size(), place);
+}
+
+class Listing {
+ public:
+  Listing(const ReleaseOptions& options, std::string base, const HostPlace& host)
+      : options_(options), base_(std::move(base)), values_{{"host", host.name}, {"address", host.address}, {"path", base_}} {
+    values_["release"] = options.custom ? "{{version}}" : "{{release}}";
+    values_["version"] = "{{version}}";
+  }
+
+  Result<void> tarball() {
+    command("inspect", current_script(base_));
+    command("prepare", with_place(prepare_script(base_, "{{digest}}", std::nullopt, options_.keep), "room=", "room={{kilobytes}}"));
+    command("fetch", with_place(prepare_script(base_, "{{digest}}", 0, options_.keep, "{{url}}"), "room=0", "room={{kilobytes}}"));
+    auto restart = fill_placeholders(options_.restart, values_);
+    if (!restart) return std::move(restart).error().during("restart command");
+    return job("swap", swap_script(base_, "{{release}}", *restart));
+  }
+
+  Result<void> custom(const CustomSteps& steps) {
+    command("make-directory", directory_script(base_));
+    for (const auto& [name, text] : {std::pair("prepare", steps.prepare), std::pair("dry-run", steps.dry_run)}) {
+      if (auto added = own(name, text); !added) return added;
+    }
+    auto restart = fill_placeholders(options_.restart, values_);
+    if (!restart) return std::move(restart).error().during("restart command");
+    for (const auto& [name, text] : {std::pair("run", steps.run), std::pair("revert", steps.revert)}) {
+      auto filled = fill_placeholders(text, values_);
+      if (!filled) return std::move(filled).error().during(name);
+      if (auto added = job(name, steps_script(*filled, *restart)); !added) return added;
+    }
+    return {};
+  }
+
+  Result<std::vector<HostCommand>> finish() && {
+    if (auto added = own("version", options_.version_url.empty() ? options_.version_command : ""); !added) return added.error();
+    command("logs", job_logs_script(base_, "{{rollout}}"));
+    auto question = job_question(jobs(), any_job);
+    if (!question) return std::move(question).error();
+    commands_.push_back({"look", true, with_place(*question, any_job, "{{job}}")});
+    return std::move(commands_);
+  }
+
+ private:
+  [[nodiscard]] std::string jobs() const { return base_ + "/.shiftd/jobs"; }
+  void command(std::string name, std::string text) { commands_.push_back({std::move(name), false, std::move(text)}); }
+
+  // A command of the service's own; it need not be given.
+  Result<void> own(const char* name, const std::string& text) {
+    auto filled = fill_placeholders(text, values_);
+    if (!filled) return std::move(filled).error().during(name);
+    if (!filled->empty()) command(name, std::move(*filled));
+    return {};
+  }
+
+  Result<void> job(std::string name, std::string script) {
+    auto program = job_program({any_job, std::move(script), base_ + "/.shiftd/lock", jobs(), options_.restart_limit});
+    if (!program) return std::move(program).error();
+    commands_.push_back({std::move(name), true, with_place(*program, any_job, "{{job}}")});
+    return {};
+  }
+
+  const ReleaseOptions& options_;
+  std::string base_;
+  Placeholders values_;
+  std::vector<HostCommand> commands_;
+};
+
+}  // namespace
+
+Result<std::vector<HostCommand>> release_commands(const ReleaseOptions& options, const HostPlace& host) {
+  auto base = fill_placeholders(options.path, {{"host", host.name}, {"address", host.address}});
+  if (!base) return std::move(base).error().during("release path");
+  while (base->size() > 1 && base->ends_with('/')) base->pop_back();
+  Listing listing(options, std::move(*base), host);
+  auto listed = options.custom ? listing.custom(*options.custom) : listing.tarball();
+  if (!listed) return std::move(listed).error();
+  return std::move(listing).finish();
+}
+
+std::string list_of(const std::vector<HostCommand>& commands) {
+  std::string list;
+  for (const auto& [name, by_input, text] : commands) {
+    list += (by_input ? "input " : "command ") + name + "\n\t";
+    for (char c : text) list += c == '\n' ? std::string("\n\t") : std::string(1, c);
+    list += '\n';
+  }
+  return list;
+}
+
+}  // namespace shiftd

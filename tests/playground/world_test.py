@@ -25,6 +25,9 @@ def roll_by_hand(world, host, release, drain=True):
     if drain:
         world.balancer.set(host.name, "state drain")
         processes.until(10, lambda: world.balancer.members()[host.name].requests_now == 0, f"{host.name} drained")
+        # What is over before the observer looks again it cannot tell.
+        seen = lambda: any(change.host == host.name and change.text == "taken out of the pool" for change in world.observer.changes)  # noqa: E731
+        processes.until(10, seen, f"{host.name} seen out of the pool")
     fleets.install(host, release)
     world.fleet.restart(host)
     if host.running() != release.digest:

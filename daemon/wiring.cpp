@@ -156,8 +156,9 @@ Result<std::string> host_commands(const Config& config, const std::string& servi
   auto named = std::ranges::find(config.services, service, &ServiceConfig::name);
   if (named == config.services.end()) return Failure{Errc::not_found, "there is no service '" + service + "'"};
   auto known = std::ranges::find(named->hosts, host, &HostConfig::name);
-  auto found = known == named->hosts.end() ? found_host(*named, host) : Result<HostConfig>(*known);
-  if (known == named->hosts.end() && !named->hosts_from) return Failure{Errc::not_found, service + " has no host '" + host + "'"};
+  bool is_listed = known != named->hosts.end();
+  if (!is_listed && !named->hosts_from) return Failure{Errc::not_found, service + " has no host '" + host + "'"};
+  auto found = is_listed ? Result<HostConfig>(*known) : found_host(*named, host);
   if (!found) return std::move(found).error();
   HostPlace place{found->name, found->address};
   auto commands = release_commands(named->release, place);

@@ -365,7 +365,9 @@ Result<void> open_to_one_that_says(SshClient client, std::string words, bool han
     while (true) {
       auto socket = co_await on.async_accept(boost::asio::use_awaitable);
       co_await boost::asio::async_write(socket, boost::asio::buffer(text), boost::asio::use_awaitable);
-      if (!closes) kept.push_back(std::move(socket));
+      // Its half only: a socket closed before it was read resets the connection, and chance decides which of the two is heard.
+      if (closes) socket.shutdown(boost::asio::ip::tcp::socket::shutdown_send);
+      kept.push_back(std::move(socket));
     }
   };
   return loop.run(beside(serve(listener, std::move(words), hangs_up), host->open()));

@@ -21,7 +21,7 @@ ServiceConfig read_service_file(yaml::Document& document);
 inline constexpr Duration unsaid_bake{-1};
 struct VerdictConfig {
   AnalysisOptions options;
-  Duration min_bake{std::chrono::minutes(1)};
+  Duration min_bake = StageSpec{}.bake;
 };
 
 void read_strategy(yaml::Section& at, Strategy& strategy);

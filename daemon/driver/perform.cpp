@@ -27,6 +27,12 @@ constexpr Duration proof_grace{3'000};
 // How many untouched hosts are asked whether a check fails there, too.
 constexpr int compared_most = 3;
 
+std::string what_is_left(const Result<int>& count, Duration idle, Duration grace) {
+  if (!count) return "its connections could not be counted: " + count.error().what;
+  if (*count == 0) return "idle for only " + to_string(idle) + " of the " + to_string(grace) + " that it has to be";
+  return std::to_string(*count) + (*count == 1 ? " connection is" : " connections are") + " still established";
+}
+
 // Clears a flag when a lane ends, however it ends.
 template <class F>
 struct OnExit {
@@ -193,12 +199,6 @@ Task<std::string> Driver::fail_elsewhere(HostIndex host) {
     names += (asked++ == 0 ? "" : ", ") + committed_.plan.hosts[other].name;
   }
   co_return names;
-}
-
-std::string what_is_left(const Result<int>& count, Duration idle, Duration grace) {
-  if (!count) return "its connections could not be counted: " + count.error().what;
-  if (*count == 0) return "idle for only " + to_string(idle) + " of the " + to_string(grace) + " that it has to be";
-  return std::to_string(*count) + (*count == 1 ? " connection is" : " connections are") + " still established";
 }
 
 // No connection for the grace. The host is asked again and again, as long as it can be.

@@ -8,9 +8,7 @@ namespace shiftd {
 bool serves(const MemberState& member) { return member.original.setting.pooled == Pooled::yes && member.original.setting.weight > 0; }
 
 bool serves(const Rollout& rollout, HostIndex host) {
-  bool any = false;
-  each_member(rollout, host, [&](MemberIndex member) { any = any || serves(rollout.members[member]); });
-  return any;
+  return any_member(rollout, host, [&](MemberIndex member) { return serves(rollout.members[member]); });
 }
 
 bool takes_part(const MemberState& member) { return serves(member) && member.holder != Holder::theirs; }
@@ -175,18 +173,14 @@ std::string why_not_start(const Rollout& rollout, HostIndex host) {
 namespace {
 
 bool lowered(const Rollout& rollout, HostIndex host) {
-  bool any = false;
-  each_member(rollout, host, [&](MemberIndex index) {
+  return any_member(rollout, host, [&](MemberIndex index) {
     const auto& member = rollout.members[index];
-    any = any || (takes_part(member) && member.wanted.weight < home_weight(rollout, index, rollout.scale));
+    return takes_part(member) && member.wanted.weight < home_weight(rollout, index, rollout.scale);
   });
-  return any;
 }
 
 bool unseen(const Rollout& rollout, HostIndex host) {
-  bool any = false;
-  each_member(rollout, host, [&](MemberIndex index) { any = any || rollout.members[index].blind; });
-  return any;
+  return any_member(rollout, host, [&](MemberIndex index) { return rollout.members[index].blind; });
 }
 
 }  // namespace

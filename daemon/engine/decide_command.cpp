@@ -24,9 +24,7 @@ namespace {
 
 // Whether weights of the host's members are multiplied now.
 bool is_scaled(const Rollout& rollout, HostIndex host) {
-  bool any = false;
-  each_member(rollout, host, [&](MemberIndex member) { any = any || scale_of(rollout, rollout.plan.members[member].pool) > 1; });
-  return any;
+  return any_member(rollout, host, [&](MemberIndex member) { return scale_of(rollout, rollout.plan.members[member].pool) > 1; });
 }
 
 // Evidence may be overridden; what is not in place, and what the others can carry, never.

@@ -38,7 +38,7 @@ int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool l
   const auto& capabilities = rollout_.plan.pools[planned_member.pool].capabilities;
   auto weight = stage_weight(rollout_.plan, stage, planned_member);
   if (!capabilities.weights_steer) return std::min(weight, original);
-  auto smallest = std::max(capabilities.weight_least, 1);
+  auto smallest = capabilities.smallest_weight();
   if (least) weight = std::min(weight, smallest);
   if (!rollout_.lost_canaries.empty())
     weight = std::min(weight, std::max(smallest, room_beside_lost_canaries(planned_member.pool, planned_member.host, stage)));

@@ -202,4 +202,11 @@ void each_member(const Rollout& rollout, HostIndex host, F&& do_with) {
   for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member) do_with(member);
 }
 
+template <class F>
+bool any_member(const Rollout& rollout, HostIndex host, F&& is_so) {
+  bool any = false;
+  each_member(rollout, host, [&](MemberIndex member) { any = any || is_so(member); });
+  return any;
+}
+
 }  // namespace shiftd

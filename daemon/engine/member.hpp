@@ -5,6 +5,7 @@
 // Setting is intent (what a pool store is asked for); MemberView is effect (what one load balancer really does). They
 // are different types because writing a weight is not traffic moving.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -98,6 +99,8 @@ struct Capabilities {
   bool cuts_connections = false;    // true: leaving the pool ends established connections, so they have to be idle before (IPVS)
   double writes_per_second = 0;     // how many changes its load balancers apply; 0: as many as are written
 
+  // The least that we ever write to a member in traffic.
+  [[nodiscard]] int smallest_weight() const { return std::max(weight_least, 1); }
   bool operator==(const Capabilities&) const = default;
 };
 

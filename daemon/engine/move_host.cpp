@@ -82,7 +82,7 @@ void Deciding::quiesce(HostIndex host, HostPhase phase, const std::string& why) 
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
-    auto least = std::max(can.weight_least, 1);
+    auto least = can.smallest_weight();
     bool lowers = can.cuts_connections && can.weights_steer && takes_part(member) && member.wanted.pooled == Pooled::yes;
     if (lowers && member.wanted.weight > least) want(index, Setting{Pooled::yes, least});
   });

@@ -26,14 +26,14 @@ int stage_weight(const Plan& plan, const PlannedStage& stage, const PlannedMembe
   if (factor >= 1) return original;
   // A hair is added before rounding down, so that 0.29 * 100 is 29 and not 28.
   auto lowered = static_cast<int>(std::floor(factor * original + 1e-9));
-  return std::clamp(lowered, std::min(std::max(plan.pools[member.pool].capabilities.weight_least, 1), original), original);
+  return std::clamp(lowered, std::min(plan.pools[member.pool].capabilities.smallest_weight(), original), original);
 }
 
 double kept_while_leaving(const Plan& plan, const PlannedMember& member) {
   const auto& pool = plan.pools[member.pool];
   if (!pool.capabilities.cuts_connections || !member.serving()) return 0;
   auto usual = static_cast<double>(member.original.setting.weight) * pool.scale;
-  auto least = pool.capabilities.weights_steer ? std::max(pool.capabilities.weight_least, 1) : usual;
+  auto least = pool.capabilities.weights_steer ? pool.capabilities.smallest_weight() : usual;
   return std::min(1.0, least / usual);
 }
 

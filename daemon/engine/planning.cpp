@@ -174,21 +174,24 @@ std::string plain(double number) {
 void Planning::note_drains() {
   for (PoolIndex pool = 0; pool < plan_.pools.size(); ++pool) {
     const PlannedMember* worst = nullptr;
+    double most = 0;
     std::uint32_t bad = 0;
     for (const auto& member : plan_.members) {
       if (member.pool != pool || plan_.hosts[member.host].role != Role::upgrade) continue;
       auto kept = kept_while_leaving(plan_, member);
       if (kept < drains_badly) continue;
       ++bad;
-      if (worst == nullptr || kept > kept_while_leaving(plan_, *worst)) worst = &member;
+      if (kept <= most) continue;
+      most = kept;
+      worst = &member;
     }
     if (worst == nullptr) continue;
     const auto& strategy = plan_.strategy;
     auto late = strategy.on_drain_limit == DrainDeadline::give_back ? "given back and counts as failed" : "taken out all the same";
     plan_.notes.push_back(plan_.pools[pool].name + ": " + hosts_word(bad) + " cannot be drained by weight: at the least weight " +
                           plan_.hosts[worst->host].name + " (weight " + std::to_string(worst->original.setting.weight) + ") still gets " +
-                          percent(kept_while_leaving(plan_, *worst)) + " of its usual new connections, and when it is not idle within " +
-                          "drain_limit (" + to_string(strategy.drain_limit) + ") it is " + late +
+                          percent(most) + " of its usual new connections, and when it is not idle within " + "drain_limit (" +
+                          to_string(strategy.drain_limit) + ") it is " + late +
                           "; ten times the weights, or more, for the whole pool would let it drain");
   }
 }

@@ -24,7 +24,7 @@ int Planning::scale_for(const StageSpec& first, PoolIndex index, std::uint32_t u
   auto factor = factor_for(share, index, upgraded);
   if (factor >= 1 || factor <= 0) return 1;
   auto most = std::min<std::int64_t>(scale_most, pool.capabilities.weight_most / heaviest_[index]);
-  auto least_weight = std::max(pool.capabilities.weight_least, 1);
+  auto least_weight = pool.capabilities.smallest_weight();
   auto rest = static_cast<double>(pool.weight - upgraded_weight(index, upgraded));
   auto already = static_cast<double>(already_weight_[index]);
   int closest = 1;

@@ -115,13 +115,11 @@ bool Deciding::wants_another() const {
   auto all = ours + static_cast<std::uint32_t>(std::count_if(rollout_.lost_canaries.begin(), rollout_.lost_canaries.end(),
                                                              [&](HostIndex host) { return in_its_pools(host); }));
   if (next >= rollout_.hosts.size() || (all >= stage.hosts && ours > 0)) return false;
-  return !stage.judged || rollout_.serving_new() + rollout_.in_flight() == 0 || !serves(rollout_, next) || rollout_.baseline() > 1;
+  return !stage.judged || ours == 0 || !serves(rollout_, next) || rollout_.baseline() > 1;
 }
 
 bool Deciding::in_its_pools(HostIndex host) const {
-  bool any = false;
-  each_member(rollout_, host, [&](MemberIndex index) { any = any || present(rollout_.members[index]).pooled == Pooled::yes; });
-  return any;
+  return any_member(rollout_, host, [&](MemberIndex index) { return present(rollout_.members[index]).pooled == Pooled::yes; });
 }
 
 // What keeps the stage from passing, though its bake is over: empty, nothing.

@@ -106,6 +106,14 @@ std::function<HostFacts(const HostPlace&)> facts_of(const ServiceConfig& config)
   };
 }
 
+IdleOptions idle_of(const IdleConfig& config) {
+  IdleOptions idle;
+  idle.counts = config.counts;
+  idle.sockets = config.sockets;
+  idle.ignore = config.ignore;
+  return idle;
+}
+
 std::unique_ptr<Releaser> make_releaser(Clock& clock, const ServiceConfig& config, Hosts& hosts,
                                         std::shared_ptr<ConfigurationStore> configurations) {
   if (config.release.custom) return make_custom_releaser(clock, config.release, hosts);
@@ -123,9 +131,7 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
   service->verdict = config.verdict;
   service->verdict.min_requests = static_cast<std::uint64_t>(config.strategy.min_requests);
   service->check_policy = config.check_policy;
-  service->idle.counts = config.idle.counts;
-  service->idle.sockets = config.idle.sockets;
-  service->idle.ignore = config.idle.ignore;
+  service->idle = idle_of(config.idle);
   for (const auto& spec : config.checks) {
     auto check = make_check(clock, spec);
     if (!check) return std::move(check).error().during(config.name);
@@ -167,10 +173,7 @@ Result<std::string> host_commands(const Config& config, const std::string& servi
     if (const auto* command = std::get_if<CommandCheck>(&check))
       commands->push_back({"check-" + std::to_string(commands->size()), false, command_on(*command, place.name, place.address)});
   }
-  IdleOptions idle;
-  idle.sockets = named->idle.sockets;
-  idle.ignore = named->idle.ignore;
-  if (auto counting = connections_command(place, idle)) commands->push_back({"connections", false, std::move(*counting)});
+  if (auto counting = connections_command(place, idle_of(named->idle))) commands->push_back({"connections", false, std::move(*counting)});
   return list_of(*commands);
 }
 

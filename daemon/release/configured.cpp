@@ -54,7 +54,6 @@ class Configured final : public Releaser {
     std::vector<std::string> validations;
   };
   Result<std::string> asked_configuration(const std::string& asked);
-  Result<std::string> base_of(const HostPlace& host) const;
   Result<Files> files_for(const HostPlace& host, const ReleaseParts& release, const std::string& base);
   Task<Result<std::string>> configure(HostPlace host, Release release);
 
@@ -128,13 +127,6 @@ Task<Result<Release>> Configured::complete(Release release, std::vector<std::str
   co_return release;
 }
 
-Result<std::string> Configured::base_of(const HostPlace& host) const {
-  auto base = fill_placeholders(options_.path, {{"host", host.name}, {"address", host.address}});
-  if (!base) return std::move(base).error().during("release path");
-  while (base->size() > 1 && base->ends_with('/')) base->pop_back();
-  return base;
-}
-
 Result<Configured::Files> Configured::files_for(const HostPlace& host, const ReleaseParts& release, const std::string& base) {
   auto configuration = store_->find(release.configuration);
   if (!configuration) return std::move(configuration).error();
@@ -161,7 +153,7 @@ Result<Configured::Files> Configured::files_for(const HostPlace& host, const Rel
 Task<Result<std::string>> Configured::dry_run(HostPlace host, Release release) {
   auto parts = parts_of(release.digest);
   if (parts.configuration.empty()) co_return co_await tarballs_->dry_run(std::move(host), std::move(release));
-  auto base = base_of(host);
+  auto base = release_base(options_, host);
   if (!base) co_return std::move(base).error();
   auto files = files_for(host, parts, *base);
   if (!files) co_return std::move(files).error();
@@ -193,7 +185,7 @@ Task<Result<std::string>> Configured::prepare(HostPlace host, Release release) {
 Task<Result<std::string>> Configured::configure(HostPlace host, Release release) {
   auto activity = fmt::format("prepare {} for {}", host.name, release.version);
   auto parts = parts_of(release.digest);
-  auto base = base_of(host);
+  auto base = release_base(options_, host);
   if (!base) co_return std::move(base).error().during(activity);
   auto files = files_for(host, parts, *base);
   if (!files) co_return std::move(files).error().during(activity);

@@ -52,8 +52,8 @@ class CustomReleaser final : public Releaser {
 Result<Placeholders> CustomReleaser::placeholders(const HostPlace& host, const std::string& version) const {
   // Tools would take it for an option.
   if (version.starts_with('-')) return Failure{Errc::bad_input, "'" + version + "' is no version: it begins with -"};
-  auto base = fill_placeholders(options_.path, {{"host", host.name}, {"address", host.address}});
-  if (!base) return std::move(base).error().during("release path");
+  auto base = release_base(options_, host);
+  if (!base) return base.error();
   return Placeholders{{"host", host.name}, {"address", host.address}, {"path", *base}, {"release", version}, {"version", version}};
 }
 

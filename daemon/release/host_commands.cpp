@@ -90,9 +90,8 @@ class Listing {
 }  // namespace
 
 Result<std::vector<HostCommand>> release_commands(const ReleaseOptions& options, const HostPlace& host) {
-  auto base = fill_placeholders(options.path, {{"host", host.name}, {"address", host.address}});
-  if (!base) return std::move(base).error().during("release path");
-  while (base->size() > 1 && base->ends_with('/')) base->pop_back();
+  auto base = release_base(options, host);
+  if (!base) return base.error();
   Listing listing(options, std::move(*base), host);
   auto listed = options.custom ? listing.custom(*options.custom) : listing.tarball();
   if (!listed) return std::move(listed).error();

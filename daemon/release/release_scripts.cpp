@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "daemon/release/options.hpp"
+#include "daemon/release/placeholders.hpp"
+#include "daemon/release/releaser.hpp"
 #include "daemon/ssh/shell.hpp"
 
 namespace shiftd {
@@ -307,6 +310,14 @@ std::string file_in_the_making(const std::string& base, const ReleaseParts& rele
 std::string swap_script(const std::string& base, const std::string& release, const std::string& restart) {
   // The restart command in a shell of its own: whatever it is, it cannot reach into ours.
   return fmt::format("release={}\n{}{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), place, swap, shell_quote(restart));
+}
+
+Result<std::string> release_base(const ReleaseOptions& options, const HostPlace& host) {
+  auto base = fill_placeholders(options.path, {{"host", host.name}, {"address", host.address}});
+  if (!base) return std::move(base).error().during("release path");
+  if (!base->starts_with('/')) return Failure{Errc::bad_input, "release path '" + *base + "' must begin with /"};
+  while (base->size() > 1 && base->ends_with('/')) base->pop_back();
+  return base;
 }
 
 std::string directory_script(const std::string& base) { return fmt::format("mkdir -p {}", shell_quote(base + "/.shiftd/jobs")); }

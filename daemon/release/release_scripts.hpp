@@ -20,6 +20,9 @@
 
 namespace shiftd {
 
+struct HostPlace;
+struct ReleaseOptions;
+
 // Only what `current` names; changes nothing.
 std::string current_script(const std::string& base);
 Result<std::string> read_current(std::string_view out);
@@ -66,6 +69,10 @@ std::string swap_script(const std::string& base, const std::string& release, con
 // Of a service's own commands: what makes the directory of its jobs, and the job itself.
 std::string directory_script(const std::string& base);
 std::string steps_script(const std::string& run, const std::string& restart);
+
+// The directory below which a host's releases and jobs lie, without a slash at its end.
+// Fails with bad_input: it cannot be filled, or does not begin with /.
+Result<std::string> release_base(const ReleaseOptions& options, const HostPlace& host);
 
 // 64 lower case hex digits.
 bool is_digest(std::string_view text);

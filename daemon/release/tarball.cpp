@@ -72,7 +72,6 @@ class TarballReleaser final : public Releaser {
     std::filesystem::file_time_type changed;
   };
 
-  Result<std::string> base_of(const HostPlace& host) const;
   Result<Placeholders> placeholders(const HostPlace& host, const std::string& digest) const;
   Task<Result<std::int64_t>> check_local(const Release& release);
   Task<Result<std::int64_t>> size_of(const Release& release);
@@ -85,16 +84,8 @@ class TarballReleaser final : public Releaser {
   std::map<std::string, std::string> version_names_;  // by digest, as releases came by
 };
 
-Result<std::string> TarballReleaser::base_of(const HostPlace& host) const {
-  auto base = fill_placeholders(options_.path, {{"host", host.name}, {"address", host.address}});
-  if (!base) return std::move(base).error().during("release path");
-  if (!base->starts_with('/')) return Failure{Errc::bad_input, "release path '" + *base + "' must begin with /"};
-  while (base->size() > 1 && base->ends_with('/')) base->pop_back();
-  return base;
-}
-
 Result<Placeholders> TarballReleaser::placeholders(const HostPlace& host, const std::string& digest) const {
-  auto base = base_of(host);
+  auto base = release_base(options_, host);
   if (!base) return base.error();
   auto version = version_names_.find(digest);
   return Placeholders{{"host", host.name},
@@ -105,7 +96,7 @@ Result<Placeholders> TarballReleaser::placeholders(const HostPlace& host, const 
 }
 
 Task<Result<std::string>> TarballReleaser::inspect(HostPlace host) {
-  auto base = base_of(host);
+  auto base = release_base(options_, host);
   if (!base) co_return base.error();
   auto result = co_await hosts_.executor(host.name).run(current_script(*base));
   if (!result) co_return std::move(result).error().during("inspect " + host.name);
@@ -159,7 +150,7 @@ Task<Result<Release>> TarballReleaser::check_source(Release release) {
 Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release release) {
   if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
   auto activity = fmt::format("prepare {} for {}", host.name, release.version);
-  auto base = base_of(host);
+  auto base = release_base(options_, host);
   if (!base) co_return std::move(base).error().during(activity);
   version_names_[release.digest] = release.version;
 
@@ -215,7 +206,7 @@ Task<Result<void>> TarballReleaser::swap(const HostPlace& host, const std::strin
 }
 
 Task<Result<std::string>> TarballReleaser::logs(HostPlace host, std::string rollout) {
-  auto base = base_of(host);
+  auto base = release_base(options_, host);
   if (!base) co_return std::move(base).error();
   co_return co_await job_logs(hosts_.executor(host.name), std::move(*base), std::move(rollout));
 }

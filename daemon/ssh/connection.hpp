@@ -15,10 +15,6 @@
 
 namespace shiftd {
 
-// Half of sshd's default MaxSessions, which is 10 a connection: sshd frees a closed channel's place only after it has read
-// everything that has arrived, so that as many may still be closing as are opened.
-inline constexpr std::size_t channels_most = 5;
-
 class Connection {
  public:
   virtual ~Connection() = default;

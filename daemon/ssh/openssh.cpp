@@ -22,6 +22,7 @@
 #include "daemon/ssh/keys.hpp"
 #include "daemon/ssh/known_hosts.hpp"
 #include "daemon/ssh/mux.hpp"
+#include "daemon/ssh/session.hpp"
 #include "daemon/ssh/shell.hpp"
 
 namespace shiftd {

@@ -21,7 +21,6 @@
 
 #include "daemon/base/invariant.hpp"
 #include "daemon/io/within.hpp"
-#include "daemon/ssh/connection.hpp"
 
 namespace shiftd {
 namespace {

@@ -35,6 +35,10 @@ struct _LIBSSH2_CHANNEL;  // NOLINT(bugprone-reserved-identifier)
 
 namespace shiftd {
 
+// Half of sshd's default MaxSessions, which is 10 a connection: sshd frees a closed channel's place only after it has read
+// everything that has arrived, so that as many may still be closing as are opened.
+inline constexpr std::size_t channels_most = 5;
+
 class Session : public std::enable_shared_from_this<Session> {
  public:
   // A channel of the session. When it goes before the host has closed it, the session closes it behind the scenes.

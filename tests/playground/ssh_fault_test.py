@@ -9,7 +9,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from scene import Scene, processes  # noqa: E402
+from scene import BUILD, Scene, processes  # noqa: E402
 
 ALONE = "web2"  # the host that things happen to
 # Of three hosts one may fail, and nothing waits for minutes.
@@ -111,6 +111,19 @@ class HostFaults(unittest.TestCase):
             finally:
                 scene.daemon.stop()
                 processes.run(["umount", "-l", small], 10)
+
+    def test_the_list_for_a_restricted_key_names_what_is_not_there(self):
+        with Scene(started=False) as scene:
+            scene.daemon.write_configuration(1, scene.wishes)
+
+            def listed(*words):
+                return processes.run([BUILD / "shiftd", "--config", scene.daemon.config, "--host-commands", *words], 10)
+
+            code, out, error = listed("web", "web1")
+            self.assertEqual((code, error), (0, ""))
+            self.assertIn("input swap\n", out)
+            self.assertEqual(listed("web", "nosuch"), (1, "", "shiftd: web has no host 'nosuch'\n"))
+            self.assertEqual(listed("nosuch", "web1"), (1, "", "shiftd: there is no service 'nosuch'\n"))
 
     def test_a_wrong_digest_is_refused_at_the_start(self):
         with Scene() as scene:

@@ -11,16 +11,12 @@
 
 #include "daemon/config/configuration_file.hpp"
 #include "daemon/release/configured.hpp"
-#include "daemon/release/local_digest.hpp"
 #include "daemon/release/release_scripts.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
-#include "daemon/ssh/ssh.hpp"
-#include "tests/contract/executor/on_a_loop.hpp"
 #include "tests/fakes/process.hpp"
-#include "tests/fakes/sshd_server.hpp"
 #include "tests/fakes/succeeded.hpp"
-#include "tests/fakes/temporary_directory.hpp"
+#include "tests/integration/release/release_host.hpp"
 
 namespace shiftd {
 namespace {
@@ -29,13 +25,11 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
 
-class ConfiguredTest : public testing::Test, public Hosts {
+class ConfiguredTest : public testing::Test, public ReleaseHost {
  protected:
-  ConfiguredTest() : connector_(make_ssh_connector(loop_.clock(), sshd_.client())), host_(connector_->to(sshd_.target())) {
-    options_.path = sshd_.file("srv");
+  ConfiguredTest() {
     options_.restart = "cat {{path}}/current/version >{{path}}/running; cat " + etc("web.conf") + " >>{{path}}/running 2>&1; true";
     options_.version_command = "basename $(readlink {{path}}/current)";
-    options_.prove_limit = 20s;
     fs::create_directories(etc(""));
     start_over();
   }
@@ -47,22 +41,10 @@ class ConfiguredTest : public testing::Test, public Hosts {
     releaser_ = with_restarts(with_configurations(make_tarball_releaser(loop_.clock(), options_, *this), options_, *this, store_, facts));
   }
 
-  Executor& executor(const std::string&) override { return *host_; }
-
   std::string etc(const std::string& name) const { return sshd_.file("etc/" + name); }
-  std::string at(const std::string& name) const { return sshd_.file("srv/" + name); }
   std::string current() const {
     std::error_code none;
     return fs::read_symlink(at("current"), none).filename().string();
-  }
-
-  Release code(const std::string& version) {
-    auto tree = local_.path() + "/" + version;
-    fs::create_directories(tree);
-    write_text(tree + "/version", version + "\n");
-    auto tarball = tree + ".tar.gz";
-    EXPECT_EQ(Process::run({"tar", "-czf", tarball, "-C", tree, "."}), 0);
-    return {version, *loop_.run(sha256_of_file(tarball)), tarball};
   }
 
   // A configuration with web.conf, and `more` files with nothing but their names in them.
@@ -103,13 +85,6 @@ class ConfiguredTest : public testing::Test, public Hosts {
     return *complete;
   }
 
-  SshdServer sshd_;
-  TemporaryDirectory local_;
-  OnALoop loop_;
-  std::unique_ptr<SshConnector> connector_;
-  std::unique_ptr<Executor> host_;
-  ReleaseOptions options_;
-  HostPlace place_{"web1", "127.0.0.1:8080"};
   std::shared_ptr<ConfigurationStore> store_;
   std::unique_ptr<Releaser> releaser_;
   int jobs_ = 0;
@@ -120,7 +95,7 @@ const Release only_config{"config", "", ""};
 TEST_F(ConfiguredTest, CodeAndConfigurationGoAndComeBackTogether) {
   write_text(etc("web.conf"), "by hand\n");
   fs::permissions(etc("web.conf"), fs::perms(0600));
-  auto one = roll(code("1.0"), "");
+  auto one = roll(make_release("1.0"), "");
   EXPECT_EQ(one.digest, current());
   EXPECT_EQ(one.digest.size(), 64U) << "without a configuration nothing is different";
   EXPECT_EQ(read_text(etc("web.conf")), "by hand\n");
@@ -140,7 +115,7 @@ TEST_F(ConfiguredTest, CodeAndConfigurationGoAndComeBackTogether) {
   EXPECT_EQ(read_text(etc("web.conf")), "level b\n");
   EXPECT_EQ(read_text(etc("more.conf")), "more.conf of b\n");
 
-  auto two = roll(code("2.0"), "");
+  auto two = roll(make_release("2.0"), "");
   EXPECT_EQ(parts_of(two.digest).configuration, parts_of(b.digest).configuration) << "new code keeps the configuration";
   EXPECT_EQ(read_text(at("running")), "2.0\nlevel b\n");
 
@@ -155,7 +130,7 @@ TEST_F(ConfiguredTest, CodeAndConfigurationGoAndComeBackTogether) {
 }
 
 TEST_F(ConfiguredTest, WhatWasStartedIsRenderedWhateverBecomesOfTheFiles) {
-  roll(code("1.0"), "");
+  roll(make_release("1.0"), "");
   auto directory = configuration("a", "level {{level}}\n");
   auto a = asked(only_config, directory);
   ASSERT_TRUE(succeeded(a));
@@ -174,7 +149,7 @@ TEST_F(ConfiguredTest, WhatWasStartedIsRenderedWhateverBecomesOfTheFiles) {
 }
 
 TEST_F(ConfiguredTest, ABadConfigurationNeverReachesItsPlace) {
-  auto one = roll(code("1.0"), "");
+  auto one = roll(make_release("1.0"), "");
   write_text(etc("web.conf"), "by hand\n");
   auto invalid = asked(only_config, configuration("a", "bad\n", "grep -q good {{file}} || { echo line 1 is bad >&2; exit 3; }"));
   ASSERT_TRUE(succeeded(invalid));
@@ -203,7 +178,7 @@ TEST_F(ConfiguredTest, ABadConfigurationNeverReachesItsPlace) {
 }
 
 TEST_F(ConfiguredTest, ShowsHowTheFilesOfAHostWouldChangeAndChangesNothing) {
-  auto one = roll(code("1.0"), "");
+  auto one = roll(make_release("1.0"), "");
   auto plain = loop_.run(releaser_->dry_run(place_, one));
   ASSERT_TRUE(succeeded(plain));
   EXPECT_EQ(*plain, "") << "of code alone nothing is said";
@@ -228,7 +203,7 @@ TEST_F(ConfiguredTest, ShowsHowTheFilesOfAHostWouldChangeAndChangesNothing) {
 }
 
 TEST_F(ConfiguredTest, OfASecretFileOnlyThatItDiffersIsShown) {
-  roll(code("1.0"), "");
+  roll(make_release("1.0"), "");
   write_text(etc("key"), "old password\n");
   auto directory = configuration("a", "x\n");
   write_text(directory + "/key", "hunter2\n" + std::string(200'000, 'x'));
@@ -245,7 +220,7 @@ TEST_F(ConfiguredTest, OfASecretFileOnlyThatItDiffersIsShown) {
 }
 
 TEST_F(ConfiguredTest, ARestartLeavesAFileThatAPersonChanged) {
-  roll(code("1.0"), "");
+  roll(make_release("1.0"), "");
   roll(only_config, configuration("a", "level {{level}}\n"));
   write_text(etc("web.conf"), "mended at night\n");
   const Release restart{std::string(restart_version), std::string(restart_version), ""};
@@ -292,7 +267,7 @@ TEST_F(ConfiguredTest, WhatIsLeftOutIsWhatTheHostsHave) {
 TEST_F(ConfiguredTest, OldReleasesGoAndTheirCodeStaysWhereItIsNeeded) {
   options_.keep = 1;
   start_over();
-  auto one = roll(code("1.0"), "");
+  auto one = roll(make_release("1.0"), "");
   for (const auto* name : {"a", "b", "c", "d", "e"}) roll(only_config, configuration(name, "level {{level}}\n"));
   auto left = std::distance(fs::directory_iterator(at("releases")), fs::directory_iterator());
   EXPECT_LE(left, 4) << "the running one, the one before it, and one more; of the code alone nothing is needed";
@@ -303,10 +278,10 @@ TEST_F(ConfiguredTest, OldReleasesGoAndTheirCodeStaysWhereItIsNeeded) {
 // the way back leads to exactly what was, and the way on to exactly what was wanted.
 TEST_F(ConfiguredTest, ASwapThatBreaksOffAnywhereCanBeTakenBackAndRepeated) {
   write_text(etc("web.conf"), "by hand\n");
-  auto one = roll(code("1.0"), "");
+  auto one = roll(make_release("1.0"), "");
   roll(only_config, configuration("a", "level {{level}}\n", "true", {"gone.conf"}));
   auto a = current();
-  auto b = *asked(code("2.0"), configuration("b", "level {{level}}\n", "true", {"new.conf"}));
+  auto b = *asked(make_release("2.0"), configuration("b", "level {{level}}\n", "true", {"new.conf"}));
   ASSERT_TRUE(succeeded(prepare(b)));
 
   auto bin = local_.path() + "/bin";

@@ -12,11 +12,8 @@
 
 #include "daemon/config/config.hpp"
 #include "daemon/release/custom.hpp"
-#include "daemon/ssh/ssh.hpp"
-#include "tests/contract/executor/on_a_loop.hpp"
 #include "tests/fakes/process.hpp"
-#include "tests/fakes/sshd_server.hpp"
-#include "tests/fakes/temporary_directory.hpp"
+#include "tests/integration/release/release_host.hpp"
 
 namespace shiftd {
 namespace {
@@ -26,20 +23,16 @@ using testing::HasSubstr;
 using testing::Not;
 namespace fs = std::filesystem;
 
-class CustomReleaserTest : public testing::Test, public Hosts {
+class CustomReleaserTest : public testing::Test, public ReleaseHost {
  protected:
-  CustomReleaserTest() : connector_(make_ssh_connector(loop_.clock(), sshd_.client())), host_(connector_->to(sshd_.target())) {
-    options_.path = sshd_.file("srv/{{host}}");
+  CustomReleaserTest() {
     // A "package" that is a line in a file, and a "service" that runs what was installed at its last restart.
     options_.custom =
         CustomSteps{"echo {{release}} >{{path}}/installed", "echo {{release}} >{{path}}/installed; echo back >>{{path}}/log", "", ""};
     options_.restart = "cat {{path}}/installed >{{path}}/running; echo restart >>{{path}}/log";
     options_.version_command = "cat {{path}}/running 2>/dev/null || true";
-    options_.prove_limit = 20s;
   }
 
-  Executor& executor(const std::string&) override { return *host_; }
-  std::string at(const std::string& name) const { return sshd_.file("srv/web1/" + name); }
   Releaser& releaser() {
     if (!releaser_) releaser_ = make_custom_releaser(loop_.clock(), options_, *this);
     return *releaser_;
@@ -54,13 +47,6 @@ class CustomReleaserTest : public testing::Test, public Hosts {
   Result<void> revert(const std::string& version, std::string job) { return loop_.run(releaser().revert(place_, version, std::move(job))); }
   Result<void> prove(const std::string& version) { return loop_.run(releaser().prove_running(place_, version)); }
 
-  SshdServer sshd_;
-  TemporaryDirectory local_;
-  OnALoop loop_;
-  std::unique_ptr<SshConnector> connector_;
-  std::unique_ptr<Executor> host_;
-  ReleaseOptions options_;
-  HostPlace place_{"web1", "127.0.0.1:8080"};
   std::unique_ptr<Releaser> releaser_;
 };
 

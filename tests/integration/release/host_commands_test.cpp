@@ -11,17 +11,13 @@
 #include "daemon/release/custom.hpp"
 #include "daemon/release/host_commands.hpp"
 #include "daemon/release/job_logs.hpp"
-#include "daemon/release/local_digest.hpp"
 #include "daemon/release/release_scripts.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
-#include "daemon/ssh/ssh.hpp"
-#include "tests/contract/executor/on_a_loop.hpp"
 #include "tests/fakes/loopback_server.hpp"
 #include "tests/fakes/process.hpp"
-#include "tests/fakes/sshd_server.hpp"
 #include "tests/fakes/succeeded.hpp"
-#include "tests/fakes/temporary_directory.hpp"
+#include "tests/integration/release/release_host.hpp"
 
 namespace shiftd {
 namespace {
@@ -29,17 +25,12 @@ namespace {
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-class HostCommandsTest : public testing::TestWithParam<SshClient>, public Hosts {
+class HostCommandsTest : public testing::TestWithParam<SshClient>, public ReleaseHost {
  protected:
-  HostCommandsTest() {
-    options_.path = sshd_.file("srv/{{host}}");
+  HostCommandsTest()
+      : ReleaseHost(GetParam(), {.max_startups = "100", .more_config = "Subsystem sftp internal-sftp", .file_size_most = 0}) {
     options_.restart = "cat {{path}}/current/version >{{path}}/running && echo it\\'s {{release}} >>{{path}}/restarts";
     options_.version_command = "basename $(readlink {{path}}/current)";
-    options_.prove_limit = 20s;
-    auto ssh = sshd_.client();
-    ssh.client = GetParam();
-    connector_ = make_ssh_connector(loop_.clock(), ssh);
-    host_ = connector_->to(sshd_.target());
   }
 
   // From here on the key may do what the list says.
@@ -49,18 +40,6 @@ class HostCommandsTest : public testing::TestWithParam<SshClient>, public Hosts 
     write_text(sshd_.file("list"), list_of(*commands));
     auto wrapper = std::string(SHIFTD_SOURCE_DIR) + "/conf/hosts/shiftd-only " + sshd_.file("list");
     write_text(sshd_.file("authorized_keys"), "restrict,command=\"" + wrapper + "\" " + read_text(sshd_.file("user_key.pub")));
-  }
-
-  Executor& executor(const std::string&) override { return *host_; }
-  [[nodiscard]] std::string at(const std::string& name) const { return sshd_.file("srv/web1/" + name); }
-
-  Release make_release(const std::string& version) {
-    auto tree = local_.path() + "/" + version;
-    fs::create_directories(tree);
-    write_text(tree + "/version", version + "\n");
-    auto tarball = tree + ".tar.gz";
-    EXPECT_EQ(Process::run({"tar", "-czf", tarball, "-C", tree, "."}), 0);
-    return {version, *loop_.run(sha256_of_file(tarball)), tarball};
   }
 
   // Refused by the wrapper, and nothing came of it.
@@ -92,14 +71,6 @@ class HostCommandsTest : public testing::TestWithParam<SshClient>, public Hosts 
     command.insert(command.end(), words.begin(), words.end());
     return Process::run(command);
   }
-
-  SshdServer sshd_{{.max_startups = "100", .more_config = "Subsystem sftp internal-sftp", .file_size_most = 0}};
-  TemporaryDirectory local_;
-  OnALoop loop_;
-  std::unique_ptr<SshConnector> connector_;
-  std::unique_ptr<Executor> host_;
-  ReleaseOptions options_;
-  HostPlace place_{"web1", "127.0.0.1:8080"};
 };
 
 INSTANTIATE_TEST_SUITE_P(Clients, HostCommandsTest, testing::Values(SshClient::libssh2, SshClient::openssh),

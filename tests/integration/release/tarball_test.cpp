@@ -11,16 +11,12 @@
 #include <gtest/gtest.h>
 
 #include "daemon/io/task_group.hpp"
-#include "daemon/release/local_digest.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
-#include "daemon/ssh/ssh.hpp"
-#include "tests/contract/executor/on_a_loop.hpp"
 #include "tests/fakes/loopback_server.hpp"
 #include "tests/fakes/process.hpp"
-#include "tests/fakes/sshd_server.hpp"
 #include "tests/fakes/succeeded.hpp"
-#include "tests/fakes/temporary_directory.hpp"
+#include "tests/integration/release/release_host.hpp"
 
 namespace shiftd {
 namespace {
@@ -28,31 +24,20 @@ namespace {
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-class TarballReleaserTest : public testing::Test, public Hosts {
+class TarballReleaserTest : public testing::Test, public ReleaseHost {
  protected:
-  TarballReleaserTest() : connector_(make_ssh_connector(loop_.clock(), sshd_.client())), host_(connector_->to(sshd_.target())) {
-    options_.path = sshd_.file("srv/{{host}}");
+  TarballReleaserTest() {
     // The "service" runs the release that was current at its last restart, and counts its restarts.
     options_.restart = "cat {{path}}/current/version >{{path}}/running && echo {{release}} >>{{path}}/restarts";
     options_.version_command = "cat {{path}}/running";
-    options_.prove_limit = 20s;
   }
 
-  Executor& executor(const std::string&) override { return *host_; }
-
-  // Its file `version` tells it apart from others.
   Release make_release(const std::string& version) {
-    auto tree = local_.path() + "/" + version;
-    fs::create_directories(tree + "/bin");
-    write_text(tree + "/version", version + "\n");
-    write_text(tree + "/bin/serve", std::string(50'000, 'x'));
-    auto tarball = tree + ".tar.gz";
-    EXPECT_EQ(Process::run({"tar", "-czf", tarball, "-C", tree, "."}), 0);
-    auto digest = loop_.run(sha256_of_file(tarball));
-    return {version, *digest, tarball};
+    fs::create_directories(tree_of(version) + "/bin");
+    write_text(tree_of(version) + "/bin/serve", std::string(50'000, 'x'));
+    return ReleaseHost::make_release(version);
   }
 
-  std::string at(const std::string& name) const { return sshd_.file("srv/web1/" + name); }
   std::string link(const std::string& name) const {
     std::error_code none;
     return fs::read_symlink(at(name), none).string();
@@ -69,13 +54,6 @@ class TarballReleaserTest : public testing::Test, public Hosts {
   Result<std::string> prepare(const Release& release) { return loop_.run(releaser().prepare(place_, release)); }
   Result<void> upgrade(const Release& release, const std::string& job) { return loop_.run(releaser().upgrade(place_, release, job)); }
 
-  SshdServer sshd_;
-  TemporaryDirectory local_;
-  OnALoop loop_;
-  std::unique_ptr<SshConnector> connector_;
-  std::unique_ptr<Executor> host_;
-  ReleaseOptions options_;
-  HostPlace place_{"web1", "127.0.0.1:8080"};
   std::unique_ptr<Releaser> releaser_;
 };
 
@@ -245,11 +223,9 @@ TEST_F(TarballReleaserTest, AReleaseThatTheHostHasNeedsNoSource) {
 }
 
 TEST_F(TarballReleaserTest, WhoeverPackedATarballDoesNotDecideWhoMayEnterTheRelease) {
+  fs::create_directories(tree_of("1.0"));
+  fs::permissions(tree_of("1.0"), fs::perms::owner_all);
   auto one = make_release("1.0");
-  auto tree = local_.path() + "/1.0";
-  fs::permissions(tree, fs::perms::owner_all);
-  ASSERT_EQ(Process::run({"tar", "-czf", one.source, "-C", tree, "."}), 0);
-  one.digest = *loop_.run(sha256_of_file(one.source));
   ASSERT_TRUE(succeeded(prepare(one)));
   auto mode = fs::status(at("releases/" + one.digest)).permissions();
   EXPECT_EQ(mode & fs::perms::others_read, fs::perms::others_read);

@@ -6,7 +6,6 @@
 namespace shiftd {
 namespace {
 
-constexpr double least = 1e-9;
 // A baseline host that fails this many times as often as the others, in bursts, for so many blocks, is broken.
 constexpr double broken_times = 5;
 constexpr std::uint32_t broken_blocks = 8;
@@ -30,10 +29,10 @@ struct Learning {
     failures_sum += more_failures;
     weight_sum += more_weight;
   }
-  [[nodiscard]] double part(std::size_t i) const { return weight[i] / std::max(weight_sum, least); }
+  [[nodiscard]] double part(std::size_t i) const { return weight[i] / std::max(weight_sum, least_divisor); }
   // Compared with all the others.
   [[nodiscard]] bool is_burst(std::size_t i) const {
-    auto others = std::max(failures_sum - failures[i], 0.0) * weight[i] / std::max(weight_sum - weight[i], least);
+    auto others = std::max(failures_sum - failures[i], 0.0) * weight[i] / std::max(weight_sum - weight[i], least_divisor);
     return failures[i] >= burst_from(others);
   }
   void teach(Dispersion& dispersion, const std::vector<HostHistory>& history) const {
@@ -67,7 +66,7 @@ double History::heterogeneity(const Parts& parts) const {
     squares += (known.failures - known.expected) * (known.failures - known.expected);
   }
   auto noise = calm.phi() * expected * (1 - 1 / static_cast<double>(std::max<std::size_t>(parts.old_hosts, 2)));
-  auto spread = std::max(0.0, squares - noise) / std::max(expected_squares + 2 * noise, least);
+  auto spread = std::max(0.0, squares - noise) / std::max(expected_squares + 2 * noise, least_divisor);
   return std::min(spread + 0.05 * 0.05, 1.0);
 }
 
@@ -103,7 +102,7 @@ void History::learn(const Block& block, const Parts& parts, double trimmed, doub
   cut.teach(winsorised, hosts);
   winsorised_rate.learn(length, cut_baseline.requests, cut_baseline.failures);
 
-  auto rate = pooled.failures / std::max(pooled.requests, least);
+  auto rate = pooled.failures / std::max(pooled.requests, least_divisor);
   for (std::size_t i = 0; i < burst.size(); ++i) {
     const auto& counted = block[parts.learning[i]];
     auto& host = hosts[parts.learning[i]];

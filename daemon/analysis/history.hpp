@@ -11,6 +11,9 @@
 
 namespace shiftd {
 
+// So that nothing is divided by nothing.
+inline constexpr double least_divisor = 1e-9;
+
 // One host in a block under way.
 struct HostBlock {
   double requests = 0;

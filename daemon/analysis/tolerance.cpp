@@ -6,14 +6,13 @@
 namespace shiftd {
 namespace {
 
-constexpr double least = 1e-9;
 constexpr double most_relative = HostHistory::most_relative;
 // What lies beyond two and a half standard deviations of chance is taken for the group's own.
 constexpr double beyond_chance = 6.25;
 
 // The variance that chance alone gives the measured ratio (s0).
 double chance(double expected, const History& history) {
-  return history.calm.phi() * (1 / std::max(expected, least) + 1 / std::max(history.baseline_failures, least));
+  return history.calm.phi() * (1 / std::max(expected, least_divisor) + 1 / std::max(history.baseline_failures, least_divisor));
 }
 
 }  // namespace
@@ -21,7 +20,7 @@ double chance(double expected, const History& history) {
 Tolerance tolerance_of(const GroupHistory& group, const History& history, double heterogeneity, std::size_t old_hosts, double tolerate,
                        double margin) {
   bool known = group.expected > 0;
-  auto measured = known ? group.failures / std::max(group.expected, least) : 1.0;
+  auto measured = known ? group.failures / std::max(group.expected, least_divisor) : 1.0;
   auto noise = chance(group.expected, history);
   auto spread = heterogeneity * (1.0 / static_cast<double>(group.hosts) + 1.0 / static_cast<double>(std::max<std::size_t>(old_hosts, 1)));
   spread = std::max(spread, known ? std::min((measured - 1) * (measured - 1) - beyond_chance * noise, 9.0) : 0.0);

@@ -17,7 +17,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr Duration limit = std::chrono::seconds(5);
+constexpr Duration bot_patience = std::chrono::seconds(5);
 // It says nothing back, and ends the connection when it has read the line: what is reset instead was not read.
 constexpr Duration until_it_hangs_up = std::chrono::seconds(1);
 
@@ -54,7 +54,7 @@ class Tcpircbot final : public Sink {
     auto address = parse_address(std::get<TcpircbotOptions>(options_.to).address);
     if (!address) co_return std::move(address).error();
     auto line = log_line(announcement, from_, clock_.wall());
-    auto told = co_await within(clock_, limit, say(clock_, std::move(*address), std::move(line)));
+    auto told = co_await within(clock_, bot_patience, say(clock_, std::move(*address), std::move(line)));
     co_return told;
   }
 

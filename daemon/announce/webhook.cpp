@@ -13,7 +13,7 @@
 namespace shiftd {
 namespace {
 
-constexpr Duration limit = std::chrono::seconds(10);
+constexpr Duration hook_patience = std::chrono::seconds(10);
 constexpr std::size_t most_token_bytes = 4096;
 
 Result<std::string> read_token(const std::string& path) {
@@ -54,7 +54,7 @@ class Webhook final : public Sink {
       request->headers.emplace_back("Authorization", "Bearer " + *token);
     }
     request->body = to_json(announcement, from_);
-    auto reply = co_await http_exchange(clock_, std::move(*request), limit);
+    auto reply = co_await http_exchange(clock_, std::move(*request), hook_patience);
     if (!reply) co_return std::move(reply).error();
     if (reply->status >= 200 && reply->status < 300) co_return Result<void>{};
     auto code = is_about_what_was_sent(reply->status) ? Errc::bad_input : Errc::refused;

@@ -44,7 +44,7 @@ void read_webhook(yaml::Section& at, SinkOptions& sink) {
   sink.to = std::move(to);
 }
 
-void read_file(yaml::Section& at, SinkOptions& sink) {
+void read_file_sink(yaml::Section& at, SinkOptions& sink) {
   FileOptions to;
   sink.name = "file";
   at.required("path", to.path, path, "path: /var/log/shiftd/announcements.log");
@@ -57,7 +57,7 @@ void read_file(yaml::Section& at, SinkOptions& sink) {
 std::optional<SinkOptions> read_sink(const yaml::Value& value) {
   return yaml::one_of<SinkOptions>("sink",
                                    {yaml::kind<SinkOptions>("tcpircbot", read_tcpircbot), yaml::kind<SinkOptions>("webhook", read_webhook),
-                                    yaml::kind<SinkOptions>("file", read_file)})(value);
+                                    yaml::kind<SinkOptions>("file", read_file_sink)})(value);
 }
 
 }  // namespace shiftd

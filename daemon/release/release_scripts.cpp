@@ -161,7 +161,7 @@ case " $now $previous " in *"/$code "*) ;; *) set -- "$@" "releases/$code" ;; es
 // Puts the files of a release's configuration where the service reads them. What stood at a path before the first release
 // with a file for it is kept below .shiftd/configuration/<key>, and comes back when a release has none for it. `placed` names
 // the release whose files stand there; it is gone while that is not sure.
-constexpr std::string_view place = R"sh(
+constexpr std::string_view place_files = R"sh(
 place() {
   kept=.shiftd/configuration
   list=releases/$release/.shiftd-configuration/files
@@ -309,7 +309,8 @@ std::string file_in_the_making(const std::string& base, const ReleaseParts& rele
 
 std::string swap_script(const std::string& base, const std::string& release, const std::string& restart) {
   // The restart command in a shell of its own: whatever it is, it cannot reach into ours.
-  return fmt::format("release={}\n{}{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), place, swap, shell_quote(restart));
+  return fmt::format("release={}\n{}{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), place_files, swap,
+                     shell_quote(restart));
 }
 
 Result<std::string> release_base(const ReleaseOptions& options, const HostPlace& host) {

@@ -105,8 +105,6 @@ class Page {
   std::size_t lines_ = 0;
 };
 
-std::string text(const json& value, const char* name) { return clean(value.value(name, std::string())); }
-
 std::string_view tone_colour(Tone tone) {
   switch (tone) {
     case Tone::plain: return "";
@@ -118,30 +116,30 @@ std::string_view tone_colour(Tone tone) {
 }
 
 std::string state_words(const json& status) {
-  auto outcome = text(status, "outcome");
-  auto words = outcome == "none" ? text(status, "phase") : outcome;
+  auto outcome = field(status, "outcome");
+  auto words = outcome == "none" ? field(status, "phase") : outcome;
   if (status.value("paused", false)) words += ", paused";
-  if (auto held = text(status, "held"); !held.empty()) words += ", held: " + held;
-  if (auto reason = text(status, "reason"); !reason.empty()) words += ": " + reason;
+  if (auto held = field(status, "held"); !held.empty()) words += ", held: " + held;
+  if (auto reason = field(status, "reason"); !reason.empty()) words += ": " + reason;
   return words;
 }
 
 void head(Page& page, const json& status) {
-  page.add(fmt::format("{} to {}  ", text(status, "service"), text(status, "version")), "1");
-  page.add(text(status, "rollout") + "  ");
-  auto outcome = text(status, "outcome");
+  page.add(fmt::format("{} to {}  ", field(status, "service"), field(status, "version")), "1");
+  page.add(field(status, "rollout") + "  ");
+  auto outcome = field(status, "outcome");
   bool bad = outcome == "rolled_back" || outcome == "failed" || outcome == "aborted" || status.value("condemned", false);
-  bool waits = status.value("paused", false) || !text(status, "held").empty() || text(status, "phase") == "gated";
+  bool waits = status.value("paused", false) || !field(status, "held").empty() || field(status, "phase") == "gated";
   page.sentence(state_words(status), bad ? "1;31" : waits ? "1;33" : "1;32");
   const auto& request = status.at("request");
-  auto reason = text(request, "reason");
-  page.sentence(fmt::format("by {}{}{}", text(request, "by"), reason.empty() ? "" : ": ", reason));
+  auto reason = field(request, "reason");
+  page.sentence(fmt::format("by {}{}{}", field(request, "by"), reason.empty() ? "" : ": ", reason));
 }
 
 void stages(Page& page, const json& status) {
   page.add("stages    ");
   auto now = status.value("stage", 0U);
-  bool over = text(status, "outcome") != "none";
+  bool over = field(status, "outcome") != "none";
   std::size_t index = 0;
   for (const auto& stage : status.at("stages")) {
     auto share = to_string(BasisPoints{stage.value("asked_bp", 0)});
@@ -177,11 +175,11 @@ void hosts(Page& page, const json& status) {
   std::map<std::string, std::size_t> count;
   page.add("hosts     ");
   for (const auto& host : status.at("hosts")) {
-    auto phase = text(host, "phase");
+    auto phase = field(host, "phase");
     if (page.left() == 0) page.end(), page.add("          ");
-    auto cell = text(host, "role") == "upgrade" ? cell_of(phase) : Cell{phase, text(host, "role") == "already_there" ? '=' : '-', "2"};
+    auto cell = field(host, "role") == "upgrade" ? cell_of(phase) : Cell{phase, field(host, "role") == "already_there" ? '=' : '-', "2"};
     page.add(std::string_view(&cell.letter, 1), cell.colour);
-    ++count[text(host, "role") == "upgrade" ? phase : text(host, "role")];
+    ++count[field(host, "role") == "upgrade" ? phase : field(host, "role")];
   }
   page.end();
   page.add("          ");
@@ -206,26 +204,27 @@ void evidence(Page& page, const json& status) {
   const auto& verdict = status.at("verdict");
   cohort(page, verdict, "canary");
   cohort(page, verdict, "baseline");
-  if (auto words = text(verdict, "evidence"); !words.empty()) page.sentence("verdict   " + words);
+  if (auto words = field(verdict, "evidence"); !words.empty()) page.sentence("verdict   " + words);
   for (const auto& metric : status.value("metrics", json::array())) {
-    auto trouble = text(metric, "trouble");
+    auto trouble = field(metric, "trouble");
     bool ignored = metric.value("ignored", false);
     bool bad = metric.value("speaks_against", false) && !ignored;
-    page.line(fmt::format("{:<9} {}{} (may {})", text(metric, "name"), ignored ? "ignored: " : "",
-                          trouble.empty() ? text(metric, "text") : trouble, text(metric, "may")),
+    page.line(fmt::format("{:<9} {}{} (may {})", field(metric, "name"), ignored ? "ignored: " : "",
+                          trouble.empty() ? field(metric, "text") : trouble, field(metric, "may")),
               bad               ? "31"
               : trouble.empty() ? ""
                                 : "33");
   }
-  if (auto wanted = verdict.value("watch_ms", std::int64_t{0}); wanted > 0 && text(status, "outcome") == "none") {
+  if (auto wanted = verdict.value("watch_ms", std::int64_t{0}); wanted > 0 && field(status, "outcome") == "none") {
     auto known = Duration(verdict.value("watched_ms", std::int64_t{0}) / 1000 * 1000);
     page.line(fmt::format("history   {} of the {} that the verdict wants are known", to_string(known), to_string(Duration(wanted))), "33");
   }
   for (const auto& closed : status.value("closed", json::array()))
-    page.sentence(fmt::format("closed    {}: {}", text(closed, "pool"), text(closed, "why")), "33");
+    page.sentence(fmt::format("closed    {}: {}", field(closed, "pool"), field(closed, "why")), "33");
   for (const auto& sink : status.value("unannounced", json::array()))
-    page.sentence(fmt::format("untold    {}: {}", text(sink, "sink"), text(sink, "why")), "33");
-  for (const auto& lost : status.at("lost")) page.sentence(fmt::format("lost      {}: {}", text(lost, "source"), text(lost, "why")), "31");
+    page.sentence(fmt::format("untold    {}: {}", field(sink, "sink"), field(sink, "why")), "33");
+  for (const auto& lost : status.at("lost"))
+    page.sentence(fmt::format("lost      {}: {}", field(lost, "source"), field(lost, "why")), "31");
 }
 
 // As many of the last events as there is room for.
@@ -243,23 +242,23 @@ void latest(Page& page, std::span<const Sentence> events, Look look) {
 }
 
 std::string member_words(const json& member) {
-  auto words = fmt::format("{}/{} {} {}", text(member, "pool"), text(member, "name"), text(member, "pooled"), member.value("weight", 0));
+  auto words = fmt::format("{}/{} {} {}", field(member, "pool"), field(member, "name"), field(member, "pooled"), member.value("weight", 0));
   if (member.value("weight", 0) != member.value("original_weight", 0))
     words += fmt::format(" (was {})", member.value("original_weight", 0));
-  if (text(member, "holder") == "theirs") words += " held by somebody else";
+  if (field(member, "holder") == "theirs") words += " held by somebody else";
   if (!member.value("confirmed", true)) words += " unconfirmed";
   return words;
 }
 
 void host_lines(Page& page, const json& status) {
   std::size_t widest = 4;
-  for (const auto& host : status.at("hosts")) widest = std::max(widest, text(host, "name").size());
+  for (const auto& host : status.at("hosts")) widest = std::max(widest, field(host, "name").size());
   for (const auto& host : status.at("hosts")) {
-    auto phase = text(host, "role") == "upgrade" ? text(host, "phase") : text(host, "role");
-    auto line = fmt::format("{:<{}}  {:<15} {:<7} {:>9} requests {:>6} 5xx ", text(host, "name"), widest, phase, text(host, "release"),
+    auto phase = field(host, "role") == "upgrade" ? field(host, "phase") : field(host, "role");
+    auto line = fmt::format("{:<{}}  {:<15} {:<7} {:>9} requests {:>6} 5xx ", field(host, "name"), widest, phase, field(host, "release"),
                             host.value("requests", std::uint64_t{0}), host.value("failures", std::uint64_t{0}));
     for (const auto& member : host.at("members")) line += " " + member_words(member);
-    if (auto why = text(host, "why"); !why.empty()) line += "  " + why;
+    if (auto why = field(host, "why"); !why.empty()) line += "  " + why;
     page.sentence(line, host.value("failed", false) ? "31" : "");
   }
 }
@@ -306,11 +305,11 @@ Result<std::string> draw_status(std::string_view status, Look look) {
 Result<std::string> draw_list(std::string_view list) {
   return page_of(list, {1000, false}, [&](Page& page, const json& value) {
     for (const auto& brief : value.at("rollouts")) {
-      auto outcome = text(brief, "outcome");
+      auto outcome = field(brief, "outcome");
       page.line(fmt::format("{}  {:<20} {:<12} {:<12} {:<12} {}",
-                            to_string(Instant(Duration(brief.value("created", std::int64_t{0})))).substr(0, 19), text(brief, "rollout"),
-                            text(brief, "service"), text(brief, "version"), outcome == "none" ? text(brief, "phase") : outcome,
-                            text(brief, "reason")));
+                            to_string(Instant(Duration(brief.value("created", std::int64_t{0})))).substr(0, 19), field(brief, "rollout"),
+                            field(brief, "service"), field(brief, "version"), outcome == "none" ? field(brief, "phase") : outcome,
+                            field(brief, "reason")));
     }
   });
 }

@@ -299,6 +299,8 @@ std::string clock_time(std::int64_t milliseconds) {
 
 }  // namespace
 
+std::string field(const json& answer, const char* name) { return clean(answer.value(name, std::string())); }
+
 std::string clean(std::string_view given) {
   std::string cleaned(given);
   // C1 controls are two bytes in UTF-8, of which the first is 0xc2 and the second below 0xa0.

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace shiftd {
 
 enum class Tone : std::uint8_t { plain, good, warning, bad };
@@ -22,6 +24,9 @@ Sentence sentence_of(std::string_view record);
 
 // The host phase in a few words: "is leaving its pools".
 std::string_view words_of_host_phase(std::string_view phase);
+
+// A text field of an answer, cleaned; empty when it is not there.
+std::string field(const nlohmann::json& answer, const char* name);
 
 // Without control characters, so that no host and no check can write to somebody's terminal.
 std::string clean(std::string_view text);

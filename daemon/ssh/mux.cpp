@@ -37,7 +37,7 @@ constexpr std::uint32_t protocol_version = 4;
 constexpr std::uint32_t hello = 0x00000001;
 constexpr std::uint32_t new_session = 0x10000002;
 constexpr std::uint32_t permission_denied = 0x80000002;
-constexpr std::uint32_t failure = 0x80000003;
+constexpr std::uint32_t other_failure = 0x80000003;
 constexpr std::uint32_t exit_message = 0x80000004;
 constexpr std::uint32_t session_opened = 0x80000006;
 constexpr std::uint32_t no_escape_character = 0xffffffff;
@@ -172,7 +172,7 @@ class MuxCommand {
         group_.start("input", feed());
         group_.start("output", collect(standard_.out, result_.out));
         group_.start("errors", collect(standard_.err, result_.err));
-      } else if (kind == permission_denied || kind == failure) {
+      } else if (kind == permission_denied || kind == other_failure) {
         fail({Errc::refused, "run a command: " + take_string(rest).value_or("ssh refused")});
         co_return;
       } else if (kind == exit_message) {

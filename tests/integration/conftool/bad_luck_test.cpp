@@ -12,6 +12,7 @@
 #include "tests/fakes/etcd_cluster.hpp"
 #include "tests/fakes/loopback_server.hpp"
 #include "tests/fakes/run_task.hpp"
+#include "tests/integration/conftool/objects.hpp"
 
 namespace shiftd {
 namespace {
@@ -19,7 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 using conftool::EtcdClient;
 
-constexpr const char* folder = "/conftool/v1/pools/eqiad/web/app/";
 constexpr const char* in_pool = R"({"weight": 100, "pooled": "yes"})";
 
 struct ConftoolBadLuck : testing::Test {

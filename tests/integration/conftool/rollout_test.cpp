@@ -17,13 +17,12 @@
 #include "tests/fakes/refusing_journal.hpp"
 #include "tests/fakes/run_task.hpp"
 #include "tests/fakes/small_world.hpp"
+#include "tests/integration/conftool/objects.hpp"
 
 namespace shiftd {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr const char* folder = "/conftool/v1/pools/eqiad/web/app/";
 
 // A load balancer that follows etcd: the world's own view, of hosts that are as the objects say.
 class Follows final : public TrafficView {

@@ -3,13 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "daemon/analysis/verdict.hpp"
+#include "tests/unit/analysis/start.hpp"
 
 namespace shiftd {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Instant start(Duration(1'700'000'000'000));
 
 TEST(VerdictCheckpoint, GoesOnTickByTickAsIfNothingHadHappened) {
   std::mt19937_64 random(7);

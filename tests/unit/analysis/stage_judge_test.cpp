@@ -1,4 +1,5 @@
 #include "daemon/analysis/stage_judge.hpp"
+#include "tests/unit/analysis/start.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +7,6 @@ namespace shiftd {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Instant start(Duration(1'700'000'000'000));
 
 // A stage that bakes for a minute, a second at a time, with a verdict as the test wants it.
 struct StageJudgement : testing::Test {

@@ -8,13 +8,12 @@
 
 #include "daemon/analysis/trace.hpp"
 #include "daemon/base/invariant.hpp"
+#include "tests/unit/analysis/start.hpp"
 
 namespace shiftd {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Instant start(Duration(1'700'000'000'000));
 
 struct Counted {
   std::uint64_t requests;

@@ -158,8 +158,8 @@ TEST(PlanJson, ShowsWhatDryRunsSayOnceForAllHostsThatSayIt) {
 
 TEST(PlanJson, HasADigestOfWhatWouldBeDone) {
   auto plan = small_plan(small_request("web-1"));
-  auto digest = json::parse(render(Proposal{plan, {}}))["digest"].get<std::string>();
-  EXPECT_EQ(digest.size(), 64U);
+  auto shown_digest = json::parse(render(Proposal{plan, {}}))["digest"].get<std::string>();
+  EXPECT_EQ(shown_digest.size(), 64U);
 
   auto same = plan;
   same.request.rollout = "web-2";
@@ -167,7 +167,7 @@ TEST(PlanJson, HasADigestOfWhatWouldBeDone) {
   same.request.reason = "";
   same.notes.emplace_back("a note");
   same.members[0].original.revision = "7";
-  EXPECT_EQ(plan_digest(same), digest);
+  EXPECT_EQ(plan_digest(same), shown_digest);
 
   struct {
     const char* what;
@@ -185,7 +185,7 @@ TEST(PlanJson, HasADigestOfWhatWouldBeDone) {
     SCOPED_TRACE(what);
     auto other = plan;
     change(other);
-    EXPECT_NE(plan_digest(other), digest);
+    EXPECT_NE(plan_digest(other), shown_digest);
   }
 }
 

@@ -14,6 +14,9 @@
 
 namespace shiftd {
 
+// The files that tests read: NAME.good.yaml, NAME.bad.yaml.
+inline const std::filesystem::path config_data = std::filesystem::path(SHIFTD_SOURCE_DIR) / "tests/data/config";
+
 class ConfigFolder {
  public:
   ConfigFolder() {

@@ -11,8 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const std::filesystem::path data = std::filesystem::path(SHIFTD_SOURCE_DIR) / "tests/data/config";
-
 // Loads `service` (and a shiftd.yaml that names it, unless the test has written one).
 boost::system::result<Config, ConfigErrors> load(const ConfigFolder& folder, std::string_view service) {
   folder.write("web.yaml", service);
@@ -28,7 +26,7 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 
 TEST(Config, MinBakeIsForStagesThatDoNotSayHowLongTheyBake) {
   ConfigFolder folder;
-  auto smallest = content_of(data / "smallest.good.yaml");
+  auto smallest = content_of(config_data / "smallest.good.yaml");
   auto bakes = [&](const std::string& more) {
     std::vector<Duration> found;
     auto config = load(folder, smallest + more).value();
@@ -44,8 +42,8 @@ TEST(Config, MinBakeIsForStagesThatDoNotSayHowLongTheyBake) {
 
 TEST(Config, GivesTheDaemonWhatWasWritten) {
   ConfigFolder folder;
-  folder.write("shiftd.yaml", content_of(data / "daemon-complete.good.yaml"));
-  auto daemon = load(folder, content_of(data / "smallest.good.yaml")).value().daemon;
+  folder.write("shiftd.yaml", content_of(config_data / "daemon-complete.good.yaml"));
+  auto daemon = load(folder, content_of(config_data / "smallest.good.yaml")).value().daemon;
   EXPECT_EQ(daemon.journal, "/var/lib/shiftd/journal.db");
   EXPECT_EQ(daemon.api.socket, folder.path() / "api.sock") << "relative to the folder of its file";
   EXPECT_EQ(daemon.api.listen, (Address{"127.0.0.1", 7070, ""}));
@@ -57,7 +55,7 @@ TEST(Config, GivesTheDaemonWhatWasWritten) {
 
 TEST(Config, GivesAServiceWhatWasWritten) {
   ConfigFolder folder;
-  auto config = load(folder, content_of(data / "complete.good.yaml"));
+  auto config = load(folder, content_of(config_data / "complete.good.yaml"));
   ASSERT_TRUE(config) << to_string(config.error());
   const auto& web = config->services.at(0);
   EXPECT_EQ(web.name, "web");
@@ -142,7 +140,7 @@ TEST(Config, GivesAServiceWhatWasWritten) {
 
 TEST(Config, FillsInWhatWasLeftOut) {
   ConfigFolder folder;
-  auto config = load(folder, content_of(data / "other-choices.good.yaml"));
+  auto config = load(folder, content_of(config_data / "other-choices.good.yaml"));
   ASSERT_TRUE(config) << to_string(config.error());
   EXPECT_EQ(config->daemon.keep_rollouts, 500);
   EXPECT_EQ(config->daemon.log.level, LogLevel::info);
@@ -164,7 +162,7 @@ TEST(Config, FillsInWhatWasLeftOut) {
 }
 
 TEST(Config, TakesTheAgentOfItsEnvironment) {
-  auto service = replaced(content_of(data / "smallest.good.yaml"), "key_file: id_ed25519", "agent: $SSH_AUTH_SOCK");
+  auto service = replaced(content_of(config_data / "smallest.good.yaml"), "key_file: id_ed25519", "agent: $SSH_AUTH_SOCK");
   ConfigFolder folder;
   setenv("SSH_AUTH_SOCK", "/tmp/agent.1", 1);
   auto with_agent = load(folder, service);
@@ -183,7 +181,7 @@ TEST(Config, RefusesSecretsThatEverybodyCanRead) {
     ConfigFolder folder;
     folder.open(secret);
     folder.write("shiftd.yaml", "journal: journal.db\nservices: [web.yaml]\napi: {token_file: token}\n");
-    auto config = load(folder, content_of(data / "smallest.good.yaml"));
+    auto config = load(folder, content_of(config_data / "smallest.good.yaml"));
     ASSERT_FALSE(config);
     ASSERT_EQ(config.error().all.size(), 1);
     EXPECT_NE(config.error().all[0].text.find("open to every user of this machine: chmod 600"), std::string::npos)
@@ -195,7 +193,7 @@ TEST(Config, TakesAPublicKeyThatEverybodyCanReadWhenAnAgentHasTheOther) {
   ConfigFolder folder;
   folder.write("id.pub", "ssh-ed25519 AAAA somebody\n");
   folder.open("id.pub");
-  auto service = content_of(data / "smallest.good.yaml");
+  auto service = content_of(config_data / "smallest.good.yaml");
   auto with_agent = load(folder, replaced(service, "key_file: id_ed25519", "key_file: id.pub, agent: agent.sock"));
   EXPECT_TRUE(with_agent) << to_string(with_agent.error());
   auto alone = load(folder, replaced(service, "key_file: id_ed25519", "key_file: id.pub"));
@@ -205,7 +203,7 @@ TEST(Config, TakesAPublicKeyThatEverybodyCanReadWhenAnAgentHasTheOther) {
 
 TEST(Config, MakesPathsAbsoluteWhereverItIsStartedFrom) {
   ConfigFolder folder;
-  auto service = content_of(data / "smallest.good.yaml");
+  auto service = content_of(config_data / "smallest.good.yaml");
   ASSERT_TRUE(load(folder, service));
   auto config = load_config(std::filesystem::relative(folder.path() / "shiftd.yaml"));
   ASSERT_TRUE(config) << to_string(config.error());
@@ -217,7 +215,7 @@ TEST(Config, NeverShowsASecret) {
   ConfigFolder folder;
   folder.write("shiftd.yaml",
                "journal: journal.db\nservices: [web.yaml]\napi: {token_file: s3cr3t, token: s3cr3t, listen: s3cr3t.example.net:1}\n");
-  auto service = replaced(content_of(data / "smallest.good.yaml"), "path: /healthz",
+  auto service = replaced(content_of(config_data / "smallest.good.yaml"), "path: /healthz",
                           "headers: {Authorization: \"s3cr3t\\n\", Cookie: [s3cr3t], X: {s3cr3t: s3cr3t}}, token: s3cr3t");
   service = replaced(service, "key_file: id_ed25519", "key_file: s3cr3t, password: s3cr3t");
   auto config = load(folder, service);
@@ -238,7 +236,7 @@ TEST(Config, DoesNotWaitForAPipe) {
   auto pipe = folder.path() / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   auto as_daemon = load_config(pipe);
-  auto as_key = load(folder, replaced(content_of(data / "smallest.good.yaml"), "key_file: id_ed25519", "key_file: pipe"));
+  auto as_key = load(folder, replaced(content_of(config_data / "smallest.good.yaml"), "key_file: id_ed25519", "key_file: pipe"));
   EXPECT_FALSE(as_daemon);
   EXPECT_FALSE(as_key);
 }
@@ -246,8 +244,8 @@ TEST(Config, DoesNotWaitForAPipe) {
 TEST(Config, RefusesTwoServicesOfOneName) {
   ConfigFolder folder;
   folder.write("shiftd.yaml", "journal: journal.db\nservices: ['*b.yaml']\n");
-  folder.write("a-web.yaml", content_of(data / "smallest.good.yaml"));
-  folder.write("b-web.yaml", content_of(data / "smallest.good.yaml"));
+  folder.write("a-web.yaml", content_of(config_data / "smallest.good.yaml"));
+  folder.write("b-web.yaml", content_of(config_data / "smallest.good.yaml"));
   folder.write("shiftd.yaml", "journal: journal.db\nservices: ['*-web.yaml']\n");
   auto config = load_config(folder.path() / "shiftd.yaml");
   ASSERT_FALSE(config);
@@ -258,8 +256,8 @@ TEST(Config, RefusesTwoServicesOfOneName) {
 TEST(Config, ReportsTheErrorsOfAllFilesAtOnce) {
   ConfigFolder folder;
   folder.write("shiftd.yaml", "jurnal: journal.db\nservices: [one.yaml, two.yaml]\n");
-  folder.write("one.yaml", replaced(content_of(data / "smallest.good.yaml"), "checks:", "chekcs:"));
-  folder.write("two.yaml", replaced(content_of(data / "smallest.good.yaml"), "service: web", "service: api web"));
+  folder.write("one.yaml", replaced(content_of(config_data / "smallest.good.yaml"), "checks:", "chekcs:"));
+  folder.write("two.yaml", replaced(content_of(config_data / "smallest.good.yaml"), "service: web", "service: api web"));
   auto config = load_config(folder.path() / "shiftd.yaml");
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().all.size(), 5) << to_string(config.error());
@@ -311,7 +309,7 @@ TEST(Config, LoadsTenThousandHosts) {
     auto number = std::to_string(i);
     hosts += "  - {name: web" + number + ", address: \"10." + std::to_string(i / 250) + ".0." + std::to_string(i % 250) + ":80\"}\n";
   }
-  auto service = content_of(data / "smallest.good.yaml");
+  auto service = content_of(config_data / "smallest.good.yaml");
   auto begin = service.find("\nhosts:");
   service.replace(begin + 1, service.find("pools:") - begin - 1, hosts);
   ConfigFolder folder;
@@ -344,7 +342,7 @@ TEST(Config, KnowsWhichHostIsBehindAMember) {
 
 TEST(Config, MakesHostsOfWhatAPoolHolds) {
   ConfigFolder folder;
-  auto config = load(folder, content_of(data / "complete.good.yaml"));
+  auto config = load(folder, content_of(config_data / "complete.good.yaml"));
   ASSERT_TRUE(config) << to_string(config.error());
   const auto& service = config->services.at(0);
   EXPECT_EQ(service.strategy.max_members, 40);

@@ -15,12 +15,11 @@
 namespace shiftd {
 namespace {
 
-const std::filesystem::path data = std::filesystem::path(SHIFTD_SOURCE_DIR) / "tests/data/config";
 constexpr std::string_view smallest_daemon = "journal: journal.db\nservices: [web.yaml]\n";
 
 std::vector<std::string> files(std::string_view ending) {
   std::vector<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator(data)) {
+  for (const auto& entry : std::filesystem::directory_iterator(config_data)) {
     auto name = entry.path().filename().string();
     if (name.ends_with(ending)) found.push_back(name);
   }
@@ -39,9 +38,9 @@ std::string test_name(const testing::TestParamInfo<std::string>& file) {
 std::string load(const std::string& name) {
   ConfigFolder folder;
   auto is_daemon = name.starts_with("daemon");
-  auto smallest_service = content_of(data / "smallest.good.yaml");
-  folder.write("shiftd.yaml", is_daemon ? content_of(data / name) : smallest_daemon);
-  folder.write("web.yaml", is_daemon ? smallest_service : content_of(data / name));
+  auto smallest_service = content_of(config_data / "smallest.good.yaml");
+  folder.write("shiftd.yaml", is_daemon ? content_of(config_data / name) : smallest_daemon);
+  folder.write("web.yaml", is_daemon ? smallest_service : content_of(config_data / name));
   auto config = load_config(folder.path() / "shiftd.yaml");
   if (config) return "";
   std::string errors;
@@ -56,7 +55,7 @@ std::string load(const std::string& name) {
 std::string expectations(const std::string& name) {
   constexpr std::string_view mark = "# expect: ";
   std::string expected;
-  std::istringstream lines(content_of(data / name));
+  std::istringstream lines(content_of(config_data / name));
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with(mark)) expected += line.substr(mark.size()) + "\n";
   }

@@ -18,7 +18,7 @@ const std::filesystem::path source = SHIFTD_SOURCE_DIR;
 
 template <class Read>
 void ask(const std::string& name, Read read, std::set<std::string>& keys) {
-  yaml::Document document(source / "tests/data/config" / name, content_of(source / "tests/data/config" / name));
+  yaml::Document document(config_data / name, content_of(config_data / name));
   read(document);
   keys.insert(document.known_keys().begin(), document.known_keys().end());
 }
@@ -51,10 +51,9 @@ std::set<std::string> documented_keys() {
 }
 
 TEST(Reference, CompleteFilesHaveEveryKey) {
-  auto files =
-      content_of(source / "tests/data/config/complete.good.yaml") + content_of(source / "tests/data/config/other-choices.good.yaml");
+  auto files = content_of(config_data / "complete.good.yaml") + content_of(config_data / "other-choices.good.yaml");
   for (const auto& key : service_keys()) EXPECT_TRUE(is_written(key, files)) << key;
-  auto daemon = content_of(source / "tests/data/config/daemon-complete.good.yaml");
+  auto daemon = content_of(config_data / "daemon-complete.good.yaml");
   for (const auto& key : daemon_keys()) EXPECT_TRUE(is_written(key, daemon)) << key;
 }
 

@@ -39,7 +39,6 @@ announce: [{{file: {{path: "{folder}/announcements.log"}}}}]
 WEB_YAML = """\
 service: {name}
 ssh: {{user: "{user}", key_file: "{key}", known_hosts: "{known_hosts}"}}
-hosts:
 {hosts}
 pools:
 {pool}front_end:
@@ -71,6 +70,12 @@ HAPROXY_POOL = """\
 # PyBal's monitors keep a connection to every host, also to one that it has left.
 IDLE = """\
 idle: {{sockets: ["{{{{address}}}}"], ignore: ["{monitors}"]}}
+"""
+
+# Every host that is in the pool has the same ports.
+HOSTS_OF_CONFTOOL = """\
+hosts_from:
+  conftool: {{dc: {dc}, cluster: {cluster}, service: {service}, address: "{{{{host}}}}:{port}", ssh: "{{{{host}}}}:{ssh_port}"}}
 """
 
 CONFTOOL_POOL = """\
@@ -114,6 +119,7 @@ class Wishes:
     pybal_port: int = 0  # instead of the first PyBal's own
     journal: pathlib.Path = None
     services: tuple = ("web",)  # all of them on the same hosts and pool
+    hosts_of_conftool: bool = False  # named by nobody else; the world's names have to be addresses
 
 
 class Daemon:
@@ -135,10 +141,6 @@ class Daemon:
 
     def write_configuration(self, bake_seconds: int, wishes: Wishes):
         fleet = self.world.fleet
-        hosts = "\n".join(
-            f'  - {{name: {host.name}, address: "{host.address}:{host.port}", ssh: "{host.address}:{host.ssh_port}"}}'
-            for host in fleet.hosts
-        )
         stages = ", ".join(f"{{share: {share}%, bake: {bake_seconds}s}}" for share in wishes.shares)
         # One host at a time must be allowed to be out: of two that leaves a half, of three two thirds.
         count = len(fleet.hosts)
@@ -153,11 +155,19 @@ class Daemon:
         for name, strategy in strategies.items():
             (self.folder / f"{name}.yaml").write_text(
                 WEB_YAML.format(
-                    name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=hosts,
+                    name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=self.hosts(wishes),
                     pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, check=wishes.check, strategy=strategy,
                     idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "",
                 )
             )
+
+    def hosts(self, wishes: Wishes) -> str:
+        hosts = self.world.fleet.hosts
+        if wishes.hosts_of_conftool:
+            dc, cluster, service = CONFTOOL.split("/")
+            return HOSTS_OF_CONFTOOL.format(dc=dc, cluster=cluster, service=service, port=hosts[0].port, ssh_port=hosts[0].ssh_port)
+        lines = [f'  - {{name: {host.name}, address: "{host.address}:{host.port}", ssh: "{host.address}:{host.ssh_port}"}}' for host in hosts]
+        return "\n".join(["hosts:", *lines])
 
     def pool(self, wishes: Wishes) -> str:
         world = self.world

@@ -135,16 +135,18 @@ class Host:
 
 
 class Fleet:
-    def __init__(self, folder: pathlib.Path, count: int):
+    def __init__(self, folder: pathlib.Path, count: int, names_are_addresses=False):
+        """`names_are_addresses`: as where a name leads to its host, and every host has the same ports."""
         if not 1 <= count <= MOST_HOSTS:
             raise WorldError(f"a playground has 1 to {MOST_HOSTS} hosts, not {count}")
         self.folder = folder
         self.user = getpass.getuser()
         self.key = folder / "user_key"
         self.known_hosts = folder / "known_hosts"
-        self.hosts = [
-            Host(f"web{i + 1}", folder / "hosts" / f"web{i + 1}", f"127.0.0.{FIRST_ADDRESS + i}") for i in range(count)
-        ]
+        self.same_ports = names_are_addresses
+        addresses = [f"127.0.0.{FIRST_ADDRESS + i}" for i in range(count)]
+        names = addresses if names_are_addresses else [f"web{i + 1}" for i in range(count)]
+        self.hosts = [Host(name, folder / "hosts" / name, address) for name, address in zip(names, addresses)]
 
     def start(self, release: Release):
         """Returns when every host runs `release` and lets us in over SSH."""
@@ -153,8 +155,9 @@ class Fleet:
         for host in self.hosts:
             (host.base / "releases").mkdir(parents=True)
             make_key(host.home / "host_key")
-            host.port = processes.free_port(host.address)
-            host.ssh_port = processes.free_port(host.address)
+            example = self.hosts[0] if self.same_ports and host is not self.hosts[0] else None
+            host.port = example.port if example else processes.free_port(host.address)
+            host.ssh_port = example.ssh_port if example else processes.free_port(host.address)
             (host.home / "sshd_config").write_text(
                 SSHD_CONFIG.format(
                     address=host.address, port=host.ssh_port, home=host.home, keys=self.folder, pam="yes" if locked() else "no"

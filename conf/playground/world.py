@@ -34,12 +34,12 @@ LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107
 class World:
     """Use as a context: leaving it ends everything and removes the folder, unless something went wrong in it."""
 
-    def __init__(self, hosts: int, rate: float, bad: str, tell=lambda change: None, pool="haproxy", lbs=1, change="code"):
+    def __init__(self, hosts: int, rate: float, bad: str, tell=lambda change: None, pool="haproxy", lbs=1, change="code", names_are_addresses=False):
         processes.adopt_orphans()
         self.folder = make_folder()
         self.rate = rate
         self.releases = releases.releases_of(change, self.folder, bad)
-        self.fleet = Fleet(self.folder, hosts)
+        self.fleet = Fleet(self.folder, hosts, names_are_addresses)
         self.etcd, self.pybals = None, []
         if pool == "conftool":
             self.etcd = Etcd(self.folder)

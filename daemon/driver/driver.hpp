@@ -173,6 +173,7 @@ class Driver {
     std::uint64_t asked = 0;  // look_serial_ when it was last asked
     std::string trouble = "not asked yet";
     ViewReading reading;
+    Duration took{};               // the last answer
     std::optional<Steady> agreed;  // when it last showed what its store held
     Steady compared{};
     std::string disagreement;  // one that has lasted

@@ -55,6 +55,19 @@ Hands hands_on(const Service& service, std::size_t pool, const Rollout* rollout)
   return hands;
 }
 
+// The hosts that nobody has named yet and that the next plan would find here.
+void name_found_hosts(const Service& service, const std::vector<Answers>& answers, std::vector<Hands>& hands) {
+  if (!service.found || !answers[service.found->pool].store) return;
+  for (const auto& member : answers[service.found->pool].store->members) {
+    auto name = service.found->host_of(member.name);
+    auto host = name ? service.found->make(*name) : Failure{Errc::not_found, member.name};
+    if (!host) continue;
+    for (const auto& [pool, in_pool] : host->members) {
+      if (answers[pool].store && answers[pool].store->find(in_pool) != nullptr) hands[pool][in_pool].host = *name;
+    }
+  }
+}
+
 PoolStatus status_of(const ServicePool& pool, const Answers& answers, Hands hands) {
   PoolStatus status;
   status.pool = pool.store->name();
@@ -128,6 +141,7 @@ Task<std::vector<PoolStatus>> look_at_pools(Clock& clock, Service& service, cons
     for (std::size_t view = 0; view < views; ++view) asking.start("view", ask_view(clock, service, pool, view, answers[pool]));
   }
   co_await asking.join();
+  name_found_hosts(service, answers, hands);
   std::vector<PoolStatus> all;
   for (std::size_t pool = 0; pool < service.pools.size(); ++pool) {
     all.push_back(status_of(service.pools[pool], answers[pool], std::move(hands[pool])));

@@ -88,7 +88,6 @@ Task<> Driver::watch_views(PoolIndex pool) {
   auto moved = clock_.steady();  // when anything was last decided
   while (true) {
     auto serial = look_serial_;
-    auto began = clock_.steady();
     co_await look(pool);
     tell_views(pool);
     looked_[pool]->notify();
@@ -96,7 +95,10 @@ Task<> Driver::watch_views(PoolIndex pool) {
     auto now = clock_.steady();
     if (std::exchange(records, committed_.records) != committed_.records) moved = now;
     bool waited_for = !committed_.moving.empty() || committed_.unconfirmed > 0;
-    auto pause = std::max(std::clamp((now - moved) / late_by_at_most, pace.view_first, pace.view), looking_at_most * (now - began));
+    // What one that does not answer lets us wait is no time of its own: the others are looked at as often as before.
+    Duration took{};
+    for (const auto& view : views_[pool]) took = std::max(took, view.trouble.empty() ? view.took : Duration(0));
+    auto pause = std::max(std::clamp((now - moved) / late_by_at_most, pace.view_first, pace.view), looking_at_most * took);
     co_await look_now_[pool]->wait_for(clock_, waited_for ? pause : pace.idle_view);
   }
 }
@@ -137,8 +139,10 @@ Task<> Driver::look(PoolIndex pool) {
 Task<> Driver::look_at(PoolIndex pool, std::size_t view) {
   auto& asked = *pools_[pool]->views[view];
   auto serial = look_serial_;
+  auto began = clock_.steady();
   auto reading = co_await within(clock_, service_.pace.call_limit, asked.read());
   auto& state = views_[pool][view];
+  state.took = clock_.steady() - began;
   state.asked = serial;
   state.trouble = reading ? std::string() : reading.error().what;
   if (reading) state.reading = std::move(*reading);

@@ -42,7 +42,10 @@ void Deciding::await_idle(HostIndex host, bool begin, const std::string& trouble
 void Deciding::idle_or_not(HostIndex host, const std::string& trouble) {
   if (turned_round(host) || !may_leave(host)) return await_idle(host, false);
   bool forward = state(host).phase == HostPhase::quiescing;
-  if (forward && !trouble.empty() && rollout_.plan.strategy.on_drain_limit == DrainDeadline::give_back)
+  bool down = false;
+  each_member(rollout_, host, [&](MemberIndex index) { down = down || rollout_.members[index].down; });
+  // One that has lost its power would come back with it, on its former release, if it were left in its pools.
+  if (forward && !trouble.empty() && !down && rollout_.plan.strategy.on_drain_limit == DrainDeadline::give_back)
     return give_back(host, trouble, true);
   // Others may have been lost while it was waited for; who is not swapped yet is given back then.
   if (auto why = forward ? why_not_out(rollout_, host, false) : std::string(); !why.empty()) return give_back(host, why);
@@ -51,6 +54,7 @@ void Deciding::idle_or_not(HostIndex host, const std::string& trouble) {
 
 void Deciding::seen_quiescing(HostIndex host, const std::vector<Shown>& shown) {
   confirm_shown(host, shown);
+  note_health(host, shown);
   if (state(host).effect != 0 || turned_round(host) || !may_leave(host)) return;
   bool lowered = true;
   std::size_t at = 0;

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import socket
 import sys
 import time
 import unittest
@@ -114,13 +115,78 @@ class PybalFaults(unittest.TestCase):
             print("PyBal's threshold raised from 0.5 to 0.7 of 4 hosts midway: nobody leaves, the sum is the reason; a roll back goes on")
 
 
+    def test_a_roll_back_beside_a_frozen_one_waits_for_a_host_with_connections_or_for_a_person(self):
+        limits = "".join(f"  {name}_limit: 2s\n" for name in ("confirm", "drain", "health"))
+        with Scene(pool="conftool", lbs=2, strategy=limits) as scene:
+            rollout = scene.start("2")
+            scene.wait_for_phase(rollout, "serving_new", "web1")
+            host = scene.hosts[0]
+            frozen = scene.world.pybals[1]
+            frozen.freeze()
+            try:
+                # Somebody whom the frozen one may have sent there.
+                with socket.create_connection((host.address, host.port)):
+                    code, _, error = scene.shiftctl("rollback", rollout, "--reason", "it is slow")
+                    self.assertEqual((code, error), (0, ""))
+                    why = scene.wait_until(
+                        lambda: next((known["why"] for known in scene.status(rollout)["hosts"] if "established" in known["why"]), None),
+                        "that it waits for the connection",
+                    )
+                    self.assertIn("1 connection is still established", why)
+                    self.assertEqual(scene.members()["web1"][0], False)  # whom the living one sends is sent elsewhere
+                    self.assertEqual(scene.restarts(host), ["1", "2"])
+                    code, _, error = scene.shiftctl("rollback", rollout, "--force", "--reason", "they may be cut")
+                    self.assertEqual((code, error), (0, ""))
+                    end = scene.end_of(rollout)
+                self.assertEqual(end["outcome"], "rolled_back", end)
+                self.assertIn("web1 was given back, which not every load balancer showed", end["reason"])
+                self.assertEqual(scene.restarts(host), ["1", "2", "1"])
+                self.assertEqual(scene.complaints("1"), [])
+            finally:
+                frozen.thaw()
+            self.nobody_noticed(scene)
+            print("rolled back beside a frozen PyBal: the host with a connection waits for --force; originals back, 0 failed requests")
+
+
+class HostsOfConftool(unittest.TestCase):
+    def test_are_upgraded_without_being_named_anywhere_else(self):
+        limit = "  max_members: 3\n"
+        with Scene(pool="conftool", strategy=limit, names_are_addresses=True, hosts_of_conftool=True) as scene:
+            code, page, error = scene.shiftctl("pool", "web")
+            self.assertEqual((code, error), (0, ""))
+            for host in scene.hosts:
+                self.assertRegex(page, f"{host.name} +yes 100 +flowing 100 up")
+            rollout = scene.start("2")
+            self.assertEqual(scene.end_of(rollout)["outcome"], "succeeded")
+            self.assertEqual(scene.complaints("2"), [])
+            self.assertEqual([known["name"] for known in scene.status(rollout)["hosts"]], [host.name for host in scene.hosts])
+            # One more in the pool is one more than a rollout may touch.
+            scene.world.etcd.set(scene.world.key("127.0.0.250"), "no", 100)
+            status, refused = scene.try_start("1")
+            self.assertEqual(status, 400, refused)
+            self.assertIn("it would touch 4 members", str(refused))
+            self.assertEqual(scene.failures(), [])
+            print("three hosts that only conftool names: upgraded; a fourth is one more than max_members: refused")
+
+
 class PowerLost(unittest.TestCase):
     def test_a_host_without_power_is_set_to_no_and_cannot_come_back_on_the_old_release(self):
+        self.loses_its_power("before the rollout", "web3")
+
+    def test_nor_can_one_that_loses_it_midway(self):
+        self.loses_its_power("while the first host bakes", "web6")
+
+    def loses_its_power(self, when, name):
         # Seven, so that the others can do without it and one more.
-        with Scene(hosts=7, pool="conftool", strategy="  max_load: 2\n") as scene:
-            host = scene.hosts[2]
-            host.power_off()
-            rollout = scene.start("2")
+        with Scene(hosts=7, pool="conftool", strategy="  max_load: 2\n  drain_limit: 3s\n  upgrade_limit: 5s\n") as scene:
+            host = scene.world.fleet.by_name(name)
+            if when == "before the rollout":
+                host.power_off()
+                rollout = scene.start("2")
+            else:
+                rollout = scene.start("2")
+                scene.wait_for_phase(rollout, "serving_new", "web1")
+                host.power_off()
             end = scene.end_of(rollout)
             key = scene.world.key(host.name)
             self.assertEqual(json.loads(scene.world.etcd.get(key))["pooled"], "no", end)
@@ -130,7 +196,7 @@ class PowerLost(unittest.TestCase):
             self.assertEqual(scene.members()[host.name][0], False)
             self.assertEqual(scene.complaints("2", except_hosts=(host.name,)), [])
             self.assertIn(host.name, end["reason"])
-            print(f"{host.name} without power while 'yes': {end['outcome']}, set to no and named; back on release 1, nobody is sent to it")
+            print(f"{host.name} without power {when}, while 'yes': {end['outcome']}, set to no and named; back on release 1, nobody is sent to it")
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ for number in (signal.SIGTERM, signal.SIGHUP):
 class Scene:
     """Three hosts, two stages, bakes of one second. Use as a context; print what was shown with `shown`."""
 
-    def __init__(self, hosts=3, bad="5xx", rate=RATE, shares=(50, 100), started=True, pool="haproxy", lbs=1, change="code", **wishes):
-        self.world = World(hosts, rate, bad, pool=pool, lbs=lbs, change=change)
+    def __init__(self, hosts=3, bad="5xx", rate=RATE, shares=(50, 100), started=True, pool="haproxy", lbs=1, change="code", names_are_addresses=False, **wishes):
+        self.world = World(hosts, rate, bad, pool=pool, lbs=lbs, change=change, names_are_addresses=names_are_addresses)
         self.wishes = Wishes(shares=shares, **wishes)
         self.started = started
         self.daemon = None

@@ -75,6 +75,19 @@ TEST_F(Quiesce, GivesAHostBackThatDoesNotBecomeIdle) {
   EXPECT_EQ(world_->cut_connections, 0);
 }
 
+TEST_F(Quiesce, LeavesOutAHostThatLosesItsPowerMeanwhile) {
+  begin_where_leaving_cuts();
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::quiescing);
+  auto& host = world_->hosts.at("web01");
+  host.reachable = host.health_up = false;
+  host.running.clear();
+  pass_until_phase(id, HostPhase::out);
+  pass(1min);
+  EXPECT_EQ(host.setting.pooled, Pooled::no) << "with its power its former release would be back in traffic";
+  EXPECT_THAT(running(id)->hosts[0].why, HasSubstr("nobody answers"));
+}
+
 TEST_F(Quiesce, GoesOnAfterTheLimitWhereTheServiceSaysSo) {
   auto strategy = five_stages();
   strategy.on_drain_limit = DrainDeadline::go_on;

@@ -72,11 +72,12 @@ std::string rows_of(const std::vector<CountsPoint>& points, const std::vector<st
   return text;
 }
 
-std::string within_about(const std::optional<Duration>& time) {
+// With the canary requests that come in that time.
+std::string within_about(const std::optional<Duration>& time, double canary_per_s) {
   if (!time) return "not within a day";
   auto rounded = *time < std::chrono::minutes(2) ? Duration(std::chrono::ceil<std::chrono::seconds>(*time))
                                                  : Duration(std::chrono::ceil<std::chrono::minutes>(*time));
-  return "about " + to_string(rounded);
+  return "about " + to_string(rounded) + " (" + std::to_string(std::llround(canary_per_s * seconds(*time))) + " canary requests)";
 }
 
 }  // namespace
@@ -188,15 +189,15 @@ std::vector<std::string> power_notes(const Plan& plan, const AnalysisOptions& op
     traffic.baseline_per_s = per_s * (1 - stage.achievable);
     traffic.failure_rate = rate;
     traffic.next_share = index + 1 < plan.stages.size() ? std::max(plan.stages[index + 1].achievable, 1e-4) : 1;
+    auto within = [&](const std::optional<Duration>& time) { return within_about(time, traffic.canary_per_s); };
     auto proof = time_to_promote(options, traffic);
     auto note = "stage " + to_string(stage.asked) + ": at the " + std::to_string(std::llround(per_s)) +
                 " requests a second of late, of which " + percent(rate) + " fail, a release that fails ";
     if (rate > 0) {
-      note += "twice as often is caught in " + within_about(time_to_roll_back(options, traffic, 2 * rate)) + ", five times in " +
-              within_about(time_to_roll_back(options, traffic, 5 * rate)) + ", ";
+      note += "twice as often is caught in " + within(time_to_roll_back(options, traffic, 2 * rate)) + ", five times in " +
+              within(time_to_roll_back(options, traffic, 5 * rate)) + ", ";
     }
-    note +=
-        "1% more in " + within_about(time_to_roll_back(options, traffic, rate + 0.01)) + "; a good one is proven in " + within_about(proof);
+    note += "1% more in " + within(time_to_roll_back(options, traffic, rate + 0.01)) + "; a good one is proven in " + within(proof);
     if (auto longest = std::max(stage.bake, options.max_bake); !proof || *proof > longest) {
       note += ", which is more than its longest bake of " + to_string(longest) + ": a larger share or a longer max_bake would help";
     }

@@ -156,6 +156,7 @@ TEST_F(VerdictDrives, APlanSaysHowLongTheVerdictWillNeedAndPutsIllHostsLast) {
   EXPECT_NE(notes.find("web01 has failed far more often"), std::string::npos) << notes;
   EXPECT_NE(notes.find("at the 600 requests a second of late"), std::string::npos) << notes;
   EXPECT_NE(notes.find("is proven in "), std::string::npos) << notes;
+  EXPECT_NE(notes.find(" canary requests)"), std::string::npos) << notes;
 }
 
 TEST_F(VerdictDrives, APlanWithoutHistorySaysNothingOfIt) {

@@ -128,8 +128,13 @@ std::string Driver::why_over() const {
 Task<Result<void>> Driver::command(Command command) {
   if (auto over = why_over(); !over.empty()) co_return Failure{Errc::conflict, over};
   if (!journal_trouble_.empty()) co_return Failure{Errc::unavailable, "the journal cannot be written: " + journal_trouble_};
+  co_return co_await decided(command);
+}
+
+// Returns when the event, and all that waited before it, has been decided and saved.
+Task<Result<void>> Driver::decided(Event event) {
   auto answer = std::make_shared<Answer>(executor_);
-  queue_.push_back({command, answer, {}});
+  queue_.push_back({std::move(event), answer, {}});
   queue_signal_.notify();
   while (!answer->ready) co_await answer->given.wait();
   co_return answer->result;

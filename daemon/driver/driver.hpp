@@ -74,6 +74,7 @@ class Driver {
 
   // driver.cpp: the one loop that decides and saves.
   Task<> decide_loop();
+  Task<Result<void>> decided(Event event);
   std::vector<Queued> take_queued();
   Task<> tick_loop();
   Task<> recover();
@@ -111,6 +112,7 @@ class Driver {
   Task<> watch_served_hosts();
   Task<> look(PoolIndex pool);
   Task<> look_again(HostIndex host);
+  Task<> heard_of(HostIndex host);
   Task<> look_at(PoolIndex pool, std::size_t view);
   Task<> check_served_host(HostIndex host);
   void tell_changes(PoolIndex pool, const PoolReading& reading);

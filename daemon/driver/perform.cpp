@@ -92,6 +92,8 @@ Task<> Driver::step_lane(HostIndex host) {
 
 Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   const auto& strategy = committed_.plan.strategy;
+  if (step == Step::upgrade || step == Step::revert) co_await heard_of(host);
+  if (committed_.hosts[host].effect != effect) co_return;  // it is nothing of ours any more
   bool verifies = step == Step::verify_new || step == Step::verify_old;
   auto began = clock_.steady();
   auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;

@@ -129,6 +129,22 @@ Task<> Driver::look_again(HostIndex host) {
   }
 }
 
+// Returns when what the host's stores hold was read at least once since we began, and has been taken note of: a person may have put
+// the host back while nobody looked.
+Task<> Driver::heard_of(HostIndex host) {
+  const auto& planned = committed_.plan.hosts[host];
+  auto unread = [&] {
+    for (auto index = planned.first_member; index < planned.first_member + planned.members; ++index) {
+      auto pool = committed_.plan.members[index].pool;
+      if (stores_[pool].members.empty()) return looked_[pool].get();
+    }
+    return static_cast<Signal*>(nullptr);
+  };
+  if (unread() == nullptr) co_return;
+  while (auto* signal = unread()) co_await signal->wait();
+  while (!co_await decided(Tick{})) co_await clock_.sleep_for(service_.pace.tick);
+}
+
 Task<> Driver::look(PoolIndex pool) {
   if (pools_[pool]->views.size() == 1) co_return co_await look_at(pool, 0);
   TaskGroup looks(executor_);

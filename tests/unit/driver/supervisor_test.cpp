@@ -541,6 +541,23 @@ TEST_F(SupervisorTest, AWriteSharesItsCommitWithWhatTheViewsShowOfIt) {
   }
 }
 
+TEST_F(SupervisorTest, AHostThatAPersonPutBackWhileNobodyLookedIsNotSwapped) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::ready);
+  auto& host = world_->hosts.at("web01");
+  host.reachable = false;
+  pass_until_phase(id, HostPhase::upgrading);
+  halt();
+  host.reachable = true;
+  host.setting = {Pooled::yes, 70};
+  boot();
+  pass_until_phase(id, HostPhase::left);
+  pass(10min);
+  EXPECT_TRUE(host.swaps.empty());
+  EXPECT_EQ(host.setting, (Setting{Pooled::yes, 70}));
+}
+
 TEST_F(SupervisorTest, TheFeedTellsEveryRecordAndItsEnd) {
   begin(2, five_stages());
   auto id = start("two");

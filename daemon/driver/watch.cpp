@@ -142,7 +142,8 @@ Task<> Driver::heard_of(HostIndex host) {
   };
   if (unread() == nullptr) co_return;
   while (auto* signal = unread()) co_await signal->wait();
-  while (!co_await decided(Tick{})) co_await clock_.sleep_for(service_.pace.tick);
+  constexpr Tick now;
+  while (!co_await decided(now)) co_await clock_.sleep_for(service_.pace.tick);
 }
 
 Task<> Driver::look(PoolIndex pool) {

@@ -25,6 +25,8 @@ struct PoolReading {
     std::string name;
     Observed observed;
     std::string malformed;  // not empty: the stored value cannot be understood; it is reported, never overwritten
+    // Nobody has set anything of it since the epoch began: it is as the store's own configuration has it.
+    bool as_configured = false;
 
     bool operator==(const Member&) const = default;
   };

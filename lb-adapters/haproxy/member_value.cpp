@@ -40,6 +40,12 @@ MemberValue value_of(const ServerState& server) {
   return {state, server.weight};
 }
 
+bool as_configured(const ServerState& server) {
+  auto forced = server.admin_state & (forced_maint | forced_drain);
+  auto at_start = server.admin_state & configured_maint ? forced_maint : 0;
+  return forced == at_start && server.weight == server.initial_weight;
+}
+
 std::string to_string(const MemberValue& value) { return std::string(to_string(value.state)) + " weight " + std::to_string(value.weight); }
 
 Result<MemberValue> parse_member_value(std::string_view text) {

@@ -27,6 +27,8 @@ struct MemberValue {
 };
 
 MemberValue value_of(const ServerState& server);
+// Nobody has set anything of it since its process began.
+bool as_configured(const ServerState& server);
 
 // "ready weight 100"
 std::string to_string(const MemberValue& value);

@@ -51,6 +51,7 @@ struct ServerState {
 
 // Bits of srv_admin_state (include/haproxy/server-t.h). `forced` ones are what `set server .. state` sets.
 inline constexpr unsigned forced_maint = 0x01;
+inline constexpr unsigned configured_maint = 0x04;  // `disabled` in its configuration, where it is forced at the start
 inline constexpr unsigned forced_drain = 0x08;
 inline constexpr unsigned any_maint = 0x01 | 0x02 | 0x20;  // forced, inherited from a tracked server, name not resolved
 inline constexpr unsigned any_drain = 0x08 | 0x10;         // forced, inherited

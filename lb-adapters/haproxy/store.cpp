@@ -18,9 +18,9 @@ struct Snapshot {
   ProcessInfo process;
   std::vector<ServerState> servers;
 
-  [[nodiscard]] Result<MemberValue> value(std::string_view server) const {
+  [[nodiscard]] Result<ServerState> find(std::string_view server) const {
     for (const auto& known : servers) {
-      if (known.server == server) return value_of(known);
+      if (known.server == server) return known;
     }
     return Failure{Errc::not_found, "HAProxy has no server " + in_quotes(server)};
   }
@@ -109,7 +109,7 @@ class HaproxyPoolStore final : public PoolStore {
     PoolReading reading;
     reading.epoch = now->process.epoch();
     for (const auto& server : now->servers) {
-      PoolReading::Member member{server.server, observed(reading.epoch, value_of(server)), ""};
+      PoolReading::Member member{server.server, observed(reading.epoch, value_of(server)), "", as_configured(server)};
       if (server.weight > weight_most) member.malformed = "impossible weight " + std::to_string(server.weight);
       reading.members.push_back(std::move(member));
     }
@@ -157,19 +157,22 @@ class HaproxyPoolStore final : public PoolStore {
       if (failure.code == Errc::timed_out) failure.code = Errc::unreachable;  // nothing but a question was sent
       co_return failure;
     }
-    auto current = before->value(write.member);
-    if (!current) co_return std::move(current).error();
+    auto server = before->find(write.member);
+    if (!server) co_return std::move(server).error();
+    auto current = value_of(*server);
     auto epoch = before->process.epoch();
-    if (write.bytes.empty() ? setting_of(*current) == write.setting : to_string(*current) == write.bytes) {
-      co_return Written{observed(epoch, *current)};
+    if (write.bytes.empty() ? setting_of(current) == write.setting : to_string(current) == write.bytes) {
+      co_return Written{observed(epoch, current)};
     }
     auto wanted = write.bytes.empty() ? value_for(write.setting) : parse_member_value(write.bytes);
     if (!wanted) co_return std::move(wanted).error();
     if (wanted->state == AdminState::maint) co_return Failure{Errc::bad_input, "HAProxy's maint state is never written"};
-    // A new process has forgotten what was set. That is nobody's wish, so it is no reason to leave the server alone.
-    if (based_on->epoch == epoch && based_on->value != *current) co_return ForeignChange{observed(epoch, *current)};
+    // A new process has forgotten what was set. That is nobody's wish, so it is no reason to leave the server alone; what somebody
+    // has set since then is.
+    bool forgotten = based_on->epoch != epoch && as_configured(*server);
+    if (!forgotten && based_on->value != current) co_return ForeignChange{observed(epoch, current)};
 
-    co_return co_await set_and_compare(std::move(write.member), *current, *wanted, std::move(*before));
+    co_return co_await set_and_compare(std::move(write.member), current, *wanted, std::move(*before));
   }
 
   // One command at a time: when the weight is refused, the server must not become ready with another one. The weight
@@ -192,12 +195,13 @@ class HaproxyPoolStore final : public PoolStore {
       seen = std::move(*after);
       some_done = true;
     }
-    auto found = seen.value(member);
+    auto found = seen.find(member);
     if (!found) co_return Failure{Errc::unexpected_reply, "the server is gone after the write"};
-    if (*found != wanted) {
-      co_return Failure{Errc::unexpected_reply, "wrote '" + to_string(wanted) + "' and read back '" + to_string(*found) + "'"};
+    auto value = value_of(*found);
+    if (value != wanted) {
+      co_return Failure{Errc::unexpected_reply, "wrote '" + to_string(wanted) + "' and read back '" + to_string(value) + "'"};
     }
-    co_return Written{observed(seen.process.epoch(), *found)};
+    co_return Written{observed(seen.process.epoch(), value)};
   }
 
   Clock& clock_;

@@ -65,10 +65,10 @@ class FakePoolStore final : public PoolStore {
         co_return Failure{Errc::bad_input, to_string(*to) + " cannot be written here"};
       }
     }
-    bool other_life = !wanted.based_on.starts_with(std::to_string(pool_.life_) + "/");
+    bool forgotten = !wanted.based_on.starts_with(std::to_string(pool_.life_) + "/") && member.as_configured;
     bool same_value = wanted.based_on.substr(bar + 1) == to_string(member.setting);
     bool same_revision = wanted.based_on == pool_.observed(member).revision;
-    if (pool_.conditional ? !same_revision : !other_life && !same_value) co_return ForeignChange{pool_.observed(member)};
+    if (pool_.conditional ? !same_revision : !forgotten && !same_value) co_return ForeignChange{pool_.observed(member)};
     if (auto later = std::exchange(pool_.next_write_lands_late, std::nullopt)) {
       pool_.late_.push_back({pool_.clock_.steady() + *later, wanted.member, member.revision, *to});
       co_return Failure{Errc::timed_out, "no answer"};
@@ -159,6 +159,7 @@ void FakePool::restart(const std::map<std::string, Setting>& original) {
   reset_ = true;
   for (auto& [name, member] : members) {
     member.connections = 0;
+    member.as_configured = true;
     if (auto found = original.find(name); found != original.end()) member.setting = found->second;
   }
 }
@@ -189,7 +190,7 @@ void FakePool::land_late_writes() {
 PoolReading FakePool::reading() const {
   PoolReading reading;
   reading.epoch = std::to_string(life_);
-  for (const auto& [name, member] : members) reading.members.push_back({name, observed(member), member.malformed});
+  for (const auto& [name, member] : members) reading.members.push_back({name, observed(member), member.malformed, member.as_configured});
   return reading;
 }
 
@@ -199,6 +200,7 @@ Observed FakePool::observed(const Member& member) const {
 
 void FakePool::change(Member& member, Setting setting) {
   member.setting = setting;
+  member.as_configured = false;
   ++member.revision;
 }
 

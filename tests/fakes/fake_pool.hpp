@@ -28,6 +28,7 @@ class FakePool {
     std::uint64_t requests = 0;  // since the last poll of the front end
     std::uint64_t failures = 0;
     int revision = 1;
+    bool as_configured = false;  // nobody has changed it since the restart
   };
 
   explicit FakePool(Clock& clock, std::string name = "fake/app") : clock_(clock), name_(std::move(name)) {}

@@ -12,6 +12,8 @@ namespace {
 
 std::string bytes_of(const Setting& setting) { return to_string(setting); }
 
+constexpr Setting configured{Pooled::yes, 100};
+
 std::string epoch_of(const SmallWorld& world) { return "epoch" + std::to_string(world.epoch); }
 
 Observed observed(const SmallWorld& world, const Setting& setting) {
@@ -31,7 +33,7 @@ class Store final : public PoolStore {
     PoolReading reading;
     reading.epoch = epoch_of(world_);
     for (const auto& [host, state] : world_.hosts)
-      reading.members.push_back({host, observed(world_, state.past.value_or(state.setting)), state.malformed});
+      reading.members.push_back({host, observed(world_, state.past.value_or(state.setting)), state.malformed, state.setting == configured});
     co_return reading;
   }
 
@@ -43,8 +45,8 @@ class Store final : public PoolStore {
     auto& host = world_.hosts.at(wanted.member);
     if (!host.malformed.empty()) co_return Failure{Errc::refused, host.malformed};
     auto now = observed(world_, host.setting);
-    bool restarted = !wanted.based_on.starts_with(epoch_of(world_));
-    if (!restarted && now.revision != wanted.based_on && now.setting != wanted.setting) co_return WriteOutcome(ForeignChange{now});
+    bool forgotten = !wanted.based_on.starts_with(epoch_of(world_)) && host.setting == configured;
+    if (!forgotten && now.revision != wanted.based_on && now.setting != wanted.setting) co_return WriteOutcome(ForeignChange{now});
     if (host.setting.pooled == Pooled::yes && wanted.setting.pooled != Pooled::yes)
       host.drains_at = world_.clock.steady() + world_.drain_time;
     if (wanted.setting.pooled == Pooled::yes && wanted.setting.weight == 1) host.idle_at = world_.clock.steady() + world_.connection_time;
@@ -339,7 +341,7 @@ void SmallWorld::pass_time() {
 void SmallWorld::restart_balancer() {
   pass_time();
   ++epoch;
-  for (auto& [name, host] : hosts) host.setting = {Pooled::yes, 100};
+  for (auto& [name, host] : hosts) host.setting = configured;
 }
 
 }  // namespace shiftd

@@ -110,6 +110,28 @@ TEST_F(HaproxyStore, WritesAgainAfterAReloadThatForgotEverything) {
   EXPECT_EQ(std::get<Written>(*again).observed.bytes, "drain weight 100");
 }
 
+TEST_F(HaproxyStore, TellsWhatItsConfigurationSaysFromWhatSomebodySetSince) {
+  auto as_configured = [this](const std::string& member) { return read().find(member)->as_configured; };
+  for (const auto* member : {"s1", "s2", "s3"}) EXPECT_TRUE(as_configured(member)) << member;
+  haproxy.command("set server app/s1 state drain");
+  haproxy.command("set server app/s2 state ready");
+  haproxy.command("set weight app/s3 7");
+  for (const auto* member : {"s1", "s2", "s3"}) EXPECT_FALSE(as_configured(member)) << member;
+  haproxy.command("set server app/s1 state ready");
+  EXPECT_TRUE(as_configured("s1"));
+}
+
+TEST_F(HaproxyStore, LeavesAloneWhatSomebodySetAfterAReload) {
+  auto drained = write("s1", {Pooled::no, 100}, observed("s1").revision);
+  ASSERT_TRUE(drained) << drained.error();
+  haproxy.reload();
+  haproxy.command("set weight app/s1 7");
+  auto again = write("s1", {Pooled::yes, 50}, std::get<Written>(*drained).observed.revision);
+  ASSERT_TRUE(again) << again.error();
+  ASSERT_TRUE(std::holds_alternative<ForeignChange>(*again));
+  EXPECT_EQ(observed("s1").bytes, "ready weight 7");
+}
+
 TEST_F(HaproxyStore, IsUnreachableWhileHaproxyIsDown) {
   auto revision = observed("s1").revision;
   haproxy.stop();

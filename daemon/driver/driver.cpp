@@ -321,6 +321,7 @@ void Driver::bind_plan() {
   for (MemberIndex index = 0; index < plan.members.size(); ++index)
     member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);
   written_.assign(plan.members.size(), 0);
+  sent_.assign(plan.members.size(), 0);
   overwritten_.assign(plan.members.size(), {});
   shares_.resize(plan.pools.size());
   answers_.resize(plan.hosts.size());

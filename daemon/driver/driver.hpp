@@ -104,7 +104,7 @@ class Driver {
   Task<> write_lane(MemberIndex member);
   MemberWrite wanted_write(MemberIndex member) const;
   [[nodiscard]] bool takes_traffic_off(MemberIndex member) const;
-  [[nodiscard]] bool may_write(MemberIndex member) const;
+  [[nodiscard]] std::string why_not_sent(MemberIndex member) const;
 
   // watch.cpp: what the world shows without being asked to change.
   Task<> watch_store(PoolIndex pool);
@@ -112,7 +112,8 @@ class Driver {
   Task<> watch_served_hosts();
   Task<> look(PoolIndex pool);
   Task<> look_again(HostIndex host);
-  Task<> heard_of(HostIndex host);
+  Task<bool> heard_of(HostIndex host);
+  Task<> caught_up();
   Task<> look_at(PoolIndex pool, std::size_t view);
   Task<> check_served_host(HostIndex host);
   void tell_changes(PoolIndex pool, const PoolReading& reading);
@@ -188,6 +189,7 @@ class Driver {
   // By pool: why nothing may be written to it now, as the last look found; unset until it was looked at.
   std::vector<std::optional<std::string>> closed_;
   std::vector<std::uint64_t> written_;    // by member: a view that was asked before shows the past
+  std::vector<EffectId> sent_;            // by member: the write that its store was asked for last
   std::vector<std::string> overwritten_;  // by member: the revision that our last write replaced
   std::uint64_t look_serial_ = 1;
 

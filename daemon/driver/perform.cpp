@@ -92,8 +92,13 @@ Task<> Driver::step_lane(HostIndex host) {
 
 Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   const auto& strategy = committed_.plan.strategy;
-  if (step == Step::upgrade || step == Step::revert) co_await heard_of(host);
+  bool swaps = step == Step::upgrade || step == Step::revert;
+  bool still_serves = swaps && !co_await heard_of(host);
   if (committed_.hosts[host].effect != effect) co_return;  // it is nothing of ours any more
+  if (still_serves && step == Step::upgrade && strategy.on_drain_limit == DrainDeadline::give_back) {
+    StepFailed failed{host, effect, "its load balancer put it back, and it still serves after " + to_string(strategy.drain_limit)};
+    co_return post(std::move(failed));
+  }
   bool verifies = step == Step::verify_new || step == Step::verify_old;
   auto began = clock_.steady();
   auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;
@@ -239,10 +244,12 @@ bool Driver::takes_traffic_off(MemberIndex index) const {
   return committed_.phase == Phase::rolling_back && (member.wanted.pooled != Pooled::yes || lowers);
 }
 
-// The last look before a write: the engine asks for none to a closed pool, but a load balancer may have begun anew since.
-bool Driver::may_write(MemberIndex index) const {
+// The last look before a write: empty, it may be sent. The engine asks for none to a closed pool, but a load balancer may have begun
+// anew since; and others may have been lost since it was decided.
+std::string Driver::why_not_sent(MemberIndex index) const {
   const auto& closed = closed_[committed_.plan.members[index].pool];
-  return takes_traffic_off(index) || (closed && closed->empty());
+  if (takes_traffic_off(index) || (closed && closed->empty())) return why_not_write(committed_, index, sent_);
+  return closed ? *closed : "its load balancers have not been asked yet";
 }
 
 // Writes until what is wanted is written, or somebody else's change was found. Each attempt writes the newest intent.
@@ -254,20 +261,27 @@ Task<> Driver::write_lane(MemberIndex index) {
   auto source = "writes to " + store.name();
   Backoff backoff(Duration(100), std::chrono::seconds(5), index);
   EffectId told = 0;  // whose result is waiting to be decided on
+  std::string waits;
   while (true) {
     auto effect = committed_.members[index].effect;
     if (effect == 0 || effect == told) co_return;
-    if (!may_write(index)) {
+    if (auto why = why_not_sent(index); !why.empty()) {
+      if (waits != why)
+        log::info("rollout {}: a write to {}/{} waits: {}", committed_.request.rollout, store.name(), committed_.plan.members[index].name,
+                  why);
+      waits = std::move(why);
       co_await looked_[pool]->wait_for(clock_, service_.pace.idle_view);
+      co_await caught_up();
       continue;
     }
     co_await paces_[pool]->turn(index);
     effect = committed_.members[index].effect;
-    if (effect == 0 || effect == told || !may_write(index)) {
+    if (effect == 0 || effect == told || !why_not_sent(index).empty()) {
       paces_[pool]->unused();
       continue;
     }
     auto wanted = wanted_write(index);
+    sent_[index] = effect;
     auto written = co_await within(clock_, service_.pace.call_limit, store.write(wanted));
     written_[index] = ++look_serial_;
     if (!written) {

@@ -72,8 +72,10 @@ void Driver::tell_changes(PoolIndex pool, const PoolReading& reading) {
     const auto& revision = read.observed.revision;
     bool past = revision == overwritten_[index] || revision == member.original.revision;
     if (past && pools_[pool]->store->capabilities().conditional_writes) continue;
+    // A restart is nobody's wish. What somebody has set since is, and is told from it where the store can tell.
     bool restarted = !member.known.revision.starts_with(reading.epoch);
-    if (!restarted) {
+    bool as_before = read.observed.setting == member.known.setting || read.observed.setting == member.wanted;
+    if (!restarted || (!read.as_configured && !as_before)) {
       post(MemberChanged{index, 0, read.observed});
     } else if (member.holder != Holder::untouched || read.observed.setting != member.known.setting) {
       forgot.members.emplace_back(index, read.observed);
@@ -130,8 +132,9 @@ Task<> Driver::look_again(HostIndex host) {
 }
 
 // Returns when what the host's stores hold was read at least once since we began, and has been taken note of: a person may have put
-// the host back while nobody looked.
-Task<> Driver::heard_of(HostIndex host) {
+// the host back while nobody looked. Where a load balancer has, which forgot, what it gave to the host is waited for as well; false: it
+// has not ended within a drain's time.
+Task<bool> Driver::heard_of(HostIndex host) {
   const auto& planned = committed_.plan.hosts[host];
   auto unread = [&] {
     for (auto index = planned.first_member; index < planned.first_member + planned.members; ++index) {
@@ -140,8 +143,21 @@ Task<> Driver::heard_of(HostIndex host) {
     }
     return static_cast<Signal*>(nullptr);
   };
-  if (unread() == nullptr) co_return;
+  if (unread() == nullptr) co_return true;
   while (auto* signal = unread()) co_await signal->wait();
+  co_await caught_up();
+  auto serves = [](const Shown& view) { return view.traffic == Traffic::flowing || view.traffic == Traffic::draining; };
+  for (auto until = clock_.steady() + committed_.plan.strategy.drain_limit; clock_.steady() < until;) {
+    co_await look_again(host);
+    auto all = shown(host);
+    if (std::none_of(all.begin(), all.end(), serves)) co_return true;
+    co_await clock_.sleep_for(service_.pace.view);
+  }
+  co_return false;
+}
+
+// Returns when all that is known now has been decided on.
+Task<> Driver::caught_up() {
   constexpr Tick now;
   while (!co_await decided(now)) co_await clock_.sleep_for(service_.pace.tick);
 }

@@ -64,7 +64,7 @@ class Bookkeeper {
       host.joined = at_;
     }
     if (fact.phase == HostPhase::left && host.swapped) rollout_.lost_canaries.insert(fact.host);
-    if (host.phase == HostPhase::left && fact.phase != HostPhase::left) rollout_.lost_canaries.erase(fact.host);
+    if (fact.phase != HostPhase::left && fact.phase != HostPhase::depooling) rollout_.lost_canaries.erase(fact.host);
     // Nobody asked after its health meanwhile: the next look tells.
     if (host.phase == HostPhase::left) forget_health(fact.host);
     // Nor can it be said that what it serves next is as bad.
@@ -115,6 +115,10 @@ class Bookkeeper {
     auto host = rollout_.plan.members[fact.member].host;
     take_out(host);
     if (member.effect != 0 && member.wanted != fact.setting) note_unsettled(member);
+    auto phase = rollout_.hosts[host].phase;
+    bool carried = in_traffic(phase) || phase == HostPhase::quiescing || phase == HostPhase::requiescing;
+    bool again = fact.setting == member.wanted;  // what was decided, and is counted so, already
+    member.missed = (carried && !again) || (member.effect != 0 && member.missed);
     member.holder = Holder::ours;
     member.wanted = fact.setting;
     member.verbatim = fact.verbatim;
@@ -129,7 +133,9 @@ class Bookkeeper {
     auto& member = rollout_.members.at(fact.member);
     // Somebody changed something else about it: that stays, and of the original only the setting is written back.
     bool other_fields = fact.observed.setting == member.known.setting && fact.observed.bytes != member.known.bytes;
-    if (fact.effect == 0 && other_fields) member.original.bytes.clear();
+    // The original's setting is never written but verbatim.
+    bool not_verbatim = fact.observed.setting == member.original.setting && fact.observed.bytes != member.original.bytes;
+    if ((fact.effect == 0 && other_fields) || not_verbatim) member.original.bytes.clear();
     member.known = fact.observed;
     if (fact.effect == 0 || member.effect != fact.effect) return;
     set_effect(fact.member, 0);
@@ -311,24 +317,10 @@ class Bookkeeper {
   }
 
   void add(HostIndex index, int sign) {
-    const auto& host = rollout_.hosts[index];
-    if (!in_traffic(host.phase)) return;
-    bool on_release = host.phase == HostPhase::serving_new || rollout_.plan.hosts[index].role == Role::already_there;
+    if (!in_traffic(rollout_.hosts[index].phase)) return;
     const auto& planned = rollout_.plan.hosts[index];
-    for (auto index_of = planned.first_member; index_of < planned.first_member + planned.members; ++index_of) {
-      const auto& member = rollout_.members[index_of];
-      const auto& setting = member.holder == Holder::theirs ? member.known.setting : member.wanted;
-      if (setting.pooled != Pooled::yes || member.down) continue;
-      auto& flow = rollout_.flows[rollout_.plan.members[index_of].pool];
-      if (setting.weight > 0) flow.serving += sign;
-      flow.flow += sign * setting.weight;
-      if (on_release) flow.canary += sign * setting.weight;
-      auto capacity = rollout_.plan.members[index_of].original.setting.weight;
-      flow.capacity += sign * capacity;
-      if (!host.erring) continue;
-      flow.erring_flow += sign * setting.weight;
-      flow.erring_capacity += sign * capacity;
-    }
+    for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member)
+      rollout_.flows[rollout_.plan.members[member].pool].add(carried(rollout_, member, present(rollout_.members[member])), sign);
   }
   void take_out(HostIndex host) { add(host, -1); }
   void put_back(HostIndex host) { add(host, +1); }

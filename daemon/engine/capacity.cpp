@@ -13,8 +13,6 @@ bool serves(const Rollout& rollout, HostIndex host) {
 
 bool takes_part(const MemberState& member) { return serves(member) && member.holder != Holder::theirs; }
 
-Setting present(const MemberState& member) { return member.holder == Holder::theirs ? member.known.setting : member.wanted; }
-
 namespace {
 
 std::string closed_text(const Rollout& rollout, PoolIndex pool, const std::string& why) {
@@ -55,28 +53,25 @@ namespace {
 // Whether the pool can do without an erring host whatever its weight: the others can carry all that there is; or the release
 // is condemned, and others do better. When neither is so, all err together (a database is down), and one more host gone
 // would be missed when that has passed.
-bool spared(const Rollout& rollout, PoolIndex pool) {
-  auto well = rollout.flows[pool].well();
+bool spared(const Rollout& rollout, PoolIndex pool, const PoolFlow& flow) {
   bool condemned = rollout.phase == Phase::rolling_back && rollout.condemned;
-  return condemned ? well > 0 : well >= scale_of(rollout, pool) * rollout.plan.pools[pool].least_flow_rollback;
+  return condemned ? flow.well() > 0 : flow.well() >= scale_of(rollout, pool) * rollout.plan.pools[pool].least_flow_rollback;
 }
 
-// What forbids the member's going to `weight` (0: out of its pool), when that takes load or capacity away: empty, nothing.
+// What forbids the member's going from `setting` to `weight` (0: out of its pool), when that takes load or capacity away: empty,
+// nothing. `flow`: of its pool; `own`: its part of that, if it has one.
 //
 // On the way out the others have to carry it without the hosts that err, which are no capacity. A roll back, which a broken
-// baseline must not forbid, counts them by their weights, as does an erring host's own leaving. A host on its way out is
-// missing in the flows already.
-std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weight, bool rolling_back) {
+// baseline must not forbid, counts them by their weights, as does an erring host's own leaving.
+std::string why_not_lowered(const Rollout& rollout, MemberIndex index, Setting setting, int weight, const PoolFlow& flow,
+                            const PoolFlow& own, bool rolling_back) {
   const auto& member = rollout.members[index];
   const auto& planned = rollout.plan.members[index];
-  auto setting = present(member);
   if (setting.pooled != Pooled::yes || setting.weight <= weight) return {};
   if (member.down) return {};  // carries nothing there, and may always be removed
   const auto& pool = rollout.plan.pools[planned.pool];
-  const auto& flow = rollout.flows[planned.pool];
   bool errs = rollout.hosts[planned.host].erring;
-  bool in_flows = in_traffic(rollout.hosts[planned.host].phase);
-  bool free = errs && spared(rollout, planned.pool);
+  bool free = errs && spared(rollout, planned.pool, flow);
   bool uncounted = !errs && !rolling_back && flow.erring_flow > 0;
   auto says = [&](std::int64_t left, std::int64_t of, std::int64_t least, const char* bound) {
     return rollout.plan.hosts[planned.host].name + (weight == 0 ? " out" : " at weight " + std::to_string(weight)) + " would leave " +
@@ -85,14 +80,14 @@ std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weigh
   };
   auto scale = scale_of(rollout, planned.pool);
   auto least_flow = scale * (rolling_back ? pool.least_flow_rollback : pool.least_flow);
-  auto flow_left = flow.flow - (uncounted ? flow.erring_flow : 0) - (in_flows ? setting.weight - weight : 0);
+  auto flow_left = flow.flow - (uncounted ? flow.erring_flow : 0) - own.flow + weight;
   if (!free && flow_left < least_flow)
     return says(flow_left, pool.weight * scale, least_flow,
                 rolling_back ? "the least weight under max_load_rollback" : "the least weight under max_load");
   if (weight > 0) return {};
   // Its load balancer does not know that it errs.
   auto needed = least_serving(rollout, planned.pool, rolling_back);
-  auto serving_left = flow.serving - (in_flows ? 1 : 0);
+  auto serving_left = flow.serving - own.serving;
   if (serving_left < needed) {
     const auto& threshold = rollout.thresholds[planned.pool];
     auto who = threshold.view.empty() ? "its load balancer" : to_string(threshold, rolling_back ? 0 : pool.margin);
@@ -100,9 +95,18 @@ std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weigh
   }
   // A roll back is bounded by load and by the load balancers' own thresholds, not by the service's wish for spare
   // capacity.
-  auto capacity_left = flow.capacity - (uncounted ? flow.erring_capacity : 0) - (in_flows ? planned.original.setting.weight : 0);
+  auto capacity_left = flow.capacity - (uncounted ? flow.erring_capacity : 0) - own.capacity;
   if (!rolling_back && !free && capacity_left < pool.floor) return says(capacity_left, pool.weight, pool.floor, "the floor of weight");
   return {};
+}
+
+// By what was decided. A host on its way out is missing in the flows already.
+std::string why_not_lowered(const Rollout& rollout, MemberIndex index, int weight, bool rolling_back) {
+  const auto& planned = rollout.plan.members[index];
+  auto setting = present(rollout.members[index]);
+  bool in_flows = in_traffic(rollout.hosts[planned.host].phase);
+  auto own = in_flows ? carried(rollout, index, setting) : PoolFlow();
+  return why_not_lowered(rollout, index, setting, weight, rollout.flows[planned.pool], own, rolling_back);
 }
 
 }  // namespace
@@ -116,6 +120,22 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
     if (forbidden.empty()) forbidden = why_not_lowered(rollout, index, 0, rolling_back);
   });
   return forbidden;
+}
+
+std::string why_not_write(const Rollout& rollout, MemberIndex index, const std::vector<EffectId>& sent) {
+  const auto& member = rollout.members[index];
+  if (!member.missed) return {};
+  auto pool = rollout.plan.members[index].pool;
+  auto flow = rollout.flows[pool];
+  for (MemberIndex other = 0; other < rollout.members.size(); ++other) {
+    const auto& waits = rollout.members[other];
+    if (other != index && (rollout.plan.members[other].pool != pool || waits.effect == 0 || sent[other] == waits.effect)) continue;
+    if (in_traffic(rollout.hosts[rollout.plan.members[other].host].phase)) flow.add(carried(rollout, other, present(waits)), -1);
+    flow.add(carried(rollout, other, waits.known.setting), +1);
+  }
+  int weight = member.wanted.pooled == Pooled::yes ? member.wanted.weight : 0;
+  auto own = carried(rollout, index, member.known.setting);
+  return why_not_lowered(rollout, index, member.known.setting, weight, flow, own, rollout.phase == Phase::rolling_back);
 }
 
 std::string why_not_as_found(const Rollout& rollout, HostIndex host) {

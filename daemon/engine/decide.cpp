@@ -51,6 +51,10 @@ Duration Deciding::scale_limit() const {
 void Deciding::operator()(const Tick&) {
   if (!rollout_.active()) return;
   for (auto host : rollout_.moving) check_deadline(host);
+  for (auto host : rollout_.upgraded) {
+    if (rollout_.settling == 0) break;
+    if (state(host).unconfirmed > 0 && now_ - rollout_.stage_since >= confirm_limit(host)) stay_when_missed(host);
+  }
   if (!records_.empty()) return;  // what follows is decided on what was said
 
   const auto& strategy = rollout_.plan.strategy;

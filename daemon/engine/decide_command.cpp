@@ -76,7 +76,9 @@ Result<void> permits(const Rollout& rollout, const Command& command) {
       return {};
     case Verb::abort:
       if (rollout.phase == Phase::aborting) return refuse("it is being aborted already");
-      if (rollout.phase == Phase::rolling_back) return refuse("it is rolling back, and ends by itself");
+      // Where nothing moves any more, the others cannot carry what is left: waiting for them, or not, is for people to say.
+      if (rollout.phase == Phase::rolling_back && (!rollout.moving.empty() || rollout.upgraded.empty()))
+        return refuse("it is rolling back, and ends by itself");
       return {};
     case Verb::ignore_metric:
       if (command.reason.empty()) return Failure{Errc::bad_input, "taking a metric out of the verdict needs a reason"};
@@ -134,6 +136,8 @@ void Deciding::operator()(const Command& event) {
         return end(untouched ? Outcome::aborted : Outcome::failed,
                    untouched ? reason : reason + "; quarantined: " + rollout_.reason + (named.empty() ? "" : "; " + named));
       }
+      // Who serves the release keeps what it has.
+      if (rollout_.phase == Phase::rolling_back) return say(Aborting{event.by, rollout_.reason + "; aborted: " + reason});
       say(Aborting{event.by, reason});
       // Everybody ends at full weight, also who is just entering.
       for (auto host : rollout_.moving) {
@@ -204,6 +208,7 @@ void Deciding::hand_back(const Command& event) {
       if (setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(setting.weight, 1)}, original);
     });
     if (planned(host).members == 0) return move(host, HostPhase::upgrading, why);
+    if (!rollout_.weights_due && below_their_stage()) say(WeightsDue{true});  // when it is out
     return move(host, HostPhase::depooling, why);
   }
   if (adopted) {

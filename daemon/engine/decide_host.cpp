@@ -8,6 +8,9 @@
 namespace shiftd {
 namespace {
 
+// What runs on a host that the load balancers have not found up since is proven again before it joins: no host boots in less.
+constexpr Duration proof_lasts{5'000};
+
 constexpr auto check_fails = "the load balancer's check fails";
 
 // Whether the load balancers that can tell have all taken up what we want of the member. One whose own check fails has: what
@@ -144,8 +147,9 @@ void Deciding::operator()(const HostSeen& event) {
     case HostPhase::rejoining: return seen_entering(host, event.members);
     case HostPhase::awaiting_health:
       confirm_shown(host, event.members);
-      if (healthy(host, event.members) && open(host)) join(host);
-      return;
+      if (!healthy(host, event.members) || !open(host)) return;
+      // It may have lost its power since, and have come back on something else.
+      return waited(host) < proof_lasts ? join(host) : move(host, HostPhase::verifying);
     case HostPhase::reverifying:
       confirm_shown(host, event.members);
       if (state(host).effect == 0 && healthy(host, event.members) && open(host)) give_back(host, state(host).why);
@@ -250,6 +254,7 @@ void Deciding::seen_leaving(HostIndex host, const std::vector<Shown>& shown) {
     blind = blind || view.blind();
     empty = empty && view.traffic == Traffic::none;
   });
+  if (!written) note_health(host, shown);  // it is in its pools yet, and whether it carries anything there counts
   const auto& host_state = state(host);
   bool leaving = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::withdrawing;
   bool forward = host_state.phase == HostPhase::depooling || host_state.phase == HostPhase::draining;
@@ -330,6 +335,28 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   move(host, after_return(host, false), state(host).why);
 }
 
+// What of the host is not written yet, because the others have come to need it: empty, nothing.
+std::string Deciding::why_missed(HostIndex host) const {
+  std::string missed;
+  const std::vector<EffectId> none_sent(rollout_.members.size(), 0);
+  each_member(rollout_, host, [&](MemberIndex index) {
+    if (missed.empty() && rollout_.members[index].effect != 0) missed = why_not_write(rollout_, index, none_sent);
+  });
+  return missed;
+}
+
+// The others could have carried what it takes away when that was decided, and can no more, and it has not been written yet: it goes on
+// serving, as it does, until they can.
+void Deciding::stay_when_missed(HostIndex host) {
+  if (why_missed(host).empty()) return;
+  each_member(rollout_, host, [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    if (member.effect != 0) want(index, member.known.setting);
+  });
+  if (state(host).phase == HostPhase::withdrawing)
+    move(host, HostPhase::serving_new, state(host).why, rollout_.phase != Phase::rolling_back);
+}
+
 namespace {
 
 // A store or a load balancer that says nothing holds the rollout by itself, and lets it go on when it answers again.
@@ -350,15 +377,20 @@ void Deciding::check_deadline(HostIndex host) {
       // Its weight may stay as it is where a load balancer does not show it: it leaves all the same.
       if (state(host).effect == 0 && waited_patiently(host) >= confirm_limit(host)) depool(host, HostPhase::withdrawing, state(host).why);
       return;
+    case HostPhase::withdrawing:
+      if (waited_patiently(host) >= confirm_limit(host)) stay_when_missed(host);
+      return;
     case HostPhase::quiescing:
     case HostPhase::depooling: {
       if (state(host).effect != 0) return;
-      auto trouble = name + " was to leave its pools, and not every load balancer showed it within " + to_string(confirm_limit(host));
+      if (waited_patiently(host) < confirm_limit(host)) return;
+      auto missed = why_missed(host);
+      auto trouble = name + " was to leave its pools, and ";
+      trouble += missed.empty() ? "not every load balancer showed it within " + to_string(confirm_limit(host)) : missed;
       if (state(host).swapped) {
-        if (waited_patiently(host) >= confirm_limit(host) && !is_silent(rollout_)) pause_ourselves(trouble);
+        if (!is_silent(rollout_)) pause_ourselves(trouble);
         return;
       }
-      if (waited_patiently(host) < confirm_limit(host)) return;
       give_back(host);
       if (!is_silent(rollout_)) pause_ourselves(trouble + "; it was put back");
       return;

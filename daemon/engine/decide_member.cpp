@@ -40,29 +40,61 @@ int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool l
   if (!capabilities.weights_steer) return std::min(weight, original);
   auto smallest = capabilities.smallest_weight();
   if (least) weight = std::min(weight, smallest);
-  if (!rollout_.lost_canaries.empty())
-    weight = std::min(weight, std::max(smallest, room_beside_lost_canaries(planned_member.pool, planned_member.host, stage)));
+  bool too_many = rollout_.serving_new() + rollout_.in_flight() > stage.hosts;  // who was taken and comes back, beside its substitute
+  if (too_many || !rollout_.lost_canaries.empty())
+    weight = static_cast<int>(std::clamp<std::int64_t>(room(index, stage), smallest, std::max(smallest, weight)));
   return std::min(weight, original);
 }
 
-// What the stage's share leaves to the host when all others that serve the release have what the stage gives them, and those that
+// What the stage's share leaves to the member when all others that serve the release have what the stage gives them, and those that
 // were taken keep what we gave them.
-int Deciding::room_beside_lost_canaries(PoolIndex pool, HostIndex host, const PlannedStage& stage) const {
-  const auto& plan = rollout_.plan;
+std::int64_t Deciding::room(MemberIndex index, const PlannedStage& stage) const {
+  auto pool = rollout_.plan.members[index].pool;
   auto share = std::max(stage.asked.fraction(), stage.achievable);
-  auto room = static_cast<std::int64_t>(std::floor(share * static_cast<double>(plan.pools[pool].weight * scale_of(rollout_, pool)) + 1e-9));
+  auto allowed = share * static_cast<double>(rollout_.plan.pools[pool].weight * scale_of(rollout_, pool));
+  return static_cast<std::int64_t>(std::floor(allowed + 1e-9)) - claims(pool, stage) + claim(index, stage);
+}
+
+// What the member has of the stage's share, or gets of it.
+std::int64_t Deciding::claim(MemberIndex index, const PlannedStage& stage) const {
+  const auto& planned_member = rollout_.plan.members[index];
+  const auto& member = rollout_.members[index];
+  if (!takes_part(member)) return 0;
+  auto phase = state(planned_member.host).phase;
+  if (is_leaving_canary(planned_member.host)) return member.wanted.weight;
+  if (member.wanted.pooled != Pooled::yes) return 0;
+  bool as_it_is = planned(planned_member.host).role == Role::already_there || rollout_.lost_canaries.contains(planned_member.host);
+  if (as_it_is) return member.wanted.weight;
+  bool serves_it = phase == HostPhase::serving_new || phase == HostPhase::joining;
+  return serves_it ? stage_weight(rollout_.plan, stage, planned_member) : 0;
+}
+
+std::int64_t Deciding::claims(PoolIndex pool, const PlannedStage& stage) const {
+  std::int64_t all = 0;
   for (MemberIndex index = 0; index < rollout_.members.size(); ++index) {
-    const auto& planned_member = plan.members[index];
-    const auto& member = rollout_.members[index];
-    if (planned_member.pool != pool || planned_member.host == host || !takes_part(member) || member.wanted.pooled != Pooled::yes) continue;
-    auto phase = state(planned_member.host).phase;
-    if (planned(planned_member.host).role == Role::already_there || rollout_.lost_canaries.contains(planned_member.host)) {
-      room -= member.wanted.weight;
-    } else if (phase == HostPhase::serving_new || phase == HostPhase::joining) {
-      room -= stage_weight(plan, stage, planned_member);
-    }
+    if (rollout_.plan.members[index].pool == pool) all += claim(index, stage);
   }
-  return static_cast<int>(std::clamp<std::int64_t>(room, 0, plan.pools[pool].weight));
+  return all;
+}
+
+// Handed back with the release on it, and still in its pools.
+bool Deciding::is_leaving_canary(HostIndex host) const {
+  return state(host).phase == HostPhase::depooling && rollout_.lost_canaries.contains(host);
+}
+
+bool Deciding::canary_leaves() const {
+  return std::any_of(rollout_.lost_canaries.begin(), rollout_.lost_canaries.end(), [&](HostIndex host) { return is_leaving_canary(host); });
+}
+
+// Whether others that serve the release have less than their stage gives them, to leave room for those who were taken.
+bool Deciding::below_their_stage() const {
+  return std::any_of(rollout_.upgraded.begin(), rollout_.upgraded.end(), [&](HostIndex host) {
+    return any_member(rollout_, host, [&](MemberIndex index) {
+      const auto& member = rollout_.members[index];
+      bool serves = takes_part(member) && member.wanted.pooled == Pooled::yes;
+      return serves && member.wanted.weight < stage_weight(rollout_.plan, rollout_.current_stage(), rollout_.plan.members[index]);
+    });
+  });
 }
 
 // The canary weights of a stage, for every host that serves the release. What is lowered goes to the others, so it is
@@ -74,17 +106,21 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
     spare.push_back(std::max<std::int64_t>(0, rollout_.flows[pool].well() - least_flow));
   }
   bool waits = false;
+  bool frees_some = canary_leaves();
   for (auto host : rollout_.upgraded) {
     each_member(rollout_, host, [&](MemberIndex index) {
       const auto& member = rollout_.members[index];
       if (!takes_part(member) || member.wanted.pooled != Pooled::yes) return;
       auto weight = canary_weight(index, stage, least);
+      // Nobody makes room for one that is about to be gone.
+      if (frees_some && !least) weight = std::max(weight, std::min(member.wanted.weight, home_weight(rollout_, index, rollout_.scale)));
       if (weight < member.wanted.weight && !member.down && !state(host).erring) {
         auto& left = spare[rollout_.plan.members[index].pool];
         auto lower = std::min<std::int64_t>(member.wanted.weight - weight, left);
         left -= lower;
         weight = member.wanted.weight - static_cast<int>(lower);
       }
+      waits = waits || (frees_some && weight < stage_weight(rollout_.plan, stage, rollout_.plan.members[index]));
       if (weight == member.wanted.weight) return;
       if (rollout_.closed.contains(rollout_.plan.members[index].pool)) return void(waits = true);
       want(index, Setting{Pooled::yes, weight});
@@ -93,7 +129,7 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
   if (waits != rollout_.weights_due) say(WeightsDue{waits});
 }
 
-// What could not be written while a pool was closed. The stage is not reached before.
+// What could not be written while a pool was closed, or a canary on its way out. The stage is not reached before.
 void Deciding::write_due_weights() {
   if (rollout_.rolling()) return set_weights(rollout_.current_stage(), rollout_.shrunk);
   if (rollout_.phase == Phase::aborting) return full_weights();
@@ -154,9 +190,7 @@ void Deciding::operator()(const MemberChanged& event) {
   if (out && conditional && same_again && !refused) return taken(event.member, observed, "taken out by someone else, too,");
   if (member.holder == Holder::ours && observed.setting == member.wanted) {
     // As we want it: an earlier attempt of ours that was thought lost, or the same by another's hand.
-    bool exact = !refused || !member.verbatim || member.original.bytes.empty() || observed.bytes == member.original.bytes;
-    if (observed != member.known || refused) say(MemberSet{event.member, exact ? event.effect : 0, observed});
-    if (!exact) reassert(event.member);
+    if (observed != member.known || refused) say(MemberSet{event.member, event.effect, observed});
     return;
   }
   bool ours_landed_late = std::find(member.unsettled.begin(), member.unsettled.end(), observed.setting) != member.unsettled.end();

@@ -78,6 +78,8 @@ class Deciding {
   void check_deadline(HostIndex host);
   void seen_quiescing(HostIndex host, const std::vector<Shown>& shown);
   void seen_leaving(HostIndex host, const std::vector<Shown>& shown);
+  [[nodiscard]] std::string why_missed(HostIndex host) const;
+  void stay_when_missed(HostIndex host);
   void seen_by_some(HostIndex host);
   void leave_unseen(HostIndex host, const std::string& proof);
   void proven_idle(HostIndex host, const std::vector<Shown>& shown, const std::string& trouble);
@@ -104,7 +106,12 @@ class Deciding {
   void taken(MemberIndex member, const Observed& observed, const std::string& how);
   void reassert(MemberIndex member);
   void set_weights(const PlannedStage& stage, bool least);
-  [[nodiscard]] int room_beside_lost_canaries(PoolIndex pool, HostIndex host, const PlannedStage& stage) const;
+  [[nodiscard]] std::int64_t room(MemberIndex member, const PlannedStage& stage) const;
+  [[nodiscard]] std::int64_t claim(MemberIndex member, const PlannedStage& stage) const;
+  [[nodiscard]] std::int64_t claims(PoolIndex pool, const PlannedStage& stage) const;
+  [[nodiscard]] bool is_leaving_canary(HostIndex host) const;
+  [[nodiscard]] bool canary_leaves() const;
+  [[nodiscard]] bool below_their_stage() const;
   [[nodiscard]] int canary_weight(MemberIndex member, const PlannedStage& stage, bool least) const;
 
   void write_due_weights();
@@ -167,8 +174,6 @@ bool serves(const MemberState& member);
 bool serves(const Rollout& rollout, HostIndex host);
 // Whether we move the member: it serves, and nobody else holds it.
 bool takes_part(const MemberState& member);
-// What the member is at now, as far as we know: what a person made of it, or what we last decided.
-Setting present(const MemberState& member);
 // What the pool's weights are multiplied by now.
 std::int64_t scale_of(const Rollout& rollout, PoolIndex pool);
 // The weight that a serving member has when nothing is asked of it and weights are multiplied by `scale`.

@@ -85,7 +85,7 @@ void Deciding::hold(const std::string& why) {
 void Deciding::end(Outcome outcome, std::string reason) { say(Ended{outcome, std::move(reason)}); }
 
 void Deciding::proceed() {
-  if (rollout_.weights_due && rollout_.closed.empty() && rollout_.active()) return write_due_weights();
+  if (rollout_.weights_due && rollout_.closed.empty() && rollout_.active() && !canary_leaves()) return write_due_weights();
   switch (rollout_.phase) {
     case Phase::shifting: return proceed_shifting();
     case Phase::finishing: return proceed_finishing();
@@ -176,6 +176,7 @@ bool Deciding::rescale(int to) {
     auto phase = state(rollout_.plan.members[index].host).phase;
     if (phase == HostPhase::quiescing || phase == HostPhase::requiescing) continue;
     Setting setting{member.wanted.pooled, home_weight(rollout_, index, next)};
+    if (rollout_.condemned && phase == HostPhase::serving_new) setting.weight = std::min(setting.weight, member.wanted.weight);
     if (setting != member.wanted) want(index, setting);
   }
   return true;
@@ -304,8 +305,11 @@ void Deciding::proceed_aborting() {
   if (rescale(1)) return;
   auto named = named_hosts(rollout_);
   auto serving = rollout_.serving_new();
-  end(Outcome::aborted, rollout_.reason + "; " + std::to_string(serving) + (serving == 1 ? " host serves " : " hosts serve ") +
-                            rollout_.request.release.version + (named.empty() ? "" : "; " + named));
+  // A release that was condemned, and serves on: somebody has to see to it.
+  bool needs_person = rollout_.condemned && serving > 0;
+  end(needs_person ? Outcome::failed : Outcome::aborted, rollout_.reason + "; " + std::to_string(serving) +
+                                                             (serving == 1 ? " host serves " : " hosts serve ") +
+                                                             rollout_.request.release.version + (named.empty() ? "" : "; " + named));
 }
 
 }  // namespace shiftd

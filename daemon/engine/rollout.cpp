@@ -66,6 +66,32 @@ std::string_view to_string(Role role) {
   return "?";
 }
 
+void PoolFlow::add(const PoolFlow& other, int sign) {
+  flow += sign * other.flow;
+  canary += sign * other.canary;
+  capacity += sign * other.capacity;
+  serving += sign * other.serving;
+  erring_flow += sign * other.erring_flow;
+  erring_capacity += sign * other.erring_capacity;
+}
+
+Setting present(const MemberState& member) { return member.holder == Holder::theirs ? member.known.setting : member.wanted; }
+
+PoolFlow carried(const Rollout& rollout, MemberIndex index, Setting setting) {
+  const auto& planned = rollout.plan.members[index];
+  const auto& host = rollout.hosts[planned.host];
+  PoolFlow part;
+  if (setting.pooled != Pooled::yes || rollout.members[index].down) return part;
+  bool on_release = host.phase == HostPhase::serving_new || rollout.plan.hosts[planned.host].role == Role::already_there;
+  part.serving = setting.weight > 0 ? 1 : 0;
+  part.flow = setting.weight;
+  part.canary = on_release ? setting.weight : 0;
+  part.capacity = planned.original.setting.weight;
+  part.erring_flow = host.erring ? part.flow : 0;
+  part.erring_capacity = host.erring ? part.capacity : 0;
+  return part;
+}
+
 bool in_traffic(HostPhase phase) {
   switch (phase) {
     case HostPhase::pooled_old:

@@ -100,6 +100,7 @@ struct MemberState {
   bool confirmed = true;
   bool blind = false;        // confirmed, but for a load balancer that cannot tell
   bool down = false;         // a load balancer's check fails: no capacity in its pool
+  bool missed = false;       // what the write under way takes away, others have to carry: that they can is asked again as it is sent
   std::uint32_t queued = 0;  // writes to its pool that were under way when its own was last asked for, itself included
 
   bool operator==(const MemberState&) const = default;
@@ -116,6 +117,7 @@ struct PoolFlow {
   std::int64_t erring_capacity = 0;
 
   [[nodiscard]] std::int64_t well() const { return flow - erring_flow; }
+  void add(const PoolFlow& other, int sign);
   bool operator==(const PoolFlow&) const = default;
 };
 
@@ -145,7 +147,7 @@ struct Rollout {
   std::map<PoolIndex, std::string> closed;     // pools to which nothing may be written now: why
   std::vector<DepoolThreshold> thresholds;     // as in plan.pools: the strictest that their views last said
   Instant opened;                              // since no pool is closed, or no source silent, any more: patience begins again
-  bool weights_due = false;                    // canary weights wait for their pool to be open
+  bool weights_due = false;                    // canary weights wait to be open, or for a lost canary to leave
   std::map<PoolIndex, std::string> share_off;  // pools whose served share is not what the weights give: the figures
   std::set<std::string> ignored;               // metrics that a person took out of the verdict
   Instant blind_since;                         // when the front end's counters were lost
@@ -167,7 +169,7 @@ struct Rollout {
   std::vector<std::uint32_t> writing;  // as in plan.pools: writes under way
   std::set<HostIndex> moving;          // hosts with something under way
   std::set<HostIndex> upgraded;        // hosts in serving_new
-  std::set<HostIndex> lost_canaries;   // hosts that somebody took with the release on them
+  std::set<HostIndex> lost_canaries;   // hosts that somebody took with the release on them, until they are out of their pools
   std::set<HostIndex> failing;         // of `upgraded`, the ones that have failed and could not leave yet
   HostIndex next_prepare = 0;          // no host before it waits for its preparation
   HostIndex next_start = 0;            // no host before it waits for its turn
@@ -185,6 +187,11 @@ struct Rollout {
 
   bool operator==(const Rollout&) const = default;
 };
+
+// What the member is at now, as far as we know: what a person made of it, or what we last decided.
+Setting present(const MemberState& member);
+// What it adds to the flow of its pool at that setting. In the sums is who is in traffic.
+PoolFlow carried(const Rollout& rollout, MemberIndex member, Setting setting);
 
 // Whether the host is in its pools as far as we decide: what it carries counts as capacity.
 bool in_traffic(HostPhase phase);

@@ -126,8 +126,8 @@ Sentence pool_closed(const json& record) {
 Sentence pool_opened(const json& record) { return {text(record, "pool") + " may be written to again", "", Tone::good, true}; }
 
 Sentence weights_due(const json& record) {
-  if (flag(record, "on")) return {"the stage's weights wait for their pool", "", Tone::warning, true};
-  return {"no weights wait for their pool any more", "", Tone::plain, false};
+  if (flag(record, "on")) return {"the stage's weights wait", "", Tone::warning, true};
+  return {"no weights wait any more", "", Tone::plain, false};
 }
 
 Sentence stage_begun(const json& record) { return {stage(record) + " begins", "", Tone::plain, true}; }

@@ -193,7 +193,7 @@ class Words {
     return line("pool", rollout_.plan.pools[fact.pool].name + " is held to " + to_string(fact.threshold, 0));
   }
   std::string operator()(const WeightsDue& fact) const {
-    return line("rollout", fact.on ? "weights wait for their pool" : "no weights wait any more");
+    return line("rollout", fact.on ? "weights wait" : "no weights wait any more");
   }
   std::string operator()(const StageBegun& fact) const { return line("stage " + std::to_string(fact.stage + 1), "begun"); }
   std::string operator()(const StageBaking& fact) const {

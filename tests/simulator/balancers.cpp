@@ -137,7 +137,7 @@ class SimulatedStore final : public PoolStore {
     bool stale = pool().conditional && world_.faults.strikes(Fault::store_stale);
     for (const auto& member : pool().members) {
       bool past = stale && member.before_last && world_.clock.steady() - member.changed_at < 3s;
-      reading.members.push_back({member.name, past ? *member.before_last : pool().observed(member), {}});
+      reading.members.push_back({member.name, past ? *member.before_last : pool().observed(member), {}, pool().as_configured(member)});
     }
     return reading;
   }
@@ -172,7 +172,9 @@ class SimulatedStore final : public PoolStore {
     bool same = wanted.bytes.empty() ? now.setting == to : now.bytes == wanted.bytes;
     if (same && (!pool().conditional || now.revision == wanted.based_on)) co_return WriteOutcome(Written{now});
     bool other_life = !wanted.based_on.starts_with(pool().epoch());
-    if (!other_life && now.revision != wanted.based_on) co_return WriteOutcome(ForeignChange{now});
+    bool forgotten = other_life && pool().as_configured(member);
+    bool same_value = other_life ? wanted.based_on.ends_with("|" + now.bytes) : now.revision == wanted.based_on;
+    if (!forgotten && !same_value) co_return WriteOutcome(ForeignChange{now});
     if (!wanted.bytes.empty() && pool().conditional) {
       auto note = wanted.bytes.rfind(": ");
       member.note = std::atoi(wanted.bytes.c_str() + note + 2);

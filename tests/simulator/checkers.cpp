@@ -106,6 +106,8 @@ void Checkers::never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_
   const auto& release = rollout.request.release.digest;
   if (!rollout.rolling() || !pool.capabilities.weights_steer || !as_planned(rollout)) return;
   if (changed.carries() <= carried_before || world_.hosts[changed.host].current != release) return;
+  // Where others hold all of the share, one canary is given the least that there is, to be judged at all.
+  if (changed.carries() <= pool.capabilities.smallest_weight()) return;
   std::int64_t canary = 0;
   std::int64_t least = 0;
   for (MemberIndex each = 0; each < rollout.members.size(); ++each) {
@@ -279,6 +281,8 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
   if (const auto* returned = std::get_if<MemberReturned>(&record.fact)) {
     auto [pool, index] = kept.places[returned->member];
     auto& member = world_.pools[pool].members[index];
+    // What somebody has changed since, and nobody has seen yet, is theirs as before.
+    if (returned->adopted && member.setting != rollout.members[returned->member].known.setting) return;
     kept.handed_back.insert(member.host);
     member.theirs = false;
     // Taken back: as it was, all of it.

@@ -41,7 +41,7 @@ void World::strike(Fault fault) {
     if (!pool.conditional && setting.pooled == Pooled::inactive) setting.pooled = Pooled::no;
     if (setting == its.setting) return;
     bool ours = std::find(its.asked.begin(), its.asked.end(), setting) != its.asked.end();
-    if (!its.theirs) its.before = its.base;
+    if (!its.theirs && !its.before) its.before = its.base;
     its.base = setting;
     its.theirs = its.theirs || !ours;
     change(pool_index, member, setting, By::others);

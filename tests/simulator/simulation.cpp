@@ -218,7 +218,8 @@ class Simulation {
       if (!world_.healed) continue;
       if (rollout.paused) say(Verb::resume, 0);
       if (rollout.phase == Phase::quarantined) world_.violate("no_rollout_is_quarantined", rollout.reason);
-      bool nothing_moves = rollout.active() && !rollout.held.empty();
+      bool nothing_moves = rollout.active() && (!rollout.held.empty() || rollout.paused);
+      if (!nothing_moves) held_since_ = Steady{};
       if (!nothing_moves) continue;
       if (rollout.in(HostPhase::left) > 0) {
         for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
@@ -227,9 +228,11 @@ class Simulation {
         }
       }
       if (rollout.in(HostPhase::out) > 0) repair(kept);
-      // What cannot go on forward is taken back.
+      // What cannot go on forward is taken back; what can neither go nor come back is ended, and named.
       if (held_since_ == Steady{}) held_since_ = world_.clock.steady();
-      if (rollout.rolling() && world_.clock.steady() - held_since_ > 30min) say(Verb::roll_back, 0);
+      auto held_for = world_.clock.steady() - held_since_;
+      if (rollout.rolling() && held_for > 30min) say(Verb::roll_back, 0);
+      if (rollout.phase == Phase::rolling_back && held_for > 2h) say(Verb::abort, 0);
     }
   }
 

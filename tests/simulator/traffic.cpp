@@ -30,8 +30,11 @@ void World::serve_traffic() {
     for (const auto& balancer : pool.balancers) {
       if (balancer.dead) continue;
       double weights = 0;
+      bool others = false;
       for (std::size_t index = 0; index < pool.members.size(); ++index) {
-        if (pool.flows(balancer, index)) weights += balancer.members[index].setting.weight;
+        if (!pool.flows(balancer, index)) continue;
+        weights += balancer.members[index].setting.weight;
+        others = others || hosts[pool.members[index].host].running != wanted;
       }
       auto requests = pool.rate * seconds / alive;
       if (weights == 0) failed_requests += requests;
@@ -47,7 +50,7 @@ void World::serve_traffic() {
         failed_requests += failed;
         if (host.running != wanted) continue;
         served_by_release += served;
-        failed_by_release += failed;
+        if (others) failed_by_release += failed;
       }
     }
   }

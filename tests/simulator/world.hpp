@@ -127,6 +127,8 @@ struct Pool {
   std::vector<Balancer> balancers;
 
   [[nodiscard]] std::size_t find(std::string_view member) const;
+  // Nobody has set anything of it since its HAProxy began.
+  [[nodiscard]] bool as_configured(const Member& member) const { return !conditional && member.setting == member.configured; }
   [[nodiscard]] std::string epoch() const { return conditional ? "etcd" : "life" + std::to_string(life) + "|"; }
   [[nodiscard]] std::string bytes_of(const Member& member, const Setting& setting) const;
   [[nodiscard]] Observed observed(const Member& member) const;
@@ -233,7 +235,7 @@ class World {
   Pace pace;
   bool verdict_ticks = true;     // whether front ends count at all
   double failed_requests = 0;    // users' errors, of any cause
-  double failed_by_release = 0;  // of these, answered by the wanted release
+  double failed_by_release = 0;  // of these, answered by the wanted release where another could have answered
   double served_by_release = 0;  // requests that the wanted release answered
   double failed_without_us = 0;  // users' errors, had every host taken the release at the first swap
   double failed_before_us = 0;   // answered by the wanted release before that

@@ -12,6 +12,7 @@ Decision true_take_in(Rollout& scratch, const Event& event, Instant now);
 std::vector<Effect> true_outstanding(const Rollout& rollout);
 std::string true_why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);
 std::string true_why_not_start(const Rollout& rollout, HostIndex host);
+std::string true_why_not_write(const Rollout& rollout, MemberIndex member, const std::vector<EffectId>& sent);
 bool true_takes_part(const MemberState& member);
 std::string true_named_hosts(const Rollout& rollout);
 Shown true_shown_by(const std::vector<MemberView>& views);
@@ -189,6 +190,11 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
 std::string why_not_start(const Rollout& rollout, HostIndex host) {
   return simulator::has_other_bounds() ? true_why_not_start(simulator::with_other_bounds(rollout), host)
                                        : true_why_not_start(rollout, host);
+}
+
+std::string why_not_write(const Rollout& rollout, MemberIndex member, const std::vector<EffectId>& sent) {
+  return simulator::has_other_bounds() ? true_why_not_write(simulator::with_other_bounds(rollout), member, sent)
+                                       : true_why_not_write(rollout, member, sent);
 }
 
 std::string named_hosts(const Rollout& rollout) {

@@ -558,6 +558,60 @@ TEST_F(SupervisorTest, AHostThatAPersonPutBackWhileNobodyLookedIsNotSwapped) {
   EXPECT_EQ(host.setting, (Setting{Pooled::yes, 70}));
 }
 
+TEST_F(SupervisorTest, AHostThatWasChangedAfterItsLoadBalancerRestartedIsLeftAlone) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  halt();
+  world_->restart_balancer();
+  auto& host = world_->hosts.at("web01");
+  host.setting = {Pooled::yes, 70};
+  boot();
+  pass_until_phase(id, HostPhase::left);
+  EXPECT_EQ(host.setting, (Setting{Pooled::yes, 70}));
+}
+
+TEST_F(SupervisorTest, WhatAForgetfulLoadBalancerSentToAHostIsAnsweredBeforeItsSwap) {
+  begin(4, five_stages());
+  world_->drain_time = 20s;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::ready);
+  auto& host = world_->hosts.at("web01");
+  host.reachable = false;
+  pass_until_phase(id, HostPhase::upgrading);
+  halt();
+  host.reachable = true;
+  world_->restart_balancer();
+  auto restarted = clock_.steady();
+  boot();
+  clock_.run(*loop_, [&] { return !host.swaps.empty() || clock_.steady() > restarted + 10min; });
+  EXPECT_FALSE(host.swaps.empty());
+  EXPECT_GT(host.drains_at, restarted);
+  EXPECT_GE(clock_.steady(), host.drains_at);
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
+// It was decided on while they could, and could not be written.
+TEST_F(SupervisorTest, AHostThatTheOthersCannotReplaceAnyMoreStaysUntilTheyCan) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->store_answers = false;
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::roll_back, "", "test", "because"})));
+  ASSERT_EQ(running(id)->hosts[0].phase, HostPhase::withdrawing);
+  auto others = {"web02", "web03", "web04"};
+  for (const auto* name : others) world_->hosts.at(name).health_up = false;
+  pass(30s);
+  world_->store_answers = true;
+  pass(30s);
+  EXPECT_EQ(world_->hosts.at("web01").setting.pooled, Pooled::yes);
+  EXPECT_EQ(running(id)->hosts[0].phase, HostPhase::serving_new);
+  EXPECT_NE(running(id)->held.find("no host can be taken out: web01 out would leave 0 of 400"), std::string::npos) << running(id)->held;
+  for (const auto* name : others) world_->hosts.at(name).health_up = true;
+  EXPECT_EQ(finish(id).outcome, Outcome::rolled_back);
+  expect_all("one");
+}
+
 TEST_F(SupervisorTest, TheFeedTellsEveryRecordAndItsEnd) {
   begin(2, five_stages());
   auto id = start("two");

@@ -117,8 +117,7 @@ class Bookkeeper {
     if (member.effect != 0 && member.wanted != fact.setting) note_unsettled(member);
     auto phase = rollout_.hosts[host].phase;
     bool carried = in_traffic(phase) || phase == HostPhase::quiescing || phase == HostPhase::requiescing;
-    bool again = fact.setting == member.wanted;  // what was decided, and is counted so, already
-    member.missed = (carried && !again) || (member.effect != 0 && member.missed);
+    member.missed = carried || (member.effect != 0 && member.missed);
     member.holder = Holder::ours;
     member.wanted = fact.setting;
     member.verbatim = fact.verbatim;

@@ -51,9 +51,9 @@ Duration Deciding::scale_limit() const {
 void Deciding::operator()(const Tick&) {
   if (!rollout_.active()) return;
   for (auto host : rollout_.moving) check_deadline(host);
-  for (auto host : rollout_.upgraded) {
-    if (rollout_.settling == 0) break;
-    if (state(host).unconfirmed > 0 && now_ - rollout_.stage_since >= confirm_limit(host)) stay_when_missed(host);
+  for (HostIndex host = 0; rollout_.settling > 0 && host < rollout_.hosts.size(); ++host) {
+    bool settles = state(host).unconfirmed > 0 && !is_moving(state(host).phase);
+    if (settles && now_ - rollout_.stage_since >= confirm_limit(host)) stay_when_missed(host);
   }
   if (!records_.empty()) return;  // what follows is decided on what was said
 

@@ -13,10 +13,27 @@
 namespace shiftd {
 namespace {
 
+// name LINK: what it names, in `named`; nothing where there is no such link. The shell itself can tell where a directory is, which
+// spares a process; where that is not releases/<name>, the link's own text counts.
+constexpr std::string_view name_link = R"sh(
+name() {
+  named=
+  [ -L "$1" ] || return 0
+  if cd -P "./$1" 2>/dev/null; then
+    named=$PWD
+    cd "$OLDPWD" || exit 1
+  fi
+  case ${named%/*} in
+    */releases) named=releases/${named##*/} ;;
+    *) named=$(readlink "$1") ;;
+  esac
+}
+)sh";
+
 // Prints what `current` names, or what is wrong with it, and keeps it in `now`.
 constexpr std::string_view print_current = R"sh(
-now=
-if [ -L current ]; then now=$(readlink current); fi
+name current
+now=$named
 if [ -n "$now" ] || [ ! -e current ]; then echo "current $now"; else echo "foreign"; fi
 )sh";
 
@@ -89,7 +106,8 @@ constexpr std::string_view tidy = R"sh(
 count() { counted=$#; }
 count releases/*/.shiftd-complete
 if [ $counted -gt $((keep + 1)) ]; then
-  previous=$(readlink previous)
+  name previous
+  previous=$named
   kept=0
   for marker in $(ls -t releases/*/.shiftd-complete); do
     name=${marker#releases/}; name=${name%/.shiftd-complete}
@@ -154,7 +172,8 @@ echo "$rendered" >"$files/digest" && echo "$digest" >"$part/.shiftd-complete" ||
 chmod 755 "$part" && sync -f "$part" || exit 1
 rm -rf "releases/$digest" && mv -T "$part" "releases/$digest" && sync releases || exit 1
 # Its files are in the new release now.
-previous=$(readlink previous)
+name previous
+previous=$named
 case " $now $previous " in *"/$code "*) ;; *) set -- "$@" "releases/$code" ;; esac
 )sh";
 
@@ -226,7 +245,8 @@ constexpr std::string_view swap = R"sh(
 swap() {
   [ -d "releases/$release" ] || { echo "releases/$release is not on this host"; return 1; }
   [ -L current ] || [ ! -e current ] || { echo "current is no symbolic link"; return 1; }
-  now=$(readlink current)
+  name current
+  now=$named
   place || { echo "the configuration could not be put in its place"; return 1; }
   if [ "$now" != "releases/$release" ]; then
     if [ -L current ]; then
@@ -249,8 +269,8 @@ std::string making_layout(const std::string& base, const std::string& release, i
       "LC_ALL=C; export LC_ALL; umask 022; digest={}; keep={}; base={}\n"
       "[ -d \"$base/.shiftd/uploads\" ] && [ -d \"$base/.shiftd/jobs\" ] && [ -d \"$base/releases\" ] ||\n"
       "  mkdir -p \"$base/releases\" \"$base/.shiftd/uploads\" \"$base/.shiftd/jobs\" || exit 1\n"
-      "cd \"$base\" || exit 1\n{}",
-      shell_quote(release), keep, shell_quote(base), print_current);
+      "cd \"$base\" || exit 1\n{}{}",
+      shell_quote(release), keep, shell_quote(base), name_link, print_current);
 }
 
 std::string entering(const std::string& base) { return fmt::format("base={}; cd \"$base\" || exit 66\n", shell_quote(base)); }
@@ -269,7 +289,7 @@ std::optional<std::string_view> line_of(std::string_view out, std::string_view w
 }  // namespace
 
 std::string current_script(const std::string& base) {
-  return fmt::format("cd {} 2>/dev/null || {{ echo 'current '; exit 0; }}\n{}", shell_quote(base), print_current);
+  return fmt::format("cd {} 2>/dev/null || {{ echo 'current '; exit 0; }}\n{}{}", shell_quote(base), name_link, print_current);
 }
 
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
@@ -309,7 +329,7 @@ std::string file_in_the_making(const std::string& base, const ReleaseParts& rele
 
 std::string swap_script(const std::string& base, const std::string& release, const std::string& restart) {
   // The restart command in a shell of its own: whatever it is, it cannot reach into ours.
-  return fmt::format("release={}\n{}{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), place_files, swap,
+  return fmt::format("release={}\n{}{}{}{}\nexec /bin/sh -c {}\n", shell_quote(release), entering(base), name_link, place_files, swap,
                      shell_quote(restart));
 }
 

@@ -22,7 +22,8 @@ answer() {
 }
 )sh";
 
-// The job itself: two shells that outlive the one which answers. Both keep `alive` (9) locked until they are done.
+// The job itself: two shells that outlive the one which answers. Both keep `alive` (9) locked until they are done. Who started them
+// waits until both have let go of the pipe (7): that spares a process which waits for the lock.
 //
 // `run` has the lock between jobs (8) as well, and gives it back before the end can be seen: whoever hears of it may start
 // the next job at once. The script gets neither lock, so that a service which it leaves behind does not hold them. That
@@ -37,14 +38,14 @@ answer() {
 constexpr std::string_view job_functions = R"sh(
 run() {
   exec 2>&1
-  timeout -k 5 "$limit" sh ./script 8>&- 9>&-
+  timeout -k 5 "$limit" sh ./script 7>&- 8>&- 9>&-
   status=$? how=done
   case $status in
     124 | 137) [ $(($(date +%s) - $(stat -c %Y started))) -lt "${limit%.*}" ] || how=limit ;;
   esac
   exec 8>&- >/dev/null 2>&1
   printf '%-20s\n' "$how $status" 1<>result
-  exec 9>&-
+  exec 7>&- 9>&-
   for n in 1 2 3 4 5 6 7 8 9; do
     sleep 0.2 || sleep 1
     read -r writer <draining
@@ -57,11 +58,13 @@ run() {
 }
 drain() {
   exec 3<&0 8>&- >/dev/null 2>&1
-  dd bs=1 count="$most" of=out <&3 9>&- &
+  dd bs=1 count="$most" of=out <&3 7>&- 9>&- &
   printf '%-10s\n' $! 1<>draining
   wait $!
   printf '%-10s\n' done 1<>draining
-  exec 9>&- cat
+  exec 7>&- 9>&-
+  read -r more || [ -n "$more" ] || return
+  exec cat
 }
 )sh";
 
@@ -74,6 +77,14 @@ prepare() {
   printf '%s' "$script" >script && printf '%-20s\n' lost >result && printf '%-10s\n' soon >draining &&
     printf '%-200s\n' "$id" 1<>"$lock" && true >started
 }
+begin() {
+  true >>"$lock" || { echo "error cannot open the lock $lock"; return; }
+  exec 8>>"$lock"
+  if ! flock -n 8; then read -r holder _ <"$lock"; echo "refused $holder"; return; fi
+  prepare || { echo "error cannot write in $dir/$id"; return; }
+  exec 7>&1 >/dev/null
+  run | drain &
+}
 need flock util-linux && need timeout coreutils || return 0
 [ -d "$dir/$id" ] || LC_ALL=C mkdir -p -m 700 "$dir/$id" || { say "error cannot make $dir/$id"; return 0; }
 cd "$dir/$id" || { say "error cannot enter $dir/$id"; return 0; }
@@ -82,12 +93,10 @@ while true; do
   exec 9>>alive
   if flock -n 9; then
     if [ -e started ]; then answer; return 0; fi
-    true >>"$lock" || { say "error cannot open the lock $lock"; return 0; }
-    exec 8>>"$lock"
-    if ! flock -n 8; then read -r holder _ <"$lock"; say "refused $holder"; return 0; fi
-    prepare || { say "error cannot write in $dir/$id"; return 0; }
-    run | drain &
-    exec 8>&-
+    refusal=$(begin)
+    exec 9>&-
+    if [ -n "$refusal" ]; then say "$refusal"; else answer; fi
+    return 0
   fi
   exec 9>&- 9<alive
   flock -s 9

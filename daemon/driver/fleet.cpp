@@ -147,7 +147,7 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
     const auto& answer = answers[index];
     if (answer) ++asked;
     if (!answer) seen.notes.push_back(host.place.name + " could not be asked for its release: " + answer.error().what);
-    seen.fleet.hosts.push_back({host.place.name, host.place.address, answer ? *answer : std::string()});
+    seen.fleet.hosts.push_back({host.place.name, host.place.address, answer ? *answer : std::string(), answer.has_value()});
     for (const auto& [pool, name] : host.members) {
       const auto& store = *service.pools[pool].store;
       const auto* member = readings[pool].find(name);

@@ -135,6 +135,10 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
     case Step::prepare: {
       auto found = co_await service_.releaser->prepare(place, release);
       if (!found) co_return found.error();
+      if (!committed_.plan.hosts[host].asked) {
+        note = std::move(*found);
+        co_return Result<void>{};
+      }
       if (*found != former) {
         co_return Failure{Errc::conflict, "the release on the host changed since the plan: " + (former.empty() ? "none" : former) +
                                               " then, " + *found + " now"};

@@ -108,6 +108,12 @@ class Bookkeeper {
     put_back(fact.host);
   }
 
+  void operator()(const ReleaseFound& fact) {
+    auto& planned = rollout_.plan.hosts.at(fact.host);
+    planned.digest = fact.digest;
+    planned.asked = true;
+  }
+
   void operator()(const LateResult&) {}
 
   void operator()(const MemberWanted& fact) {

@@ -11,12 +11,12 @@ namespace {
 
 // The kinds, in the order of Fact's alternatives. These words are for ever.
 constexpr std::array kinds = {
-    "requested",        "planned",           "host_moved",      "host_health",   "late_result",   "member_wanted", "member_set",
-    "member_confirmed", "member_taken",      "member_returned", "source_lost",   "source_back",   "stage_begun",   "stage_baking",
-    "stage_passed",     "gate_reached",      "gate_passed",     "held",          "shrunk",        "finishing",     "paused",
-    "resumed",          "rolling_back",      "aborting",        "clock_jumped",  "quarantined",   "ended",         "pool_closed",
-    "pool_opened",      "weights_due",       "scaled",          "overridden",    "member_health", "share_off",     "host_erring",
-    "forced",           "threshold_changed", "watched",         "metric_ignored"};
+    "requested",        "planned",           "host_moved",      "host_health",    "late_result",   "member_wanted", "member_set",
+    "member_confirmed", "member_taken",      "member_returned", "source_lost",    "source_back",   "stage_begun",   "stage_baking",
+    "stage_passed",     "gate_reached",      "gate_passed",     "held",           "shrunk",        "finishing",     "paused",
+    "resumed",          "rolling_back",      "aborting",        "clock_jumped",   "quarantined",   "ended",         "pool_closed",
+    "pool_opened",      "weights_due",       "scaled",          "overridden",     "member_health", "share_off",     "host_erring",
+    "forced",           "threshold_changed", "watched",         "metric_ignored", "release_found"};
 static_assert(kinds.size() == std::variant_size_v<Fact>);
 
 template <std::size_t Index = 0>

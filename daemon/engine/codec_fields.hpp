@@ -203,6 +203,7 @@ template <class V> void fields(V& v, Overridden& f) { v.stage(f.stage); v.field(
 template <class V> void fields(V& v, MemberHealth& f) { v.member(f.member); v.field("down", f.down); v.field("why", f.why); }
 template <class V> void fields(V& v, ShareOff& f) { v.pool(f.pool); v.field("why", f.why); }
 template <class V> void fields(V& v, HostErring& f) { v.host(f.host); v.field("on", f.on); v.field("why", f.why); }
+template <class V> void fields(V& v, ReleaseFound& f) { v.host(f.host); v.field("digest", f.digest); }
 template <class V> void fields(V& v, ThresholdChanged& f) { v.pool(f.pool); v.threshold(f.threshold); }
 template <class V> void fields(V& v, Watched& f) { v.field("history_ms", f.history); }
 template <class V> void fields(V& v, MetricIgnored& f) { v.field("metric", f.metric); v.field("by", f.by); v.field("reason", f.reason); }

@@ -227,11 +227,10 @@ json plan_to_json(const Plan& plan) {
       original["revision"] = bytes_to_json(member.original.revision);
       members.push_back({{"pool", member.pool}, {"name", member.name}, {"original", std::move(original)}, {"restore", member.restore}});
     }
-    value["hosts"].push_back({{"name", host.name},
-                              {"address", host.address},
-                              {"digest", host.digest},
-                              {"role", to_string(host.role)},
-                              {"members", std::move(members)}});
+    json planned{{"name", host.name}, {"address", host.address}, {"digest", host.digest}, {"role", to_string(host.role)}};
+    if (!host.asked) planned["asked"] = false;
+    planned["members"] = std::move(members);
+    value["hosts"].push_back(std::move(planned));
   }
   for (const auto& stage : plan.stages) {
     value["stages"].push_back({{"asked_bp", stage.asked.value},
@@ -286,8 +285,8 @@ Plan plan_from_json(const json& value) {
                               member.at("restore")});
     }
     auto role = enum_from<Role, 3>(host.at("role"), "role");
-    plan.hosts.push_back(
-        {host.at("name"), host.at("address"), host.at("digest"), role, first, static_cast<std::uint32_t>(plan.members.size()) - first});
+    plan.hosts.push_back({host.at("name"), host.at("address"), host.at("digest"), role, first,
+                          static_cast<std::uint32_t>(plan.members.size()) - first, host.value("asked", true)});
   }
   std::set<std::string> seen;
   for (const auto& host : plan.hosts) {

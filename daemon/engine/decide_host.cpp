@@ -91,7 +91,9 @@ void Deciding::operator()(const StepDone& event) {
   if (host >= rollout_.hosts.size() || rollout_.phase == Phase::ended) return;
   if (!current(host, event.effect) || !rollout_.active()) return say(LateResult{host, event.effect, "done"});
   switch (state(host).phase) {
-    case HostPhase::preparing: return move(host, HostPhase::ready);
+    case HostPhase::preparing:
+      if (!planned(host).asked) say(ReleaseFound{host, event.note});
+      return move(host, HostPhase::ready);
     case HostPhase::quiescing:
     case HostPhase::requiescing: return idle_or_not(host, {});
     case HostPhase::withdrawing:

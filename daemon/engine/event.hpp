@@ -47,7 +47,7 @@ struct StepDone {
   HostIndex host = 0;
   EffectId effect = 0;
   std::vector<Shown> members;
-  std::string note = {};  // what people should know of how it ended well
+  std::string note = {};  // what people should know of how it ended well; prepared: the release that was found
 };
 struct StepFailed {
   HostIndex host = 0;

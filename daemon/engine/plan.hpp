@@ -54,10 +54,11 @@ struct PlannedMember {
 struct PlannedHost {
   std::string name;
   std::string address;
-  std::string digest;  // of the release found on it, to which it returns; empty: none
+  std::string digest;  // of the release found on it, to which it returns; empty: none, or not `asked`
   Role role = Role::upgrade;
   MemberIndex first_member = 0;
   std::uint32_t members = 0;
+  bool asked = true;  // false: it could not be when the plan was made, and is when it is prepared
 
   bool operator==(const PlannedHost&) const = default;
 };
@@ -131,6 +132,7 @@ struct HostFound {
   std::string name;
   std::string address;
   std::string digest;
+  bool asked = true;  // false: it did not answer
 };
 struct MemberFound {
   std::string host;

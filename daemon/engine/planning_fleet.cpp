@@ -54,7 +54,7 @@ Result<void> Planning::take_fleet() {
   std::set<std::string> limit(plan_.request.limit.begin(), plan_.request.limit.end());
   bool limited = !limit.empty();
   for (const auto& found : fleet_.hosts) {
-    PlannedHost host{found.name, found.address, found.digest, Role::upgrade, 0, 0};
+    PlannedHost host{found.name, found.address, found.digest, Role::upgrade, 0, 0, found.asked};
     if (limited && limit.erase(found.name) == 0) {
       host.role = Role::outside;
     } else if (found.digest == plan_.request.release.digest) {

@@ -170,6 +170,14 @@ struct HostErring {
   bool operator==(const HostErring&) const = default;
 };
 
+// What runs on a host that could not be asked when the plan was made.
+struct ReleaseFound {
+  HostIndex host = 0;
+  std::string digest;  // empty: none
+
+  bool operator==(const ReleaseFound&) const = default;
+};
+
 // The pool's load balancers keep another threshold than was known.
 struct ThresholdChanged {
   PoolIndex pool = 0;
@@ -250,7 +258,8 @@ using Fact =
     std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
                  MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held, Shrunk,
                  Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed, PoolOpened, WeightsDue,
-                 Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced, ThresholdChanged, Watched, MetricIgnored>;
+                 Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced, ThresholdChanged, Watched, MetricIgnored,
+                 ReleaseFound>;
 
 struct Record {
   Instant at;

@@ -177,6 +177,12 @@ Sentence host_erring(const json& record) {
           "", on ? Tone::bad : Tone::good, true};
 }
 
+Sentence release_found(const json& record) {
+  auto digest = text(record, "digest");
+  return {fmt::format("{} answers, and {}", text(record, "host"), digest.empty() ? "has no release" : "has " + digest.substr(0, 12)), "",
+          Tone::plain, false};
+}
+
 Sentence share_off(const json& record) {
   auto why = text(record, "why");
   if (why.empty()) return {fmt::format("{} serves the share that its weights give", text(record, "pool")), "", Tone::good, true};
@@ -275,6 +281,7 @@ constexpr std::array kinds = {
     Kind{"member_health", member_health},
     Kind{"share_off", share_off},
     Kind{"host_erring", host_erring},
+    Kind{"release_found", release_found},
     Kind{"forced", forced},
     Kind{"threshold_changed", threshold_changed},
     Kind{"watched", watched},

@@ -192,9 +192,7 @@ class Words {
   std::string operator()(const ThresholdChanged& fact) const {
     return line("pool", rollout_.plan.pools[fact.pool].name + " is held to " + to_string(fact.threshold, 0));
   }
-  std::string operator()(const WeightsDue& fact) const {
-    return line("rollout", fact.on ? "weights wait" : "no weights wait any more");
-  }
+  std::string operator()(const WeightsDue& fact) const { return line("rollout", fact.on ? "weights wait" : "no weights wait any more"); }
   std::string operator()(const StageBegun& fact) const { return line("stage " + std::to_string(fact.stage + 1), "begun"); }
   std::string operator()(const StageBaking& fact) const {
     return line("stage " + std::to_string(fact.stage + 1), "baking for " + to_string(fact.until - rollout_.now));
@@ -215,6 +213,9 @@ class Words {
   }
   std::string operator()(const MemberHealth& fact) const {
     return member(fact.member, (fact.down ? "is down" : "is up again") + why(fact.why));
+  }
+  std::string operator()(const ReleaseFound& fact) const {
+    return host(fact.host, "has " + (fact.digest.empty() ? "no release" : fact.digest));
   }
   std::string operator()(const HostErring& fact) const { return host(fact.host, (fact.on ? "errs" : "errs no more") + why(fact.why)); }
   std::string operator()(const ShareOff& fact) const {

@@ -107,10 +107,11 @@ std::vector<Record> sample_records() {
   for (Fact fact : {Fact(PoolClosed{1, why}), Fact(PoolOpened{1}), Fact(WeightsDue{true}), Fact(WeightsDue{false}), Fact(Scaled{6})})
     facts.push_back(std::move(fact));
   for (auto phase : added_later) facts.emplace_back(HostMoved{1, phase, 6, false, why});
-  for (Fact fact : {Fact(Overridden{1, "ada", why}), Fact(MemberHealth{2, true, why}), Fact(MemberHealth{2, false, ""}),
-                    Fact(ShareOff{1, why}), Fact(ShareOff{1, ""}), Fact(HostErring{1, true, why}), Fact(HostErring{1, false, ""}),
-                    Fact(MemberConfirmed{2, true}), Fact(Forced{"ada", why}), Fact(ThresholdChanged{1, {"lvs1/app_80", 0.66, 12, 2}}),
-                    Fact(ThresholdChanged{1, {}}), Fact(Watched{3'600'000ms}), Fact(MetricIgnored{"slow", "ada", why})})
+  for (Fact fact :
+       {Fact(Overridden{1, "ada", why}), Fact(MemberHealth{2, true, why}), Fact(MemberHealth{2, false, ""}), Fact(ShareOff{1, why}),
+        Fact(ShareOff{1, ""}), Fact(HostErring{1, true, why}), Fact(HostErring{1, false, ""}), Fact(MemberConfirmed{2, true}),
+        Fact(Forced{"ada", why}), Fact(ThresholdChanged{1, {"lvs1/app_80", 0.66, 12, 2}}), Fact(ThresholdChanged{1, {}}),
+        Fact(Watched{3'600'000ms}), Fact(MetricIgnored{"slow", "ada", why}), Fact(ReleaseFound{1, "d1"})})
     facts.push_back(std::move(fact));
   std::vector<Record> records;
   auto at = Instant(1'764'000'000'007ms);

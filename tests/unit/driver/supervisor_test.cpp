@@ -420,6 +420,21 @@ TEST_F(SupervisorTest, AnUnreachableHostIsLeftBehindAndNamed) {
   EXPECT_EQ(world_->hosts.at("web04").current, "two");
 }
 
+// Its release is not known when the plan is made, which is not to say that it has none.
+TEST_F(SupervisorTest, AHostThatCouldNotBeAskedIsUpgradedOnceItAnswersAndGoesBackWithTheOthers) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web01");
+  host.reachable = false;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::preparing);
+  host.reachable = true;
+  pass_until_phase(id, HostPhase::serving_new);
+  EXPECT_EQ(host.current, "two");
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::roll_back, "", "test", "because"})));
+  EXPECT_EQ(finish(id).outcome, Outcome::rolled_back);
+  expect_all("one");
+}
+
 TEST_F(SupervisorTest, ASecondRolloutOnTheSamePoolIsRefused) {
   begin(4, five_stages());
   auto id = start("two");

@@ -66,6 +66,7 @@ TEST(Words, SayEveryKindOfRecordAsASentence) {
       {HostErring{0, true, "21 of 40 requests failed"},
        "web1 answers mostly with failures, and counts as no capacity: 21 of 40 requests failed", true, Tone::bad},
       {HostErring{0, false, ""}, "web1 answers well enough again to count as capacity", true, Tone::good},
+      {ReleaseFound{0, "0123456789abcdef"}, "web1 answers, and has 0123456789ab", false, Tone::plain},
       {ThresholdChanged{0, {"lvs1/app_80", 0.66, 12, 0}},
        "lb1/app: lvs1/app_80 takes failing members out only while 0.66 of its 12 members are up", true, Tone::warning},
       {Watched{std::chrono::hours(1)}, "1h of the hosts' history are known: the first of them may leave", true, Tone::good},

@@ -160,6 +160,18 @@ simulated() {
   fi
 }
 
+# mutants TREE: deliberate faults of engine and driver, each caught within 2,000 seeds; one test, and the table of what caught it.
+mutants() {
+  local tree=$1 log=$root/build/tests/results/mutants.log
+  mkdir -p "$(dirname "$log")"
+  if quietly "$tree/build.log" ninja -C "$tree" simulate_mutants && "$tree/tests/simulate_mutants" >"$log" 2>&1 </dev/null; then
+    count 1 0
+  else
+    count 0 1 "simulate_mutants (log: $log)"
+  fi
+  cat "$log"
+}
+
 # "2+1" on standard input -> 3; nothing -> 0.
 added_up() {
   local sum

@@ -298,6 +298,7 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
   every_host_is_on_a_known_release(kept);
   a_good_release_in_a_calm_world_succeeds(kept);
   a_bad_release_does_not_succeed(kept);
+  a_bad_release_in_a_calm_world_is_condemned(kept);
   a_bad_release_harms_fewer_users_than_without_us(kept);
 }
 
@@ -413,6 +414,20 @@ void Checkers::a_bad_release_does_not_succeed(const Kept& kept) {
     world_.violate("a_bad_release_does_not_succeed", "it " + std::string(to_string(release.kind)) + ", with " +
                                                          std::to_string(100 * release.failure_rate) + "% failures, and judged stages saw " +
                                                          std::to_string(kept.judged_served) + " requests to it");
+}
+
+// Where nothing is in its way, the verdict itself takes back what fails so often, long before people lose their patience.
+void Checkers::a_bad_release_in_a_calm_world_is_condemned(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  const auto& release = world_.releases.at(rollout.request.release.digest);
+  bool calm = std::all_of(world_.faults.hits.begin(), world_.faults.hits.end(), [](auto hits) { return hits == 0; });
+  if (!calm || release.kind != ReleaseKind::bad || release.failure_rate < 0.3 || rollout.condemned) return;
+  world_.serve_traffic();
+  auto served = world_.served_by_release - kept.stage_served;
+  if (!rollout.current_stage().judged || rollout.current_stage().bake < 20s || served < 2'000) return;
+  world_.violate("a_bad_release_in_a_calm_world_is_condemned", std::to_string(100 * release.failure_rate) + "% of its requests fail, and " +
+                                                                   std::to_string(served) + " of them in stage " +
+                                                                   std::to_string(rollout.stage + 1) + " did not condemn it");
 }
 
 // Without us every host would have had it at the first swap, for as long as it took us to take it back.

@@ -84,6 +84,7 @@ class Checkers final : public Witness {
   void every_end_says_why(const Kept& kept);
   void a_good_release_in_a_calm_world_succeeds(const Kept& kept);
   void a_bad_release_does_not_succeed(const Kept& kept);
+  void a_bad_release_in_a_calm_world_is_condemned(const Kept& kept);
   void a_bad_release_harms_fewer_users_than_without_us(const Kept& kept);
 
   void apply_fact(Kept& kept, const Record& record);

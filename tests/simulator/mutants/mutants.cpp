@@ -63,8 +63,6 @@ namespace {
 
 // What the event becomes before the engine hears of it.
 Event mutated(const Rollout& rollout, Event event) {
-  if (auto* done = std::get_if<StepDone>(&event); done != nullptr && is(Mutant::trusts_late_results) && done->host < rollout.hosts.size())
-    done->effect = rollout.hosts[done->host].effect;
   if (const auto* failed = std::get_if<StepFailed>(&event); failed != nullptr && is(Mutant::takes_failures_for_success))
     return StepDone{failed->host, failed->effect, {}, {}};
   const auto* judged = std::get_if<Judged>(&event);
@@ -164,6 +162,10 @@ Decision take_in(Rollout& scratch, const Event& asked, Instant now) {
     }
   };
   take(decide(scratch, simulator::mutated(scratch, asked), now));
+  // The answer to one step comes a second time, and is taken for that to the next.
+  const auto* done = std::get_if<StepDone>(&asked);
+  if (done != nullptr && is(Mutant::trusts_late_results) && scratch.hosts[done->host].effect != done->effect)
+    take(decide(scratch, StepDone{done->host, scratch.hosts[done->host].effect, done->members, done->note}, now));
   for (std::size_t round = 0; round < 1'000 + 16 * scratch.hosts.size(); ++round) {
     auto more = proceed(scratch, now);
     if (more.empty()) break;

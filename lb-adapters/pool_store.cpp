@@ -14,10 +14,9 @@ const PoolReading::Member* PoolReading::find(std::string_view name) const {
 }
 
 const MemberView* ViewReading::find(std::string_view member) const {
-  for (const auto& [name, view] : members) {
-    if (name == member) return &view;
-  }
-  return nullptr;
+  auto found =
+      std::lower_bound(members.begin(), members.end(), member, [](const auto& each, std::string_view name) { return each.first < name; });
+  return found != members.end() && found->first == member ? &found->second : nullptr;
 }
 
 MemberView ViewReading::of(std::string_view member) const {

@@ -280,9 +280,12 @@ void Driver::tell_seen(PoolIndex pool) {
   // moving ones.
   for (const auto& state : views_[pool]) {
     if (!state.trouble.empty()) continue;
+    auto found = member_of_[pool].begin();
     for (const auto& [name, view] : state.reading.members) {
-      auto found = member_of_[pool].find(name);
-      if (found == member_of_[pool].end()) continue;
+      // Both are in the order of their names.
+      while (found != member_of_[pool].end() && found->first < name) ++found;
+      if (found == member_of_[pool].end()) break;
+      if (found->first != name) continue;
       auto host = committed_.plan.members[found->second].host;
       bool told_below = is_moving(hosts[host].phase) && hosts[host].phase != HostPhase::preparing;
       if (told_below || hosts[host].phase == HostPhase::out) continue;

@@ -124,6 +124,7 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
       co_return post(std::move(failed));
     }
     co_await clock_.sleep_for(pause);
+    if (committed_.hosts[host].effect != effect) co_return;  // somebody has taken the host meanwhile
   }
 }
 
@@ -135,6 +136,9 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
     case Step::prepare: {
       auto found = co_await service_.releaser->prepare(place, release);
       if (!found) co_return found.error();
+      // One that has the release already was not counted so by the plan, and would be too many.
+      if (!committed_.plan.hosts[host].asked && *found == release.digest)
+        co_return Failure{Errc::conflict, "the host could not be asked when the plan was made, and has the release already: plan anew"};
       if (!committed_.plan.hosts[host].asked) {
         note = std::move(*found);
         co_return Result<void>{};

@@ -435,6 +435,36 @@ TEST_F(SupervisorTest, AHostThatCouldNotBeAskedIsUpgradedOnceItAnswersAndGoesBac
   expect_all("one");
 }
 
+// The plan did not count it among those that serve the release: swapped and weighed as a canary, it would be one too many.
+TEST_F(SupervisorTest, AHostThatCouldNotBeAskedAndHasTheReleaseAlreadyIsNotSwapped) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web01");
+  host.current = host.running = "two";
+  host.reachable = false;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::preparing);
+  host.reachable = true;
+  auto rollout = finish(id);
+  EXPECT_TRUE(host.swaps.empty());
+  EXPECT_NE(rollout.reason.find("has the release already"), std::string::npos) << rollout.reason;
+}
+
+TEST_F(SupervisorTest, ASwapIsNotTriedAgainOnAHostThatSomebodyHasTaken) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::ready);
+  auto& host = world_->hosts.at("web01");
+  host.reachable = false;
+  pass_until_phase(id, HostPhase::upgrading);
+  pass(10s);
+  host.setting = {Pooled::yes, 70};
+  pass_until_phase(id, HostPhase::left);
+  host.reachable = true;
+  pass(10min);
+  EXPECT_TRUE(host.swaps.empty());
+  EXPECT_EQ(host.setting, (Setting{Pooled::yes, 70}));
+}
+
 TEST_F(SupervisorTest, ASecondRolloutOnTheSamePoolIsRefused) {
   begin(4, five_stages());
   auto id = start("two");

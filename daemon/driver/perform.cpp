@@ -136,10 +136,10 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
     case Step::prepare: {
       auto found = co_await service_.releaser->prepare(place, release);
       if (!found) co_return found.error();
-      // One that has the release already was not counted so by the plan, and would be too many.
-      if (!committed_.plan.hosts[host].asked && *found == release.digest)
-        co_return Failure{Errc::conflict, "the host could not be asked when the plan was made, and has the release already: plan anew"};
       if (!committed_.plan.hosts[host].asked) {
+        // The plan did not count it among those that have the release: it would be too many.
+        if (*found == release.digest)
+          co_return Failure{Errc::conflict, "the host could not be asked when the plan was made, and has the release already: plan anew"};
         note = std::move(*found);
         co_return Result<void>{};
       }

@@ -122,8 +122,8 @@ class Bookkeeper {
     take_out(host);
     if (member.effect != 0 && member.wanted != fact.setting) note_unsettled(member);
     auto phase = rollout_.hosts[host].phase;
-    bool carried = in_traffic(phase) || phase == HostPhase::quiescing || phase == HostPhase::requiescing;
-    member.missed = carried || (member.effect != 0 && member.missed);
+    bool in_its_pools = in_traffic(phase) || phase == HostPhase::quiescing || phase == HostPhase::requiescing;
+    member.missed = in_its_pools || (member.effect != 0 && member.missed);
     member.holder = Holder::ours;
     member.wanted = fact.setting;
     member.verbatim = fact.verbatim;

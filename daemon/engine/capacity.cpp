@@ -58,6 +58,8 @@ bool spared(const Rollout& rollout, PoolIndex pool, const PoolFlow& flow) {
   return condemned ? flow.well() > 0 : flow.well() >= scale_of(rollout, pool) * rollout.plan.pools[pool].least_flow_rollback;
 }
 
+bool lowers(const Setting& setting, int weight) { return setting.pooled == Pooled::yes && setting.weight > weight; }
+
 // What forbids the member's going from `setting` to `weight` (0: out of its pool), when that takes load or capacity away: empty,
 // nothing. `flow`: of its pool; `own`: its part of that, if it has one.
 //
@@ -67,7 +69,7 @@ std::string why_not_lowered(const Rollout& rollout, MemberIndex index, Setting s
                             const PoolFlow& own, bool rolling_back) {
   const auto& member = rollout.members[index];
   const auto& planned = rollout.plan.members[index];
-  if (setting.pooled != Pooled::yes || setting.weight <= weight) return {};
+  if (!lowers(setting, weight)) return {};
   if (member.down) return {};  // carries nothing there, and may always be removed
   const auto& pool = rollout.plan.pools[planned.pool];
   bool errs = rollout.hosts[planned.host].erring;
@@ -124,16 +126,18 @@ std::string why_not_out(const Rollout& rollout, HostIndex host, bool rolling_bac
 
 std::string why_not_write(const Rollout& rollout, MemberIndex index, const std::vector<EffectId>& sent) {
   const auto& member = rollout.members[index];
-  if (!member.missed) return {};
+  int weight = member.wanted.pooled == Pooled::yes ? member.wanted.weight : 0;
+  // Most writes take nothing away: for them nothing is added up.
+  if (!member.missed || !lowers(member.known.setting, weight)) return {};
   auto pool = rollout.plan.members[index].pool;
   auto flow = rollout.flows[pool];
+  auto is_sent = [&](MemberIndex other) { return !sent.empty() && sent[other] == rollout.members[other].effect; };
   for (MemberIndex other = 0; other < rollout.members.size(); ++other) {
     const auto& waits = rollout.members[other];
-    if (other != index && (rollout.plan.members[other].pool != pool || waits.effect == 0 || sent[other] == waits.effect)) continue;
+    if (other != index && (rollout.plan.members[other].pool != pool || waits.effect == 0 || is_sent(other))) continue;
     if (in_traffic(rollout.hosts[rollout.plan.members[other].host].phase)) flow.add(carried(rollout, other, present(waits)), -1);
     flow.add(carried(rollout, other, waits.known.setting), +1);
   }
-  int weight = member.wanted.pooled == Pooled::yes ? member.wanted.weight : 0;
   auto own = carried(rollout, index, member.known.setting);
   return why_not_lowered(rollout, index, member.known.setting, weight, flow, own, rollout.phase == Phase::rolling_back);
 }

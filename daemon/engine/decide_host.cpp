@@ -340,9 +340,8 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
 // What of the host is not written yet, because the others have come to need it: empty, nothing.
 std::string Deciding::why_missed(HostIndex host) const {
   std::string missed;
-  const std::vector<EffectId> none_sent(rollout_.members.size(), 0);
   each_member(rollout_, host, [&](MemberIndex index) {
-    if (missed.empty() && rollout_.members[index].effect != 0) missed = why_not_write(rollout_, index, none_sent);
+    if (missed.empty() && rollout_.members[index].effect != 0) missed = why_not_write(rollout_, index, {});
   });
   return missed;
 }

@@ -147,7 +147,7 @@ struct Rollout {
   std::map<PoolIndex, std::string> closed;     // pools to which nothing may be written now: why
   std::vector<DepoolThreshold> thresholds;     // as in plan.pools: the strictest that their views last said
   Instant opened;                              // since no pool is closed, or no source silent, any more: patience begins again
-  bool weights_due = false;                    // canary weights wait to be open, or for a lost canary to leave
+  bool weights_due = false;                    // canary weights wait for their pool to be open, or for a lost canary to leave
   std::map<PoolIndex, std::string> share_off;  // pools whose served share is not what the weights give: the figures
   std::set<std::string> ignored;               // metrics that a person took out of the verdict
   Instant blind_since;                         // when the front end's counters were lost

@@ -384,10 +384,13 @@ void Checkers::every_host_is_on_a_known_release(const Kept& kept) {
   }
 }
 
+bool Checkers::calm() const {
+  return std::all_of(world_.faults.hits.begin(), world_.faults.hits.end(), [](auto hits) { return hits == 0; });
+}
+
 void Checkers::a_good_release_in_a_calm_world_succeeds(const Kept& kept) {
   const auto& rollout = kept.rollout;
   bool good = world_.releases.at(rollout.request.release.digest).kind == ReleaseKind::good;
-  bool calm = std::all_of(world_.faults.hits.begin(), world_.faults.hits.end(), [](auto hits) { return hits == 0; });
   // The verdict may err: how often is checked over all seeds.
   // Where a missing proof holds it, people take it back in the end.
   bool waits = world_.verdict.at_max_bake == AtMaxBake::hold;
@@ -395,7 +398,7 @@ void Checkers::a_good_release_in_a_calm_world_succeeds(const Kept& kept) {
   auto drains = [&](const PlannedMember& member) { return kept_while_leaving(rollout.plan, member) < drains_badly; };
   bool all_drain = std::all_of(rollout.plan.members.begin(), rollout.plan.members.end(), drains);
   if (!all_drain && rollout.reason.find("await_idle") != std::string::npos) return;
-  if (!good || !calm || waits || rollout.outcome == Outcome::succeeded || rollout.condemned) return;
+  if (!good || !calm() || waits || rollout.outcome == Outcome::succeeded || rollout.condemned) return;
   world_.violate("a_good_release_in_a_calm_world_succeeds", std::string(to_string(rollout.outcome)) + ": " + rollout.reason);
 }
 
@@ -420,8 +423,7 @@ void Checkers::a_bad_release_does_not_succeed(const Kept& kept) {
 void Checkers::a_bad_release_in_a_calm_world_is_condemned(const Kept& kept) {
   const auto& rollout = kept.rollout;
   const auto& release = world_.releases.at(rollout.request.release.digest);
-  bool calm = std::all_of(world_.faults.hits.begin(), world_.faults.hits.end(), [](auto hits) { return hits == 0; });
-  if (!calm || release.kind != ReleaseKind::bad || release.failure_rate < 0.3 || rollout.condemned) return;
+  if (!calm() || release.kind != ReleaseKind::bad || release.failure_rate < 0.3 || rollout.condemned) return;
   world_.serve_traffic();
   auto served = world_.served_by_release - kept.stage_served;
   if (!rollout.current_stage().judged || rollout.current_stage().bake < 20s || served < 2'000) return;

@@ -92,6 +92,8 @@ class Checkers final : public Witness {
   Kept* acting();
   // What the pool's weights are multiplied by, for now.
   [[nodiscard]] int scale_of(const Kept* kept, const Pool& pool) const;
+  // Nothing went wrong, and nobody else did anything.
+  [[nodiscard]] bool calm() const;
   [[nodiscard]] bool named(const Kept& kept, const std::string& host) const;
 
   World& world_;

@@ -95,6 +95,16 @@ class SupervisorTest : public testing::Test {
     return started ? *started : "";
   }
 
+  // Four hosts, of which web01 is out of its pools and to be swapped, and does not answer.
+  std::string start_until_nobody_answers() {
+    begin(4, five_stages());
+    auto id = start("two");
+    pass_until_phase(id, HostPhase::ready);
+    world_->hosts.at("web01").reachable = false;
+    pass_until_phase(id, HostPhase::upgrading);
+    return id;
+  }
+
   const Rollout* running(const std::string& id) {
     for (const auto& status : supervisor_->running()) {
       if (status.rollout.request.rollout != id) continue;

@@ -450,12 +450,8 @@ TEST_F(SupervisorTest, AHostThatCouldNotBeAskedAndHasTheReleaseAlreadyIsNotSwapp
 }
 
 TEST_F(SupervisorTest, ASwapIsNotTriedAgainOnAHostThatSomebodyHasTaken) {
-  begin(4, five_stages());
-  auto id = start("two");
-  pass_until_phase(id, HostPhase::ready);
+  auto id = start_until_nobody_answers();
   auto& host = world_->hosts.at("web01");
-  host.reachable = false;
-  pass_until_phase(id, HostPhase::upgrading);
   pass(10s);
   host.setting = {Pooled::yes, 70};
   pass_until_phase(id, HostPhase::left);
@@ -587,12 +583,8 @@ TEST_F(SupervisorTest, AWriteSharesItsCommitWithWhatTheViewsShowOfIt) {
 }
 
 TEST_F(SupervisorTest, AHostThatAPersonPutBackWhileNobodyLookedIsNotSwapped) {
-  begin(4, five_stages());
-  auto id = start("two");
-  pass_until_phase(id, HostPhase::ready);
+  auto id = start_until_nobody_answers();
   auto& host = world_->hosts.at("web01");
-  host.reachable = false;
-  pass_until_phase(id, HostPhase::upgrading);
   halt();
   host.reachable = true;
   host.setting = {Pooled::yes, 70};
@@ -617,14 +609,10 @@ TEST_F(SupervisorTest, AHostThatWasChangedAfterItsLoadBalancerRestartedIsLeftAlo
 }
 
 TEST_F(SupervisorTest, WhatAForgetfulLoadBalancerSentToAHostIsAnsweredBeforeItsSwap) {
-  begin(4, five_stages());
-  world_->drain_time = 20s;
-  auto id = start("two");
-  pass_until_phase(id, HostPhase::ready);
+  auto id = start_until_nobody_answers();
   auto& host = world_->hosts.at("web01");
-  host.reachable = false;
-  pass_until_phase(id, HostPhase::upgrading);
   halt();
+  world_->drain_time = 20s;
   host.reachable = true;
   world_->restart_balancer();
   auto restarted = clock_.steady();

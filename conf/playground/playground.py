@@ -20,6 +20,7 @@ from processes import WorldError
 from releases import KINDS_OF_BAD
 from world import CONFTOOL, World
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FEW_FAILURES = 100  # of the canary, in a bad rollout at 200 requests a second
 MOST_COLUMNS = 60  # of the drawing of the share over time
 
@@ -129,7 +130,7 @@ class Story:
 def how_to_play(world, daemon):
     release, good = world.releases["3"], world.releases["1"]
     ctl = " ".join(daemon.shiftctl())
-    print(f"""
+    words = f"""
 It keeps running; Ctrl-C ends it. In another terminal:
   users' entrance    curl -i http://127.0.0.1:{world.balancer.port}/
   what was done      tail -f {world.folder}/announcements.log
@@ -138,9 +139,12 @@ It keeps running; Ctrl-C ends it. In another terminal:
   the bad release    {ctl} start web {' '.join(map(str, release.words()))} --wait
   a good one         {ctl} start web {' '.join(map(str, good.words()))} --wait
   HAProxy            echo 'show servers state' | socat - {world.balancer.socket}
-{conftool_words(world, ctl)}  everything else    {world.folder}""", flush=True)
+{conftool_words(world, ctl)}  everything else    {world.folder}"""
     try:
-        signal.pause()
+        print(words, flush=True)
+        # In slices: a signal between two looks of the interpreter and the system's own wait would else be waited for forever.
+        while True:
+            time.sleep(0.2)
     except KeyboardInterrupt:
         print("\nending ...", flush=True)
 
@@ -157,14 +161,20 @@ def conftool_words(world, ctl) -> str:
     return "\n".join(lines) + "\n"
 
 
+def end_in_order(_number, _frame):
+    """The first of these signals unwinds everything; a second one must not cut that short."""
+    for number in ENDING:
+        signal.signal(number, lambda *_: None)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     chosen = arguments()
     if not Daemon.built():
         print("build/shiftd and build/shiftctl are missing: conf/playground/run builds them", file=sys.stderr)
         return 2
-    # These end the world in the same order as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    for number in ENDING:
+        signal.signal(number, end_in_order)
     try:
         return Story(chosen).run()
     except WorldError as error:

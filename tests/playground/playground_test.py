@@ -4,6 +4,7 @@ import os
 import pathlib
 import pty
 import select
+import signal
 import tempfile
 import time
 import unittest
@@ -44,8 +45,11 @@ class Playground:
         os.write(self.terminal, b"\x03" * times)
 
     def exit_code(self) -> int:
+        until = time.monotonic() + LIMIT
         while self.read():
-            pass
+            if time.monotonic() > until:
+                os.kill(self.pid, signal.SIGTERM)  # ends its world as Ctrl-C should have
+                raise AssertionError(f"Ctrl-C did not end it:\n{self.output}")
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 

@@ -49,6 +49,7 @@ ApiOptions api_options(const ApiConfig& config) {
   options.socket = config.socket;
   options.listen = config.listen;
   options.token_file = config.token_file;
+  options.desired_token_file = config.desired_token_file;
   return options;
 }
 

@@ -132,6 +132,7 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
   service->verdict.min_requests = static_cast<std::uint64_t>(config.strategy.min_requests);
   service->check_policy = config.check_policy;
   service->idle = idle_of(config.idle);
+  service->stragglers = {config.stragglers.bring_back, config.stragglers.ask_every};
   for (const auto& spec : config.checks) {
     auto check = make_check(clock, spec);
     if (!check) return std::move(check).error().during(config.name);

@@ -31,6 +31,7 @@ api:
   socket: "{folder}/shiftd.sock"
   listen: "127.0.0.1:{port}"
   token_file: "{folder}/token"
+  desired_token_file: "{folder}/desired-token"
 services: [{services}]
 log: {{level: info}}
 announce: [{{file: {{path: "{folder}/announcements.log"}}}}]
@@ -51,7 +52,7 @@ release:
 checks:
   - http: {{path: {check}, status: 200, timeout: 2s}}
 check_policy: {{attempts: 10, pause: 100ms, deadline: 5s}}
-{idle}strategy:
+{idle}{sections}strategy:
 {strategy}verdict: {{tolerate: 1.1, ignore_below: 0.01%, confidence: 99%, warm_up: 2s, watch_first: 0s}}
 """
 
@@ -112,6 +113,7 @@ class Wishes:
 
     shares: tuple = (1, 5, 25, 50, 100)
     strategy: str = ""  # further lines of that section, each "  key: value\n"
+    sections: str = ""  # further lines of the service's file
     strategies: dict = dataclasses.field(default_factory=dict)  # instead of both: by service, all lines of that section
     restart: str = "restart"  # the program in a host's home
     check: str = "/healthz"
@@ -145,9 +147,10 @@ class Daemon:
         # One host at a time must be allowed to be out: of two that leaves a half, of three two thirds.
         count = len(fleet.hosts)
         floor = min(70, 100 * (count - 1) // count)
-        token = self.folder / "token"
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32) + "\n")
+        for name in ("token", "desired-token"):
+            token = self.folder / name
+            token.touch(mode=0o600)
+            token.write_text(secrets.token_hex(32) + "\n")
         usual = STRATEGY.format(stages=stages, floor=floor) + wishes.strategy
         strategies = wishes.strategies or {name: usual for name in wishes.services}
         services = ", ".join(f"{name}.yaml" for name in strategies)
@@ -157,7 +160,7 @@ class Daemon:
                 WEB_YAML.format(
                     name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=self.hosts(wishes),
                     pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, check=wishes.check, strategy=strategy,
-                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "",
+                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=wishes.sections,
                 )
             )
 

@@ -67,7 +67,7 @@ Task<ApiAnswer> pools(Control& control, std::string service) {
   co_return json_answer(render(*found));
 }
 
-ApiAnswer trace_answer(Result<std::string> trace) { return trace ? text_answer(std::move(*trace)) : refuse(trace.error()); }
+ApiAnswer said(Result<std::string> text) { return text ? text_answer(std::move(*text)) : refuse(text.error()); }
 
 Task<ApiAnswer> show(Control& control, Clock& clock, std::string rollout) {
   auto status = co_await control.show(std::move(rollout));
@@ -84,9 +84,7 @@ Task<ApiAnswer> command(Control& control, Verb verb, std::string rollout, ApiReq
 Task<ApiAnswer> logs(Control& control, std::string rollout, Target target) {
   auto host = target.query.find("host");
   if (host == target.query.end() || host->second.empty()) co_return refuse(Failure{Errc::bad_input, "'host' is missing: ?host=web1"});
-  auto said = co_await control.logs(std::move(rollout), host->second);
-  if (!said) co_return refuse(said.error());
-  co_return text_answer(std::move(*said));
+  co_return said(co_await control.logs(std::move(rollout), host->second));
 }
 
 // A client that comes back says the last number it has seen; that wins over `from`.
@@ -162,8 +160,9 @@ Task<ApiAnswer> answer(Control& control, Clock& clock, ApiRequest request) {
     case Route::command: co_return co_await command(control, line.verb, std::move(routed->name), std::move(request));
     case Route::logs: co_return co_await logs(control, std::move(routed->name), std::move(*target));
     case Route::events: co_return co_await events(control, std::move(routed->name), std::move(*target), std::move(request.last_event_id));
-    case Route::trace: co_return trace_answer(co_await control.trace(std::move(routed->name)));
-    case Route::history: co_return trace_answer(co_await control.history(std::move(routed->name)));
+    case Route::trace: co_return said(co_await control.trace(std::move(routed->name)));
+    case Route::history: co_return said(co_await control.history(std::move(routed->name)));
+    case Route::desired: co_return said(co_await control.desired(std::move(routed->name)));
   }
   co_return refuse(500, "unexpected", "this route has no answer");
 }

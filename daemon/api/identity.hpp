@@ -4,6 +4,7 @@
 // token decides, and the name is what the caller says of itself.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,12 @@ class Token {
  private:
   explicit Token(std::string digest) : digest_(std::move(digest)) {}
   std::string digest_;
+};
+
+// Who may ask what over TCP.
+struct Tokens {
+  Token everything;
+  std::optional<Token> desired;  // may only be told what hosts are to run: for the hosts themselves
 };
 
 // "alice via token", from what the header X-Shiftd-User says; "somebody via token" when it says nothing usable.

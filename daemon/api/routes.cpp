@@ -15,6 +15,7 @@ constexpr std::array table = {
     RouteLine{"GET", "/api/v1/services", Route::services},
     RouteLine{"GET", "/api/v1/services/{service}/pools", Route::pools},
     RouteLine{"GET", "/api/v1/services/{service}/history", Route::history},
+    RouteLine{"GET", "/api/v1/services/{service}/desired", Route::desired},
     RouteLine{"POST", "/api/v1/plan", Route::plan},
     RouteLine{"GET", "/api/v1/rollouts", Route::list},
     RouteLine{"POST", "/api/v1/rollouts", Route::start},

@@ -25,7 +25,8 @@ enum class Route : std::uint8_t {
   events,
   logs,
   trace,
-  history
+  history,
+  desired
 };
 
 struct RouteLine {

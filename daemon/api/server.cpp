@@ -98,7 +98,13 @@ Result<void> ApiServer::listen_on_port() {
   if (options_.token_file.empty()) return Failure{Errc::bad_input, where + " needs a token_file: there, anybody on this machine could ask"};
   auto token = Token::read(options_.token_file);
   if (!token) return std::move(token).error();
-  token_ = std::make_shared<const Token>(std::move(*token));
+  Tokens tokens{std::move(*token), {}};
+  if (!options_.desired_token_file.empty()) {
+    auto desired = Token::read(options_.desired_token_file);
+    if (!desired) return std::move(desired).error();
+    tokens.desired = std::move(*desired);
+  }
+  tokens_ = std::make_shared<const Tokens>(std::move(tokens));
 
   error_code error;
   auto ip = asio::ip::make_address(address.host == "localhost" ? "127.0.0.1" : address.host, error);
@@ -118,7 +124,7 @@ Result<void> ApiServer::listen_on_port() {
 int ApiServer::port() const { return on_port_.is_open() ? on_port_.local_endpoint().port() : 0; }
 
 template <class Acceptor>
-Task<> ApiServer::accept(Acceptor& acceptor, std::shared_ptr<const Token> token) {
+Task<> ApiServer::accept(Acceptor& acceptor, std::shared_ptr<const Tokens> tokens) {
   for (;;) {
     typename Acceptor::protocol_type::socket socket(executor_);
     error_code error;
@@ -135,13 +141,13 @@ Task<> ApiServer::accept(Acceptor& acceptor, std::shared_ptr<const Token> token)
       socket.send(asio::buffer(busy), 0, error);
       continue;
     }
-    tasks_.start("API connection", converse(shared_, StreamSocket(std::move(socket)), token));
+    tasks_.start("API connection", converse(shared_, StreamSocket(std::move(socket)), tokens));
   }
 }
 
 Task<> ApiServer::serve() {
   if (on_path_.is_open()) tasks_.start("API socket", accept(on_path_, nullptr)), ++listeners_;
-  if (on_port_.is_open()) tasks_.start("API address", accept(on_port_, token_)), ++listeners_;
+  if (on_port_.is_open()) tasks_.start("API address", accept(on_port_, tokens_)), ++listeners_;
   co_await tasks_.join();
 }
 

@@ -22,6 +22,7 @@ struct ApiOptions {
   std::optional<Address> listen;  // a loopback address; port 0: any free one
   std::string token_file;         // needed for TCP
   ApiLimits limits;
+  std::string desired_token_file = {};  // of a second token, which may only ask what hosts are to run; empty: none
 };
 
 // Answers `control` while serve() runs. `clock` and `control` outlive it. One thread only.
@@ -47,14 +48,14 @@ class ApiServer {
   Result<void> listen_on_path();
   Result<void> listen_on_port();
   template <class Acceptor>
-  Task<> accept(Acceptor& acceptor, std::shared_ptr<const Token> token);
+  Task<> accept(Acceptor& acceptor, std::shared_ptr<const Tokens> tokens);
 
   boost::asio::any_io_executor executor_;
   ApiOptions options_;
   ApiShared shared_;
   boost::asio::local::stream_protocol::acceptor on_path_;
   boost::asio::ip::tcp::acceptor on_port_;
-  std::shared_ptr<const Token> token_;
+  std::shared_ptr<const Tokens> tokens_;
   std::uint64_t inode_ = 0;  // of the socket file that is ours
   TaskGroup tasks_;          // that accept, and one for each connection
   std::size_t listeners_ = 0;

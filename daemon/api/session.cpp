@@ -48,8 +48,8 @@ std::optional<ApiAnswer> rebuke(const error_code& error) {
 
 class Session {
  public:
-  Session(ApiShared& shared, StreamSocket socket, std::shared_ptr<const Token> token)
-      : shared_(shared), socket_(std::move(socket)), token_(std::move(token)), buffer_(shared.limits.head + 64 * 1024) {}
+  Session(ApiShared& shared, StreamSocket socket, std::shared_ptr<const Tokens> tokens)
+      : shared_(shared), socket_(std::move(socket)), tokens_(std::move(tokens)), buffer_(shared.limits.head + 64 * 1024) {}
 
   // One request and its answer; false: the connection is over.
   Task<bool> turn() {
@@ -60,12 +60,7 @@ class Session {
     if (!head) co_return false;
     if (*head) co_return co_await rebuked(**head);
     // Before the body is read: whoever may not ask costs nothing more.
-    if (token_ && !token_->matches(parser.get()[http::field::authorization])) {
-      auto reply =
-          refuse(401, to_string(Errc::unauthenticated), "this needs the header 'Authorization: Bearer TOKEN' with the right token");
-      co_await write(std::move(reply), false);
-      co_return false;
-    }
+    if (auto reply = why_not(parser.get())) co_return co_await rebuked(std::move(*reply));
     auto body = co_await within(shared_.clock, shared_.limits.read, read_body(parser));
     if (!body) co_return co_await rebuked(refuse(408, to_string(Errc::timed_out), "the request's body did not come in time"));
     if (*body) co_return co_await rebuked(**body);
@@ -101,6 +96,19 @@ class Session {
     return reply;
   }
 
+  // What whoever asks is told instead of an answer; none: may ask this.
+  [[nodiscard]] std::optional<ApiAnswer> why_not(const http::request<http::string_body>& request) const {
+    auto shown = request[http::field::authorization];
+    if (!tokens_ || tokens_->everything.matches(shown)) return std::nullopt;
+    if (!tokens_->desired || !tokens_->desired->matches(shown))
+      return refuse(401, to_string(Errc::unauthenticated), "this needs the header 'Authorization: Bearer TOKEN' with the right token");
+    auto target = parse_target(std::string(request.target()));
+    auto found = find_route(request.method_string(), target ? target->path : "");
+    auto* routed = std::get_if<Routed>(&found);
+    if (routed != nullptr && routed->line->route == Route::desired) return std::nullopt;
+    return refuse(403, to_string(Errc::refused), "this token may only ask for /api/v1/services/SERVICE/desired");
+  }
+
   Task<bool> rebuked(ApiAnswer reply) {
     co_await write(std::move(reply), false);
     co_return false;
@@ -113,7 +121,7 @@ class Session {
     request.last_event_id = message["Last-Event-ID"];
     request.body = std::move(message.body());
     if (!needs_name(request)) co_return request;
-    if (token_) {
+    if (tokens_) {
       request.by = name_via_token(message["X-Shiftd-User"]);
     } else if (auto uid = peer_uid(socket_.native_handle())) {
       request.by = co_await shared_.users.of(*uid);
@@ -225,14 +233,14 @@ class Session {
 
   ApiShared& shared_;
   StreamSocket socket_;
-  std::shared_ptr<const Token> token_;
+  std::shared_ptr<const Tokens> tokens_;
   beast::flat_buffer buffer_;
 };
 
 }  // namespace
 
-Task<> converse(ApiShared& shared, StreamSocket socket, std::shared_ptr<const Token> token) {
-  Session session(shared, std::move(socket), std::move(token));
+Task<> converse(ApiShared& shared, StreamSocket socket, std::shared_ptr<const Tokens> tokens) {
+  Session session(shared, std::move(socket), std::move(tokens));
   for (;;) {
     bool more = co_await session.turn();
     if (!more) co_return;

@@ -32,6 +32,6 @@ struct ApiShared {
 
 // Talks until the other side ends it, a limit is passed or the protocol is broken. `token`: what a caller must show;
 // nothing on a unix socket, where the kernel says who it is.
-Task<> converse(ApiShared& shared, StreamSocket socket, std::shared_ptr<const Token> token);
+Task<> converse(ApiShared& shared, StreamSocket socket, std::shared_ptr<const Tokens> tokens);
 
 }  // namespace shiftd

@@ -33,8 +33,9 @@ enum class LogLevel : std::uint8_t { debug, info, warning, error };
 
 struct ApiConfig {
   std::string socket = "/run/shiftd/shiftd.sock";
-  std::optional<Address> listen;  // loopback only, and never without a token
-  std::string token_file;         // read by the API, never by the configuration
+  std::optional<Address> listen;   // loopback only, and never without a token
+  std::string token_file;          // read by the API, never by the configuration
+  std::string desired_token_file;  // as token_file
 };
 
 struct LogConfig {
@@ -118,6 +119,12 @@ struct MetricsConfig {
   std::vector<MetricConfig> of;
 };
 
+// Hosts that missed a release because they did not answer.
+struct StragglersConfig {
+  bool bring_back = true;  // false: only when somebody starts a rollout of them
+  Duration ask_every{std::chrono::seconds(30)};
+};
+
 struct ServiceConfig {
   std::string name;
   std::string file;         // where it was read from
@@ -133,6 +140,7 @@ struct ServiceConfig {
   std::vector<CheckSpec> checks;
   CheckPolicy check_policy;
   IdleConfig idle;
+  StragglersConfig stragglers;
   Strategy strategy;
   AnalysisOptions verdict;
   MetricsConfig metrics;

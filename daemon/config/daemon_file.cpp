@@ -29,8 +29,10 @@ void read_api(yaml::Section& at, ApiConfig& api) {
   at.optional("socket", api.socket, socket_path);
   at.optional("listen", api.listen, loopback_address);
   at.optional("token_file", api.token_file, secret_file);
+  at.optional("desired_token_file", api.desired_token_file, secret_file);
   if (at.has("listen") && !at.has("token_file"))
     at.refuse("'listen' needs 'token_file': whoever can connect to the port must show the token");
+  if (at.has("desired_token_file") && !at.has("listen")) at.refuse("'desired_token_file' needs 'listen': the socket asks for no token");
 }
 
 void read_log(yaml::Section& at, LogConfig& log) {

@@ -213,6 +213,11 @@ void read_idle(yaml::Section& at, IdleConfig& idle) {
     at.refuse("'by: grace' counts no connections: leave 'sockets' and 'ignore' out");
 }
 
+void read_stragglers(yaml::Section& at, StragglersConfig& stragglers) {
+  at.optional("bring_back", stragglers.bring_back, true_or_false);
+  at.optional("ask_every", stragglers.ask_every, duration(1s, 24h));
+}
+
 std::vector<StageSpec> usual_stages() {
   std::vector<StageSpec> stages;
   for (auto basis_points : {100, 500, 2'500, 5'000, 10'000}) stages.push_back({BasisPoints{basis_points}, unsaid_bake});
@@ -240,6 +245,7 @@ void read_service(yaml::Section& at, ServiceConfig& service) {
   at.required("checks", service.checks, yaml::list(read_check, most_checks, "a list of checks"), "checks: [{http: {path: /healthz}}]");
   at.optional("check_policy", service.check_policy, yaml::section(read_check_policy));
   at.optional("idle", service.idle, yaml::section(read_idle));
+  at.optional("stragglers", service.stragglers, yaml::section(read_stragglers));
   at.optional("strategy", service.strategy, yaml::section(read_strategy));
   if (service.strategy.stages.empty()) service.strategy.stages = usual_stages();
   VerdictConfig verdict;

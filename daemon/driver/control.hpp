@@ -178,6 +178,10 @@ class Control {
   virtual Task<Result<std::string>> trace(std::string rollout) = 0;
   virtual Task<Result<std::string>> history(std::string service) = 0;
 
+  // Which release each of the service's hosts is to run, as text: docs/api.md has its lines. Hosts of which nothing is known
+  // are left out. Fails with not_found: no such service.
+  virtual Task<Result<std::string>> desired(std::string service) = 0;
+
   [[nodiscard]] virtual DaemonStats stats() const = 0;
   // Rollouts that this daemon drives now, for the gauges of the metrics.
   [[nodiscard]] virtual std::vector<RunningRollout> running() const = 0;

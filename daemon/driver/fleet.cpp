@@ -122,7 +122,7 @@ std::vector<HostPlace> places_to_upgrade(const Service& service, const Plan& pla
 
 }  // namespace
 
-Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
+Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stragglers& stragglers) {
   FleetSeen seen;
   std::vector<PoolReading> readings;
   for (auto& pool : service.pools) {
@@ -156,7 +156,8 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service) {
       if (member == nullptr) co_return Failure{Errc::not_found, store.name() + " has no member " + name + " for host " + host.place.name};
       if (!member->malformed.empty())
         co_return Failure{Errc::bad_input, store.name() + "/" + name + " holds a value that cannot be understood: " + member->malformed};
-      seen.fleet.members.push_back({host.place.name, store.name(), name, member->observed, store.restore_command(name, member->observed)});
+      seen.fleet.members.push_back({host.place.name, store.name(), name, member->observed, store.restore_command(name, member->observed),
+                                    stragglers.owed(store.name(), name, member->observed)});
     }
   }
   if (asked == 0) co_return Failure{Errc::unreachable, "no host could be asked: " + seen.notes.front()};

@@ -65,6 +65,12 @@ struct ServiceMetric {
   std::string all;
 };
 
+// What becomes of hosts that missed a release because they did not answer.
+struct StragglerOptions {
+  bool bring_back = true;  // false: only when somebody starts a rollout of them
+  Duration ask_every{std::chrono::seconds(30)};
+};
+
 // How often the world is looked at.
 struct Pace {
   Duration tick{std::chrono::milliseconds(500)};
@@ -95,6 +101,7 @@ struct Service {
   std::vector<std::shared_ptr<Check>> checks;
   CheckPolicy check_policy;
   IdleOptions idle;
+  StragglerOptions stragglers;
   bool polling = false;             // its front ends are being polled between rollouts
   std::vector<std::string> claims;  // what no two rollouts may act on at once: its pools and hosts
   std::shared_ptr<void> owned;      // whatever the parts above point into

@@ -92,6 +92,9 @@ Task<> Supervisor::run() {
   for (auto& announcer : announcers_) drivers_.start("announce to " + announcer.status().name, announce(announcer));
   drivers_.start("journal", watch_journal());
   drivers_.start("idle counts", count_idle_services());
+  for (auto& service : services_) {
+    if (service->stragglers.bring_back) drivers_.start("stragglers of " + service->name, bring_back_stragglers(*service));
+  }
   co_await drivers_.join();
 }
 
@@ -111,6 +114,8 @@ Task<> Supervisor::recover() {
     }
     if (rollout->phase == Phase::ended) {
       ended_[summary.rollout] = brief_of(*rollout);
+      stragglers_.note(*rollout);
+      desired_.note(*rollout);
       continue;
     }
     auto* service = find_service(rollout->request.service);
@@ -174,6 +179,8 @@ Task<> Supervisor::drive(std::string id) {
   }
   log::info("rollout {} has {}: {}", id, to_string(rollout.outcome), rollout.reason);
   ended_[id] = brief_of(rollout);
+  stragglers_.note(rollout);
+  desired_.note(rollout);
   auto rollout_service = rollout.request.service;
   ended_live_[id] = driver.live();
   auto committed = running_.at(id).committed;

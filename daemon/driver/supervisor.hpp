@@ -12,8 +12,10 @@
 #include "daemon/announce/sink.hpp"
 #include "daemon/driver/announcer.hpp"
 #include "daemon/driver/control.hpp"
+#include "daemon/driver/desired.hpp"
 #include "daemon/driver/driver.hpp"
 #include "daemon/driver/service.hpp"
+#include "daemon/driver/stragglers.hpp"
 #include "daemon/io/signal.hpp"
 #include "daemon/io/task_group.hpp"
 #include "daemon/store/journal.hpp"
@@ -45,6 +47,7 @@ class Supervisor final : public Control {
   Task<Result<FeedPart>> follow(std::string rollout, std::uint64_t from, Duration at_most) override;
   Task<Result<std::string>> trace(std::string rollout) override;
   Task<Result<std::string>> history(std::string service) override;
+  Task<Result<std::string>> desired(std::string service) override;
   [[nodiscard]] DaemonStats stats() const override;
   [[nodiscard]] std::vector<RunningRollout> running() const override;
   [[nodiscard]] Result<void> ready() const override;
@@ -75,6 +78,8 @@ class Supervisor final : public Control {
   Task<> start_queued();
   Task<> start_next();
   Task<> watch_journal();
+  Task<> bring_back_stragglers(Service& service);
+  Task<> bring_back(Service& service, Straggler straggler);
   void launch(Service& service, Rollout rollout, Codec codec);
   Service* find_service(const std::string& name);
   // Who acts, or is about to act, on anything that the service claims, as a sentence; empty: nobody.
@@ -92,6 +97,14 @@ class Supervisor final : public Control {
   std::map<std::string, Stopped> stopped_;
   std::map<std::string, RolloutBrief> ended_;
   std::map<std::string, Live> ended_live_;  // of those that ended in this life of the daemon
+  Desired desired_;
+  Stragglers stragglers_;
+  // What was tried for them in this life of the daemon, by service and host.
+  struct Return {
+    int pauses = 0;  // 0: not yet
+    Steady not_before;
+  };
+  std::map<std::pair<std::string, std::string>, Return> returns_;
   std::vector<const Service*> reserved_;
   std::list<Announcer> announcers_;
   TaskGroup drivers_;

@@ -32,6 +32,12 @@ class Bookkeeper {
       MemberState state;
       state.wanted = member.original.setting;
       state.original = state.known = member.original;
+      if (member.found) {
+        state.holder = Holder::ours;
+        state.wanted = member.found->setting;
+        state.known = *member.found;
+        state.verbatim = false;
+      }
       rollout_.members.push_back(std::move(state));
     }
     rollout_.flows.assign(plan.pools.size(), PoolFlow{});

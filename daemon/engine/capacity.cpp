@@ -225,6 +225,9 @@ std::string named_hosts(const Rollout& rollout) {
       what = "was given back, which not every load balancer showed";
     if (rollout.failing.contains(host)) what = "failed and still serves the release";
     if (is_moving(state.phase)) what = "was left unfinished";
+    bool out_as_found = rollout.plan.hosts[host].returning && rollout.plan.hosts[host].role == Role::upgrade &&
+                        state.phase != HostPhase::serving_new && state.phase != HostPhase::left;
+    if (out_as_found) what = "is out of its pools";
     if (what == nullptr && state.phase == HostPhase::serving_new && lowered(rollout, host)) what = "serves at a lowered weight";
     if (what == nullptr) continue;
     if (named++ >= names_most) {

@@ -171,6 +171,21 @@ std::string bytes_from_json(const json& value, const char* name) {
   return bytes;
 }
 
+namespace {
+
+json observed_to_json(const Observed& observed) {
+  auto value = setting_to_json(observed.setting);
+  value["bytes"] = bytes_to_json(observed.bytes);
+  value["revision"] = bytes_to_json(observed.revision);
+  return value;
+}
+
+Observed observed_from_json(const json& value) {
+  return {setting_from_json(value), bytes_from_json(value.at("bytes"), "bytes"), bytes_from_json(value.at("revision"), "revision")};
+}
+
+}  // namespace
+
 json request_to_json(const Request& request) {
   json release{{"version", request.release.version}, {"digest", request.release.digest}, {"source", request.release.source}};
   if (!request.release.config.empty()) release["config"] = request.release.config;
@@ -222,13 +237,13 @@ json plan_to_json(const Plan& plan) {
     json members = json::array();
     for (auto index = host.first_member; index < host.first_member + host.members; ++index) {
       const auto& member = plan.members[index];
-      auto original = setting_to_json(member.original.setting);
-      original["bytes"] = bytes_to_json(member.original.bytes);
-      original["revision"] = bytes_to_json(member.original.revision);
-      members.push_back({{"pool", member.pool}, {"name", member.name}, {"original", std::move(original)}, {"restore", member.restore}});
+      members.push_back(
+          {{"pool", member.pool}, {"name", member.name}, {"original", observed_to_json(member.original)}, {"restore", member.restore}});
+      if (member.found) members.back()["found"] = observed_to_json(*member.found);
     }
     json planned{{"name", host.name}, {"address", host.address}, {"digest", host.digest}, {"role", to_string(host.role)}};
     if (!host.asked) planned["asked"] = false;
+    if (host.returning) planned["returning"] = true;
     planned["members"] = std::move(members);
     value["hosts"].push_back(std::move(planned));
   }
@@ -276,17 +291,14 @@ Plan plan_from_json(const json& value) {
       auto pool = integer<PoolIndex>(member.at("pool"), "pool");
       if (pool >= plan.pools.size())
         throw FieldError("host " + host.at("name").get<std::string>() + " names a pool that the plan does not have");
-      const auto& original = member.at("original");
-      plan.members.push_back({pool,
-                              index,
-                              member.at("name"),
-                              {setting_from_json(original), bytes_from_json(original.at("bytes"), "bytes"),
-                               bytes_from_json(original.at("revision"), "revision")},
-                              member.at("restore")});
+      auto& planned = plan.members.emplace_back();
+      planned = {pool, index, member.at("name"), observed_from_json(member.at("original")), member.at("restore")};
+      if (member.contains("found")) planned.found = observed_from_json(member.at("found"));
     }
     auto role = enum_from<Role, 3>(host.at("role"), "role");
     plan.hosts.push_back({host.at("name"), host.at("address"), host.at("digest"), role, first,
-                          static_cast<std::uint32_t>(plan.members.size()) - first, host.value("asked", true)});
+                          static_cast<std::uint32_t>(plan.members.size()) - first, host.value("asked", true),
+                          host.value("returning", false)});
   }
   std::set<std::string> seen;
   for (const auto& host : plan.hosts) {

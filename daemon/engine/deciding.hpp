@@ -71,6 +71,7 @@ class Deciding {
   void join(HostIndex host);
   void give_back(HostIndex host, std::string why = {}, bool failed = false);
   void give_back_when_open(HostIndex host);
+  void leave_out(HostIndex host, const std::string& why, bool failed);
   void undo(HostIndex host, std::string why = {}, bool failed = false);
   void fail(HostIndex host, const std::string& why);
   void wait_again(HostIndex host);

@@ -39,7 +39,8 @@ void Deciding::depool(HostIndex host, HostPhase phase, std::string why, bool fai
   }
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
-    if (takes_part(member)) want(index, Setting{Pooled::no, std::max(member.wanted.weight, 1)});
+    bool is_out = planned(host).returning && member.wanted.pooled == Pooled::no;
+    if (takes_part(member) && !is_out) want(index, Setting{Pooled::no, std::max(member.wanted.weight, 1)});
   });
   move(host, phase, std::move(why), failed);
 }
@@ -108,6 +109,7 @@ void Deciding::join(HostIndex host) {
 
 // Its originals are written back; it is on the release that it was found on.
 void Deciding::give_back(HostIndex host, std::string why, bool failed) {
+  if (planned(host).returning) return leave_out(host, why, failed);
   auto phase = state(host).phase;
   if (state(host).swapped && (phase == HostPhase::depooling || phase == HostPhase::draining)) {
     // A person handed it back with the release on it: there is no way back into its pools but over its former release.
@@ -119,6 +121,12 @@ void Deciding::give_back(HostIndex host, std::string why, bool failed) {
   });
   move(host, HostPhase::rejoining, why, failed);
   if (planned(host).members == 0) move(host, after_return(host, failed), std::move(why));
+}
+
+// It was found out of its pools, where an earlier rollout left it, and stays there with its former release.
+void Deciding::leave_out(HostIndex host, const std::string& why, bool failed) {
+  move(host, HostPhase::rejoining, why, failed);
+  move(host, HostPhase::out, why.empty() ? "as it was found" : why);
 }
 
 // What was on its way out when the rollout turned round. Nothing more is done to it than to give it back.

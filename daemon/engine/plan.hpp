@@ -4,6 +4,7 @@
 // every member, the stages with the shares that integer weights can really give, and the bounds that are kept meanwhile.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,10 +45,13 @@ struct PlannedMember {
   HostIndex host = 0;
   std::string name;     // in its pool
   Observed original;    // written back verbatim at the end
-  std::string restore;  // the shell command that writes it back without us
+  std::string restore;  // the shell command that writes back what was found, without us
+  // What was found, where an earlier rollout took it out and still owes it its original: that is written back once the host
+  // is on the release, and not before.
+  std::optional<Observed> found = {};
 
-  // Members found out of their pool are never put into it by us.
-  [[nodiscard]] bool serving() const { return original.setting.pooled == Pooled::yes && original.setting.weight > 0; }
+  // Members found out of their pool are never put into it by us, but for those that we took out.
+  [[nodiscard]] bool serving() const { return !found && original.setting.pooled == Pooled::yes && original.setting.weight > 0; }
   bool operator==(const PlannedMember&) const = default;
 };
 
@@ -58,7 +62,8 @@ struct PlannedHost {
   Role role = Role::upgrade;
   MemberIndex first_member = 0;
   std::uint32_t members = 0;
-  bool asked = true;  // false: it could not be when the plan was made, and is when it is prepared
+  bool asked = true;       // false: it could not be when the plan was made, and is when it is prepared
+  bool returning = false;  // an earlier rollout took it out, and it is put back when it is on the release
 
   bool operator==(const PlannedHost&) const = default;
 };
@@ -139,7 +144,8 @@ struct MemberFound {
   std::string pool;
   std::string name;
   Observed observed;
-  std::string restore;  // see PlannedMember
+  std::string restore;                // see PlannedMember
+  std::optional<Observed> owed = {};  // its original, where an earlier rollout took it out
 };
 struct PoolFound {
   std::string name;

@@ -53,10 +53,16 @@ Result<void> Planning::take_fleet() {
   }
   std::set<std::string> limit(plan_.request.limit.begin(), plan_.request.limit.end());
   bool limited = !limit.empty();
+  std::set<std::string> owed;
+  for (const auto& member : fleet_.members) {
+    if (member.owed) owed.insert(member.host);
+  }
   for (const auto& found : fleet_.hosts) {
-    PlannedHost host{found.name, found.address, found.digest, Role::upgrade, 0, 0, found.asked};
+    PlannedHost host{found.name, found.address, found.digest, Role::upgrade, 0, 0, found.asked, false};
     if (limited && limit.erase(found.name) == 0) {
       host.role = Role::outside;
+    } else if (owed.contains(found.name)) {
+      host.returning = true;
     } else if (found.digest == plan_.request.release.digest) {
       host.role = Role::already_there;
     }
@@ -81,12 +87,13 @@ Result<void> Planning::order_hosts() {
       canary_rank.emplace(name, static_cast<int>(canary_rank.size()));
       auto host = std::find_if(plan_.hosts.begin(), plan_.hosts.end(), [&](const PlannedHost& each) { return each.name == name; });
       if (host == plan_.hosts.end()) return Failure{Errc::bad_input, "the canary host " + name + " is not a host of the service"};
-      if (!takes_traffic(*host)) return Failure{Errc::bad_input, "the canary host " + name + " takes no traffic to be judged by"};
+      if (!takes_traffic(*host) && !host->returning)
+        return Failure{Errc::bad_input, "the canary host " + name + " takes no traffic to be judged by"};
     }
   }
   std::uint32_t skipped = 0;
   for (auto& host : plan_.hosts) {
-    bool depooled = host.role == Role::upgrade && !members_of[host.name].empty() && !takes_traffic(host);
+    bool depooled = host.role == Role::upgrade && !host.returning && !members_of[host.name].empty() && !takes_traffic(host);
     if (!depooled || plan_.strategy.depooled != Depooled::skip) continue;
     host.role = Role::outside;
     ++skipped;
@@ -112,8 +119,9 @@ Result<void> Planning::order_hosts() {
   for (PoolIndex pool = 0; pool < plan_.pools.size(); ++pool) pool_index.emplace(plan_.pools[pool].name, pool);
   plan_.hosts.clear();
   std::uint32_t without_traffic = 0;
+  std::uint32_t returning = 0;
   for (auto& [place, host] : ranked) {
-    if (place.first == silent) ++without_traffic;
+    if (place.first == silent) ++(host.returning ? returning : without_traffic);
     if (place.first == canary || place.first == fleet) ++serving_to_upgrade_;
     if (place.first == outside && takes_traffic(host)) ++serving_outside_;
     if (place.first == already && takes_traffic(host)) ++already_;
@@ -121,7 +129,11 @@ Result<void> Planning::order_hosts() {
     auto index = static_cast<HostIndex>(plan_.hosts.size());
     host.first_member = static_cast<MemberIndex>(plan_.members.size());
     for (const auto* member : members_of[host.name]) {
-      plan_.members.push_back({pool_index.at(member->pool), index, member->name, member->observed, member->restore});
+      auto& planned = plan_.members.emplace_back();
+      planned = {pool_index.at(member->pool), index, member->name, member->observed, member->restore};
+      if (!host.returning || !member->owed) continue;
+      planned.found = std::move(planned.original);
+      planned.original = *member->owed;
     }
     host.members = static_cast<std::uint32_t>(plan_.members.size()) - host.first_member;
     plan_.hosts.push_back(std::move(host));
@@ -130,6 +142,9 @@ Result<void> Planning::order_hosts() {
     plan_.notes.push_back(hosts_word(without_traffic) + " out of " + (without_traffic == 1 ? "its" : "their") +
                           " pools: upgraded last, and left out");
   }
+  if (returning > 0)
+    plan_.notes.push_back(hosts_word(returning) + " that an earlier rollout took out of " + (returning == 1 ? "its" : "their") +
+                          " pools: upgraded last, and put back");
   if (already_ > 0)
     plan_.notes.push_back(hosts_word(already_) + " already on " + plan_.request.release.version + ": not touched, counted as upgraded");
   return {};

@@ -53,7 +53,8 @@ void Deciding::give_back_waiting() {
 // Stragglers that were taken out at the end are on their former release: they serve again.
 void Deciding::give_back_stragglers() {
   for (HostIndex host = 0; rollout_.in(HostPhase::out) > 0 && host < rollout_.hosts.size(); ++host) {
-    if (state(host).phase == HostPhase::out && !state(host).swapped && open(host)) give_back(host, state(host).why);
+    bool former = state(host).phase == HostPhase::out && !state(host).swapped && !planned(host).returning;
+    if (former && open(host)) give_back(host, state(host).why);
   }
 }
 
@@ -288,9 +289,11 @@ void Deciding::proceed_rolling_back() {
   if (!records_.empty()) return;
   if (rescale(1)) return;
   auto named = named_hosts(rollout_);
-  bool needs_person = rollout_.in(HostPhase::out) > 0;
-  for (HostIndex host = 0; host < rollout_.hosts.size() && rollout_.in(HostPhase::left) > 0 && !needs_person; ++host) {
-    needs_person = state(host).phase == HostPhase::left && state(host).swapped;
+  bool needs_person = false;
+  for (HostIndex host = 0; host < rollout_.hosts.size() && rollout_.in(HostPhase::out) + rollout_.in(HostPhase::left) > 0; ++host) {
+    auto phase = state(host).phase;
+    bool as_found = planned(host).returning && !state(host).swapped;
+    needs_person = needs_person || (phase == HostPhase::out && !as_found) || (phase == HostPhase::left && state(host).swapped);
   }
   end(needs_person ? Outcome::failed : Outcome::rolled_back,
       rollout_.reason + (named.empty() || rollout_.reason.find(named) != std::string::npos ? "" : "; " + named));

@@ -294,6 +294,13 @@ Task<Result<ExitCode>> logs(DaemonClient& client, Options options) {
   }
 }
 
+Task<Result<ExitCode>> desired(DaemonClient& client, Options options) {
+  auto text = co_await client.ask("GET", "/api/v1/services/" + escaped(options.service) + "/desired");
+  if (!text) co_return std::move(text).error();
+  print(stdout, clean_lines(*text));
+  co_return ExitCode::succeeded;
+}
+
 Task<Result<ExitCode>> command(DaemonClient& client, Options options) {
   json request{{"reason", options.reason}};
   if (!options.host.empty()) request["host"] = options.host;
@@ -384,6 +391,7 @@ Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
   if (options.command == "plan") co_return co_await plan(client, std::move(options));
   if (options.command == "start") co_return co_await start(client, std::move(options));
   if (options.command == "pool") co_return co_await pool(client, std::move(options));
+  if (options.command == "desired") co_return co_await desired(client, std::move(options));
   if (options.command == "restart") {
     options.release = "restart";
     co_return co_await start(client, std::move(options));

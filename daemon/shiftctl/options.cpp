@@ -97,6 +97,7 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   auto* pool = app.add_subcommand("pool", "a service's pools as they are now: stores, load balancers, whose hands they are in");
   pool->add_option("SERVICE", options.service)->required();
   pool->add_flag("--watch", options.watch, "again and again, until Ctrl-C");
+  app.add_subcommand("desired", "which release each of a service's hosts is to run")->add_option("SERVICE", options.service)->required();
   on_restart(*app.add_subcommand("restart", "a rollout that restarts every host on the release that it has"), options);
   app.add_subcommand("list", "the rollouts, the newest first");
   on_rollout(app, options, "status", "where a rollout stands", false);

@@ -46,9 +46,11 @@ class LoopThread {
 class ApiFixture {
  public:
   static constexpr const char* token = "a-token-for-this-test-only";
+  static constexpr const char* desired_token = "a-token-for-hosts-of-this-test";
 
   explicit ApiFixture(ApiLimits limits = {}) : clock_(make_system_clock()), control_(loop_.get_executor(), *clock_), limits_(limits) {
     write_private(token_file(), token);
+    write_private(token_file() + "-desired", desired_token);
     open();
   }
   ~ApiFixture() { close(); }
@@ -59,7 +61,8 @@ class ApiFixture {
   void open() {
     on_loop([this] {
       server_ = ApiServer::open(loop_.get_executor(), *clock_, control_,
-                                {socket(), Address{"127.0.0.1", static_cast<std::uint16_t>(port_), ""}, token_file(), limits_})
+                                {socket(), Address{"127.0.0.1", static_cast<std::uint16_t>(port_), ""}, token_file(), limits_,
+                                 token_file() + "-desired"})
                     .value();
       port_ = server_->port();
       tasks_ = std::make_unique<TaskGroup>(loop_.get_executor());

@@ -144,6 +144,11 @@ class FakeControl : public Control {
     if (find(rollout) == nullptr) co_return no_such(rollout);
     co_return known_trace;
   }
+  Task<Result<std::string>> desired(std::string service) override {
+    if (service != "web") co_return Failure{Errc::not_found, "no service '" + service + "'"};
+    co_return "shiftd-desired 1\nservice web\nat 1700000000\nhost web1 abc\n";
+  }
+
   Task<Result<std::string>> history(std::string service) override {
     if (refusal) co_return *refusal;
     if (service != "web") co_return Failure{Errc::not_found, "no service '" + service + "'"};

@@ -146,6 +146,12 @@ class Scene:
     def wait_until(self, question, what: str):
         return processes.until(LIMIT, question, what, pause=0.05)
 
+    def next_rollout(self, former: str) -> str:
+        """The one that shiftd starts by itself, after `former`."""
+        self.wait_until(lambda: self.daemon.newest()["rollout"] != former, "a rollout that nobody asked for")
+        self.next_record = 0
+        return self.daemon.newest()["rollout"]
+
     def end_of(self, rollout: str) -> dict:
         """The record that ends the rollout."""
         return self.wait_for(rollout, lambda record: record["is"] == "ended", "its end")

@@ -39,6 +39,7 @@ void Checkers::wrote(std::size_t pool, std::size_t member, const Setting& before
   never_repools_what_was_found_out(pool, member);
   never_exceeds_the_original_weight(pool, member);
   if (auto* kept = acting()) {
+    never_puts_back_a_former_release(*kept, pool, member);
     never_exceeds_the_share_of_its_stage(*kept, pool, member, before);
     never_writes_to_a_closed_pool(*kept, pool, member, before);
     never_undercuts_the_bounds(*kept, pool, member, before);
@@ -64,6 +65,52 @@ void Checkers::never_repools_what_was_found_out(std::size_t pool, std::size_t in
   if (member.setting.pooled != Pooled::yes || member.base.pooled == Pooled::yes) return;
   world_.violate("never_repools_what_was_found_out",
                  who(world_.pools[pool], member) + " was " + to_string(member.base) + ", and we made it " + to_string(member.setting));
+}
+
+// A host that missed a release serves no other before it has been brought to it.
+void Checkers::never_puts_back_a_former_release(const Kept& kept, std::size_t pool, std::size_t index) {
+  const auto& member = world_.pools[pool].members[index];
+  const auto& rollout = kept.rollout;
+  if (member.carries() == 0) return;
+  for (MemberIndex each = 0; each < rollout.members.size(); ++each) {
+    if (kept.places[each].pool != pool || kept.places[each].member != index || !rollout.plan.members[each].found) continue;
+    const auto& current = world_.hosts[member.host].current;
+    if (current == rollout.request.release.digest || world_.hosts[member.host].lost_power) continue;
+    world_.violate("never_puts_back_a_former_release",
+                   who(world_.pools[pool], member) + " missed a release, and is put back on " + current);
+  }
+}
+
+std::map<std::size_t, const Checkers::Kept*> Checkers::stragglers() const {
+  std::map<std::size_t, const Kept*> newest;
+  for (const auto& [id, kept] : rollouts) {
+    for (HostIndex host = 0; host < kept.rollout.hosts.size(); ++host) {
+      if (kept.rollout.plan.hosts[host].role != Role::upgrade) continue;
+      auto& known = newest[kept.hosts[host]];
+      if (known == nullptr || known->rollout.created <= kept.rollout.created) known = &kept;
+    }
+  }
+  std::erase_if(newest, [&](const auto& each) {
+    const auto& [index, kept] = each;
+    const auto& members = world_.hosts[index].members;
+    bool theirs = std::any_of(members.begin(), members.end(),
+                              [&](const auto& place) { return world_.pools[place.first].members[place.second].theirs; });
+    bool is_out = std::all_of(members.begin(), members.end(),
+                              [&](const auto& place) { return world_.pools[place.first].members[place.second].carries() == 0; });
+    bool served = std::any_of(members.begin(), members.end(), [&](const auto& place) {
+      return world_.pools[place.first].members[place.second].base.pooled == Pooled::yes;
+    });
+    return theirs || !is_out || !served || kept->rollout.outcome != Outcome::succeeded;
+  });
+  return newest;
+}
+
+void Checkers::stragglers_come_back() {
+  for (const auto& [host, kept] : stragglers()) {
+    if (world_.releases.at(kept->rollout.request.release.digest).kind != ReleaseKind::good) continue;
+    world_.violate("stragglers_come_back",
+                   world_.hosts[host].name + " is out since " + kept->rollout.request.rollout + " has succeeded: " + kept->rollout.reason);
+  }
 }
 
 void Checkers::never_exceeds_the_original_weight(std::size_t pool, std::size_t index) {
@@ -312,7 +359,7 @@ void Checkers::note_plan(Kept& kept) {
     kept.places.push_back({pool, world_.pools[pool].find(planned.name)});
     auto& member = world_.pools[pool].members[kept.places.back().member];
     // What others had made of it before is how it was found.
-    if (member.setting == planned.original.setting) {
+    if (member.setting == (planned.found ? planned.found->setting : planned.original.setting)) {
       member.theirs = false;
       member.before.reset();
     }

@@ -36,6 +36,10 @@ class Checkers final : public Witness {
   // The fold of what is on the disk is what the daemon has in mind.
   void the_fold_equals_the_live_state(const Rollout& live);
   void at_most_one_rollout_acts();
+  // At the end, in a world where nothing has gone wrong for long.
+  void stragglers_come_back();
+  // Whether a host is out that a rollout which succeeded has left so, and nobody has changed since.
+  [[nodiscard]] bool leaves_stragglers() const { return !stragglers().empty(); }
   // No rollout of this run is under way.
   [[nodiscard]] bool all_ended() const;
 
@@ -71,6 +75,7 @@ class Checkers final : public Witness {
   void never_overwrites_what_others_changed(std::size_t pool, std::size_t member, const Setting& before);
   void never_overwrites_another_field(std::size_t pool, std::size_t member);
   void never_repools_what_was_found_out(std::size_t pool, std::size_t member);
+  void never_puts_back_a_former_release(const Kept& kept, std::size_t pool, std::size_t member);
   void never_exceeds_the_original_weight(std::size_t pool, std::size_t member);
   void never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
   void never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
@@ -90,6 +95,8 @@ class Checkers final : public Witness {
   void apply_fact(Kept& kept, const Record& record);
   void note_plan(Kept& kept);
   Kept* acting();
+  // By host, the newest rollout that was to upgrade it, where that left it out.
+  [[nodiscard]] std::map<std::size_t, const Kept*> stragglers() const;
   // What the pool's weights are multiplied by, for now.
   [[nodiscard]] int scale_of(const Kept* kept, const Pool& pool) const;
   // Nothing went wrong, and nobody else did anything.

@@ -270,6 +270,7 @@ std::shared_ptr<Check> World::make_check(int its_life) { return std::make_shared
 
 std::unique_ptr<Service> World::service(int its_life) {
   auto made = std::make_unique<Service>();
+  made->stragglers.bring_back = brings_back;
   made->name = "web";
   made->strategy = strategy;
   made->pace = pace;

@@ -17,6 +17,8 @@ namespace asio = boost::asio;
 constexpr Duration faults_least = 1min;
 constexpr Duration faults_most = 15min;
 constexpr Duration patience = std::chrono::hours(6);
+// A host that missed a release, and failed when it was first brought back, is tried again within this.
+constexpr Duration patience_for_stragglers = std::chrono::hours(1);
 constexpr std::size_t kept_rollouts = 100;
 
 class Simulation {
@@ -60,9 +62,20 @@ class Simulation {
   }
 
  private:
-  [[nodiscard]] bool over() const {
-    return !world_.broken_promise.empty() ||
-           (started_ > 0 && asking_ == 0 && checkers_.all_ended() && (gave_up_ || !checkers_.rollouts.empty()));
+  [[nodiscard]] bool over() {
+    if (!world_.broken_promise.empty()) return true;
+    bool ended = started_ > 0 && asking_ == 0 && checkers_.all_ended() && (gave_up_ || !checkers_.rollouts.empty());
+    return ended && !waits_for_stragglers();
+  }
+
+  // Whether hosts that missed a release are still to be brought back.
+  bool waits_for_stragglers() {
+    if (!world_.brings_back || !checkers_.leaves_stragglers()) return false;
+    if (!world_.healed) return true;
+    if (healed_since_ == Steady{}) healed_since_ = world_.clock.steady();
+    if (world_.clock.steady() - healed_since_ < patience_for_stragglers) return true;
+    checkers_.stragglers_come_back();
+    return false;
   }
 
   void describe() {
@@ -306,6 +319,7 @@ class Simulation {
   int asking_ = 0;
   int refused_ = 0;
   Steady held_since_{};
+  Steady healed_since_{};
   Steady began_ = world_.clock.steady();
   std::uint64_t checked_records_ = 0;
 };

@@ -25,6 +25,7 @@ World::World(std::uint64_t its_seed, const Limits& limits, bool traces)
   draw_release();
   draw_strategy();
   draw_verdict();
+  brings_back = draw.chance(0.3);
 }
 
 bool World::pass_time() {

@@ -231,6 +231,7 @@ class World {
   std::map<std::string, SomeRelease> releases;
   std::string wanted;  // the digest of the rollout
   Strategy strategy;
+  bool brings_back = false;  // hosts that missed a release
   AnalysisOptions verdict;
   Pace pace;
   bool verdict_ticks = true;     // whether front ends count at all

@@ -119,6 +119,19 @@ TEST_F(ApiServerTest, LetsInOnThePortOnlyWhoKnowsTheToken) {
   api_.control([](FakeControl& control) { EXPECT_EQ(control.starts.at(0).by, "carol via token"); });
 }
 
+// Hosts have it, and whoever has a host has it too.
+TEST_F(ApiServerTest, TheHostsTokenMayOnlyAskWhatTheyAreToRun) {
+  HttpHeaders hosts{{"Authorization", std::string("Bearer ") + ApiFixture::desired_token}};
+  auto desired = ask("GET", "/api/v1/services/web/desired", "", hosts, api_.address());
+  EXPECT_EQ(desired->status, 200);
+  EXPECT_EQ(desired->body, "shiftd-desired 1\nservice web\nat 1700000000\nhost web1 abc\n");
+  for (const auto* target : {"/metrics", "/api/v1/rollouts", "/api/v1/services/web/pools", "/api/v1/services/web/desired/", "/nowhere"})
+    EXPECT_EQ(ask("GET", target, "", hosts, api_.address())->status, 403) << target;
+  EXPECT_EQ(ask("POST", "/api/v1/rollouts", start_body, hosts, api_.address())->status, 403);
+  EXPECT_EQ(ask("POST", "/api/v1/services/web/desired", "", hosts, api_.address())->status, 403);
+  api_.control([](FakeControl& control) { EXPECT_TRUE(control.starts.empty()); });
+}
+
 std::string thousand_headers() {
   std::string all;
   for (int count = 0; count < 1000; ++count) all += "X-Header-Number: 1234567890\r\n";

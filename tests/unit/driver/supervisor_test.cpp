@@ -420,6 +420,130 @@ TEST_F(SupervisorTest, AnUnreachableHostIsLeftBehindAndNamed) {
   EXPECT_EQ(world_->hosts.at("web04").current, "two");
 }
 
+TEST_F(SupervisorTest, AHostThatMissedAReleaseIsBroughtUpToDateBeforeItServesAgain) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web02");
+  host.reachable = false;
+  finish(start("two"));
+  ASSERT_EQ(host.setting.pooled, Pooled::no);
+  pass(5min);
+  EXPECT_EQ(host.setting.pooled, Pooled::no) << "it does not answer yet";
+
+  host.reachable = true;
+  auto served_the_former = false;
+  auto until = clock_.steady() + 10min;
+  clock_.run(*loop_, [&] {
+    served_the_former = served_the_former || (host.setting.pooled == Pooled::yes && host.running == "one");
+    return clock_.steady() >= until || (host.setting == Setting{Pooled::yes, 100} && supervisor_->running().empty());
+  });
+  EXPECT_FALSE(served_the_former);
+  expect_all("two");
+  expect_no_swap_twice();
+  auto known = ask(supervisor_->list(10));
+  ASSERT_EQ(known->size(), 2U);
+  EXPECT_EQ(known->front().outcome, "succeeded") << known->front().reason;
+  pass(30min);
+  EXPECT_EQ(ask(supervisor_->list(10))->size(), 2U) << "nothing is owed any more";
+}
+
+TEST_F(SupervisorTest, WhatIsOwedToAStragglerOutlivesTheDaemon) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web02");
+  host.reachable = false;
+  finish(start("two"));
+  boot_again();
+  host.reachable = true;
+  pass(10min);
+  expect_all("two");
+}
+
+TEST_F(SupervisorTest, SaysWhatEachHostIsToRun) {
+  begin(4, five_stages());
+  auto says = [&](const char* host, const char* digest) {
+    auto text = ask(supervisor_->desired("web"));
+    return text && text->find(std::string("\nhost ") + host + " " + digest + "\n") != std::string::npos;
+  };
+  EXPECT_EQ(ask(supervisor_->desired("web"))->find("host "), std::string::npos) << "nothing was ever brought";
+  EXPECT_EQ(ask(supervisor_->desired("db")).error().code, Errc::not_found);
+  world_->hosts.at("web04").reachable = false;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::upgrading);
+  EXPECT_TRUE(says("web01", "two")) << "its restart may ask";
+  EXPECT_TRUE(says("web02", "one"));
+  finish(id);
+  EXPECT_TRUE(says("web02", "two"));
+  EXPECT_TRUE(says("web04", "two")) << "it missed that";
+
+  world_->failure_rate["three"] = 0.3;
+  id = start("three");
+  pass_until_phase(id, HostPhase::serving_new);
+  EXPECT_TRUE(says("web01", "three"));
+  pass_until_phase(id, HostPhase::reverting);
+  EXPECT_TRUE(says("web01", "two"));
+  finish(id);
+  boot_again();
+  for (const auto* host : {"web01", "web02", "web03", "web04"}) EXPECT_TRUE(says(host, "two")) << host;
+}
+
+TEST_F(SupervisorTest, AStragglerThatSomebodyHasSetIsTheirs) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web02");
+  host.reachable = false;
+  finish(start("two"));
+  host.setting = {Pooled::inactive, 100};
+  host.reachable = true;
+  pass(30min);
+  EXPECT_EQ(host.setting, (Setting{Pooled::inactive, 100}));
+}
+
+TEST_F(SupervisorTest, AReturningHostOnWhichTheReleaseFailsStaysOutAndIsNotTriedForEver) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web02");
+  host.reachable = false;
+  finish(start("two"));
+  world_->fails_to_start.insert("two");
+  host.reachable = true;
+  pass(24h);
+  EXPECT_EQ(host.setting.pooled, Pooled::no);
+  EXPECT_EQ(host.running, "one");
+  auto known = ask(supervisor_->list(1000));
+  EXPECT_GT(known->size(), 4U);
+  EXPECT_LT(known->size(), 20U) << "ever more seldom";
+  EXPECT_EQ(known->front().outcome, "rolled_back") << known->front().reason;
+
+  world_->fails_to_start.clear();
+  pass(24h);
+  expect_all("two");
+}
+
+TEST_F(SupervisorTest, ALaterReleaseTakesStragglersAlongAndPutsThemBackLast) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web02");
+  host.reachable = false;
+  finish(start("two"));
+  host.reachable = true;
+  auto id = start("three");
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  EXPECT_THAT(rollout.plan.notes, testing::Contains(testing::HasSubstr("1 host that an earlier rollout took out")));
+  EXPECT_EQ(rollout.plan.hosts.back().name, "web02");
+  expect_all("three");
+}
+
+TEST_F(SupervisorTest, ARollBackLeavesAStragglerWhereItWasFound) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web02");
+  host.reachable = false;
+  finish(start("two"));
+  host.reachable = true;
+  world_->failure_rate["three"] = 0.3;
+  auto rollout = finish(start("three"));
+  EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
+  EXPECT_EQ(host.setting.pooled, Pooled::no);
+  pass(10min);
+  expect_all("two");
+}
+
 // Its release is not known when the plan is made, which is not to say that it has none.
 TEST_F(SupervisorTest, AHostThatCouldNotBeAskedIsUpgradedOnceItAnswersAndGoesBackWithTheOthers) {
   begin(4, five_stages());

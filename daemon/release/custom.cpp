@@ -9,9 +9,13 @@
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/release_scripts.hpp"
 #include "daemon/release/version_question.hpp"
+#include "daemon/ssh/local_executor.hpp"
 
 namespace shiftd {
 namespace {
+
+// For preparations and dry runs on shiftd's own machine.
+constexpr Duration here_limit = std::chrono::minutes(5);
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blank = " \t\r\n";
@@ -25,7 +29,8 @@ bool is_exactly(std::string_view answer, std::string_view version) { return trim
 
 class CustomReleaser final : public Releaser {
  public:
-  CustomReleaser(Clock& clock, ReleaseOptions options, Hosts& hosts) : clock_(clock), options_(std::move(options)), hosts_(hosts) {
+  CustomReleaser(Clock& clock, ReleaseOptions options, Hosts& hosts)
+      : clock_(clock), options_(std::move(options)), hosts_(hosts), here_(make_local_executor(clock, here_limit)) {
     INVARIANT(options_.custom.has_value(), "the options have custom steps");
   }
 
@@ -43,10 +48,15 @@ class CustomReleaser final : public Releaser {
   Task<Result<std::string>> installed(const HostPlace& host);
   Task<Result<CommandResult>> command(const HostPlace& host, const std::string& text, const std::string& version);
   Task<Result<void>> job(const HostPlace& host, const std::string& text, const std::string& version, std::string job_id);
+  // Where the steps run.
+  Executor& steps(const HostPlace& host) {
+    return options_.custom->where == CustomSteps::Where::shiftd ? *here_ : hosts_.executor(host.name);
+  }
 
   Clock& clock_;
   ReleaseOptions options_;
   Hosts& hosts_;
+  std::unique_ptr<Executor> here_;
 };
 
 Result<Placeholders> CustomReleaser::placeholders(const HostPlace& host, const std::string& version) const {
@@ -97,7 +107,7 @@ Task<Result<CommandResult>> CustomReleaser::command(const HostPlace& host, const
   if (!values) co_return values.error();
   auto filled = fill_placeholders_for_shell(text, *values);
   if (!filled) co_return filled.error();
-  auto result = co_await hosts_.executor(host.name).run(*filled);
+  auto result = co_await steps(host).run(*filled);
   if (result && result->exit_status != 0) {
     const auto& said = trimmed(result->err).empty() ? result->out : result->err;
     co_return Failure{Errc::refused, fmt::format("ended with {}: {}", result->exit_status, last_words(said))};
@@ -124,7 +134,7 @@ Task<Result<std::string>> CustomReleaser::prepare(HostPlace host, Release releas
   }
   auto version = co_await installed(host);
   if (!version) co_return std::move(version).error().during(activity);
-  co_await hosts_.executor(host.name).stand_by();
+  co_await steps(host).stand_by();
   co_return version;
 }
 
@@ -137,7 +147,7 @@ Task<Result<void>> CustomReleaser::job(const HostPlace& host, const std::string&
   if (!restart) co_return std::move(restart).error().during("restart command");
   const auto& base = values->at("path");
   RemoteJob job{std::move(job_id), steps_script(*run, *restart), base + "/.shiftd/lock", base + "/.shiftd/jobs", options_.restart_limit};
-  auto result = co_await hosts_.executor(host.name).job(std::move(job));
+  auto result = co_await steps(host).job(std::move(job));
   if (!result) co_return in_a_releasers_words(std::move(result).error());
   if (result->exit_status == 0) co_return Result<void>{};
   co_return Failure{Errc::refused, fmt::format("ended with {}: {}", result->exit_status, last_words(result->out))};
@@ -158,7 +168,7 @@ Task<Result<void>> CustomReleaser::revert(HostPlace host, std::string version, s
 Task<Result<std::string>> CustomReleaser::logs(HostPlace host, std::string rollout) {
   auto values = placeholders(host, "");
   if (!values) co_return values.error();
-  co_return co_await job_logs(hosts_.executor(host.name), values->at("path"), std::move(rollout));
+  co_return co_await job_logs(steps(host), values->at("path"), std::move(rollout));
 }
 
 Task<Result<void>> CustomReleaser::prove_running(HostPlace host, std::string version) {

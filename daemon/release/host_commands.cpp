@@ -55,6 +55,7 @@ class Listing {
 
   Result<std::vector<HostCommand>> finish() && {
     if (auto added = own("version", options_.version_url.empty() ? options_.version_command : ""); !added) return added.error();
+    if (options_.custom && options_.custom->where == CustomSteps::Where::shiftd) return std::move(commands_);
     command("logs", job_logs_script(base_, "{{rollout}}"));
     auto question = job_question(jobs(), any_job);
     if (!question) return std::move(question).error();
@@ -93,7 +94,8 @@ Result<std::vector<HostCommand>> release_commands(const ReleaseOptions& options,
   auto base = release_base(options, host);
   if (!base) return base.error();
   Listing listing(options, std::move(*base), host);
-  auto listed = options.custom ? listing.custom(*options.custom) : listing.tarball();
+  bool elsewhere = options.custom && options.custom->where == CustomSteps::Where::shiftd;
+  auto listed = elsewhere ? Result<void>{} : options.custom ? listing.custom(*options.custom) : listing.tarball();
   if (!listed) return std::move(listed).error();
   return std::move(listing).finish();
 }

@@ -13,10 +13,13 @@ namespace shiftd {
 
 // A release that commands of the service's own bring to a host: a package, a checkout, a configuration management's run.
 struct CustomSteps {
-  std::string run;      // brings the host to {{release}}
-  std::string revert;   // brings it back to {{release}}, which it had before
-  std::string prepare;  // while the host still serves, may be repeated: fetches what `run` will need; empty: nothing
-  std::string dry_run;  // prints what `run` would change, and changes nothing; empty: not asked
+  enum class Where { host, shiftd };
+
+  std::string run;            // brings the host to {{release}}
+  std::string revert;         // brings it back to {{release}}, which it had before
+  std::string prepare;        // while the host still serves, may be repeated: fetches what `run` will need; empty: nothing
+  std::string dry_run;        // prints what `run` would change, and changes nothing; empty: not asked
+  Where where = Where::host;  // on whose machine all of them run
 
   bool operator==(const CustomSteps&) const = default;
 };

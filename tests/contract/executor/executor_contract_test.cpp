@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 
 #include "daemon/io/task_group.hpp"
+#include "daemon/io/within.hpp"
+#include "daemon/ssh/local_executor.hpp"
 #include "daemon/ssh/ssh.hpp"
 #include "tests/contract/executor/on_a_loop.hpp"
 #include "tests/fakes/fake_executor.hpp"
@@ -77,6 +79,29 @@ class RealHost final : public World {
   std::unique_ptr<Executor> restarted_;
 };
 
+// Commands on this machine; there is no connection.
+class ThisMachine final : public World {
+ public:
+  Executor& host() override { return *host_; }
+  Executor& host_after_restart() override { return *restarted_; }
+  std::string command(const std::string& name, const std::string& out, int status, Duration takes) override {
+    auto path = directory_.path() + "/" + name;
+    write_text(path + ".runs", "");
+    write_text(path, "#!/bin/sh\necho >>" + path + ".runs\nsleep " + std::to_string(static_cast<double>(takes.count()) / 1000) +
+                         "\nprintf %s '" + out + "'\nexit " + std::to_string(status) + "\n");
+    chmod(path.c_str(), 0755);
+    return path;
+  }
+  int runs(const std::string& name) override { return static_cast<int>(read_text(directory_.path() + "/" + name + ".runs").size()); }
+  void drop_connections() override {}
+  std::string job_dir() const override { return directory_.path() + "/jobs"; }
+
+ private:
+  TemporaryDirectory directory_;
+  std::unique_ptr<Executor> host_ = make_local_executor(loop_.clock(), 20s);
+  std::unique_ptr<Executor> restarted_ = make_local_executor(loop_.clock(), 20s);
+};
+
 class MemoryHost final : public World {
  public:
   MemoryHost() : host_(loop_.clock()) {}
@@ -122,6 +147,9 @@ class ExecutorContract : public testing::TestWithParam<Kind> {
   }
 };
 
+// What holds where there is a connection that may break.
+class ConnectionContract : public ExecutorContract {};
+
 TEST_P(ExecutorContract, ACommandsStatusAndOutputComeBack) {
   auto greet = world_->command("greet", "hello", 3);
   auto result = loop().run(host().run(greet));
@@ -142,7 +170,7 @@ TEST_P(ExecutorContract, OpeningTwiceIsOpeningOnce) {
   EXPECT_TRUE(loop().run(host().open()));
 }
 
-TEST_P(ExecutorContract, AClosedConnectionIsOpenedAgainByTheNextCall) {
+TEST_P(ConnectionContract, AClosedConnectionIsOpenedAgainByTheNextCall) {
   auto greet = world_->command("greet", "hello");
   ASSERT_TRUE(loop().run(host().run(greet)));
   host().close();
@@ -151,7 +179,7 @@ TEST_P(ExecutorContract, AClosedConnectionIsOpenedAgainByTheNextCall) {
   EXPECT_EQ(result->out, "hello");
 }
 
-TEST_P(ExecutorContract, AConnectionLostMidwayLeavesTheOutcomeUnknownAndTheNextCallConnectsAgain) {
+TEST_P(ConnectionContract, AConnectionLostMidwayLeavesTheOutcomeUnknownAndTheNextCallConnectsAgain) {
   auto slow = world_->command("slow", "", 0, 5s);
   auto greet = world_->command("greet", "hello");
   auto begun = [&] { return world_->runs("slow") == 1; };
@@ -209,7 +237,7 @@ TEST_P(ExecutorContract, AJobAskedForTwiceAtOnceRunsOnceAndBothGetItsResult) {
   EXPECT_EQ(world_->runs("step"), 1);
 }
 
-TEST_P(ExecutorContract, AJobOutlivesItsConnectionAndIsJoinedAgain) {
+TEST_P(ConnectionContract, AJobOutlivesItsConnectionAndIsJoinedAgain) {
   auto slow = world_->command("slow", "survived", 5, 400ms);
   auto begun = [&] { return world_->runs("slow") == 1; };
   auto cut = [&] { world_->drop_connections(); };
@@ -278,12 +306,33 @@ TEST_P(ExecutorContract, LookingForAJobStartsNothing) {
   EXPECT_EQ((*found)->out, "found");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Hosts, ExecutorContract,
-    testing::Values(Kind{"Libssh2", [] { return std::unique_ptr<World>(std::make_unique<RealHost>(SshClient::libssh2)); }},
-                    Kind{"Openssh", [] { return std::unique_ptr<World>(std::make_unique<RealHost>(SshClient::openssh)); }},
-                    Kind{"Memory", [] { return std::unique_ptr<World>(std::make_unique<MemoryHost>()); }}),
-    [](const auto& kind) { return kind.param.name; });
+// Whoever waits for it goes away, as shiftd does when it is stopped.
+TEST(LocalExecutor, AJobOutlivesWhoAskedForIt) {
+  ThisMachine world;
+  auto slow = world.command("slow", "survived", 5, 500ms);
+  auto asks = [&]() -> Task<Result<CommandResult>> {
+    auto asking = world.host().job(world.job("r1-1", slow));
+    co_return co_await within(world.loop().clock(), 100ms, std::move(asking));
+  };
+  auto given_up = world.loop().run(asks());
+  ASSERT_FALSE(given_up);
+  EXPECT_EQ(given_up.error().code, Errc::timed_out);
+  auto result = world.loop().run(world.host_after_restart().job(world.job("r1-1", slow)));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->exit_status, 5);
+  EXPECT_EQ(result->out, "survived");
+  EXPECT_EQ(world.runs("slow"), 1);
+}
+
+constexpr Kind libssh2{"Libssh2", [] { return std::unique_ptr<World>(std::make_unique<RealHost>(SshClient::libssh2)); }};
+constexpr Kind openssh{"Openssh", [] { return std::unique_ptr<World>(std::make_unique<RealHost>(SshClient::openssh)); }};
+constexpr Kind memory{"Memory", [] { return std::unique_ptr<World>(std::make_unique<MemoryHost>()); }};
+constexpr Kind local{"Local", [] { return std::unique_ptr<World>(std::make_unique<ThisMachine>()); }};
+
+std::string name_of_kind(const testing::TestParamInfo<Kind>& kind) { return kind.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Hosts, ExecutorContract, testing::Values(libssh2, openssh, memory, local), name_of_kind);
+INSTANTIATE_TEST_SUITE_P(Hosts, ConnectionContract, testing::Values(libssh2, openssh, memory), name_of_kind);
 
 }  // namespace
 }  // namespace shiftd

@@ -226,6 +226,25 @@ TEST_F(ExampleTest, GitChecksOutATag) {
   EXPECT_THAT(told_, HasSubstr("version | 2 +-"));
 }
 
+// On shiftd's own machine, with the example's playbook; the host is this one, under another name.
+TEST_F(ExampleTest, AnsibleRunsAPlaybookForTheHost) {
+  auto etc = local_.path() + "/ansible";
+  for (const auto* folder : {"/builds", "/root/builds"}) fs::create_directories(etc + folder);
+  for (const auto* version : {"1.0", "2.0"}) write_text(etc + "/builds/web-" + version, std::string(version) + "\n");
+  fs::copy_file(std::string(SHIFTD_SOURCE_DIR) + "/conf/examples/web.playbook.yaml", etc + "/web.playbook.yaml");
+  write_text(etc + "/inventory", "web1 ansible_connection=local ansible_python_interpreter=/usr/bin/python3 web_builds=" + etc +
+                                     "/builds web_root=" + etc + "/root web_restart='touch " + etc + "/restarted'\n" +
+                                     "web2 ansible_connection=local web_builds=/nowhere\n");
+  where_ = etc + "/root/web";
+  ASSERT_NO_FATAL_FAILURE(take_example("ansible.yaml", "/etc/shiftd", etc));
+  walk("1.0", "2.0");
+  EXPECT_THAT(told_, HasSubstr("-1.0\n+2.0"));
+  EXPECT_TRUE(fs::exists(etc + "/restarted"));
+  auto logs = loop_.run(releaser().logs(place_, "r2"));
+  ASSERT_TRUE(logs) << logs.error();
+  EXPECT_THAT(*logs, HasSubstr("PLAY RECAP"));
+}
+
 TEST_F(ExampleTest, AptInstallsAVersion) {
   auto world = local_.path() + "/apt";
   ASSERT_EQ(Process::run({"bash", std::string(SHIFTD_SOURCE_DIR) + "/tests/fakes/apt_world.sh", world, "1.0-1", "1.0-10~deb12u1"}), 0);

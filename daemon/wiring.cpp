@@ -127,6 +127,7 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
                                               std::shared_ptr<ConfigurationStore> configurations) {
   auto service = std::make_unique<Service>();
   service->name = config.name;
+  service->tested_in = config.tested_in;
   service->strategy = config.strategy;
   service->verdict = config.verdict;
   service->verdict.min_requests = static_cast<std::uint64_t>(config.strategy.min_requests);

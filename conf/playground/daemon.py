@@ -121,6 +121,8 @@ class Wishes:
     pybal_port: int = 0  # instead of the first PyBal's own
     journal: pathlib.Path = None
     services: tuple = ("web",)  # all of them on the same hosts and pool
+    fleets: dict = dataclasses.field(default_factory=dict)  # by service, the names of its hosts; all of them unless told
+    of_service: dict = dataclasses.field(default_factory=dict)  # by service, further lines of its file
     hosts_of_conftool: bool = False  # named by nobody else; the world's names have to be addresses
 
 
@@ -145,7 +147,7 @@ class Daemon:
         fleet = self.world.fleet
         stages = ", ".join(f"{{share: {share}%, bake: {bake_seconds}s}}" for share in wishes.shares)
         # One host at a time must be allowed to be out: of two that leaves a half, of three two thirds.
-        count = len(fleet.hosts)
+        count = min(len(names) for names in wishes.fleets.values()) if wishes.fleets else len(fleet.hosts)
         floor = min(70, 100 * (count - 1) // count)
         for name in ("token", "desired-token"):
             token = self.folder / name
@@ -158,14 +160,16 @@ class Daemon:
         for name, strategy in strategies.items():
             (self.folder / f"{name}.yaml").write_text(
                 WEB_YAML.format(
-                    name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=self.hosts(wishes),
+                    name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=self.hosts(wishes, name),
                     pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, check=wishes.check, strategy=strategy,
-                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=wishes.sections,
+                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=wishes.sections + wishes.of_service.get(name, ""),
                 )
             )
 
-    def hosts(self, wishes: Wishes) -> str:
+    def hosts(self, wishes: Wishes, service: str) -> str:
         hosts = self.world.fleet.hosts
+        if service in wishes.fleets:
+            hosts = [host for host in hosts if host.name in wishes.fleets[service]]
         if wishes.hosts_of_conftool:
             dc, cluster, service = CONFTOOL.split("/")
             return HOSTS_OF_CONFTOOL.format(dc=dc, cluster=cluster, service=service, port=hosts[0].port, ssh_port=hosts[0].ssh_port)

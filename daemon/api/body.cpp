@@ -110,17 +110,20 @@ Result<StartRequest> parse_start(std::string_view body, std::string by) {
   if (value.is_discarded()) return bad(no_json);
   StartRequest request;
   request.by = std::move(by);
-  Fields fields(value, "", {"service", "release", "limit", "reason", "if_plan", "no_watch"});
+  Fields fields(value, "", {"service", "release", "limit", "reason", "if_plan", "no_watch", "untested"});
   request.service = fields.text("service", true, name_most);
   request.limit = fields.names("limit");
   request.reason = fields.text("reason", false, reason_most);
   request.if_plan = fields.text("if_plan", false, 64);
   if (!request.if_plan.empty() && !is_sha256(request.if_plan)) fields.fail("'if_plan' must be the 64 hex digits of a plan's 'digest'");
   request.no_watch = fields.flag("no_watch");
+  request.untested = fields.flag("untested");
+  if (request.untested && request.reason.empty()) fields.fail("'untested' needs a 'reason'");
   const auto& inner = fields.nested("release");
   if (!fields.wrong().empty()) return bad(fields.wrong());
 
-  Fields release(inner, "release.", {"version", "source", "sha256", "config"});
+  Fields release(inner, "release.", {"version", "source", "sha256", "config", "irreversible"});
+  request.release.irreversible = release.flag("irreversible");
   request.release.version = release.text("version", true, name_most);
   request.release.source = release.text("source", false, path_most);
   const auto& source = request.release.source;

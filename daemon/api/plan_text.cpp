@@ -110,6 +110,7 @@ std::string hosts_text(const Plan& plan) {
     auto place = host.role == Role::upgrade ? fmt::format("{:>5}.", ++number) : fmt::format("{:>6}", "-");
     bool asked_for = limit.empty() || limit.contains(host.name);
     auto role = host.role == Role::already_there ? " (already there)"
+                : host.returning                 ? " (out of its pools, put back at the end)"
                 : host.role == Role::upgrade     ? ""
                 : asked_for                      ? " (out of its pools, skipped)"
                                                  : " (outside the limit)";

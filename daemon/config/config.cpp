@@ -39,6 +39,7 @@ class Loader {
     find_services(document);
     take_errors(document);
     for (const auto& file : config_.daemon.services) load_service(file);
+    check_tested_in();
     if (!errors_.empty()) return ConfigErrors{std::move(errors_)};
     return std::move(config_);
   }
@@ -66,14 +67,26 @@ class Loader {
       errors_.push_back({file, 1, 1, text.error().what});
       return;
     }
-    yaml::Document document(file, *text);
-    auto service = read_service_file(document);
+    auto document = std::make_unique<yaml::Document>(file, *text);
+    auto service = read_service_file(*document);
     auto [first, is_new] = service_files_.emplace(service.name, file);
     if (!is_new && !service.name.empty()) {
-      document.refuse_at("service", in_quotes(service.name) + " is the service of " + first->second + " too: give each its own name");
+      document->refuse_at("service", in_quotes(service.name) + " is the service of " + first->second + " too: give each its own name");
     }
-    take_errors(document);
+    if (service.tested_in.empty())
+      take_errors(*document);
+    else
+      tested_in_.push_back({service.name, service.tested_in, std::move(document)});
     config_.services.push_back(std::move(service));
+  }
+
+  // Once every service is known.
+  void check_tested_in() {
+    for (auto& [name, where, document] : tested_in_) {
+      if (name == where || !service_files_.contains(where))
+        document->refuse_at("tested_in", in_quotes(where) + " is no other service of this shiftd: write the name of one");
+      take_errors(*document);
+    }
   }
 
   void take_errors(const yaml::Document& document) {
@@ -84,6 +97,12 @@ class Loader {
   Config config_;
   std::vector<ConfigError> errors_;
   std::map<std::string, std::string> service_files_;
+  struct TestedIn {
+    std::string service;
+    std::string where;
+    std::unique_ptr<yaml::Document> document;
+  };
+  std::vector<TestedIn> tested_in_;
 };
 
 }  // namespace

@@ -160,6 +160,8 @@ void read_custom(yaml::Section& at, CustomSteps& custom) {
   at.required("revert", custom.revert, step, "revert: apt-get install -y --allow-downgrades web={{version}}");
   at.optional("prepare", custom.prepare, step);
   at.optional("dry_run", custom.dry_run, step);
+  using Where = CustomSteps::Where;
+  at.optional("where", custom.where, word<Where>({{"host", Where::host}, {"shiftd", Where::shiftd}}));
 }
 
 std::optional<int> refuse_keep(const yaml::Value& value) {
@@ -178,6 +180,8 @@ void read_release(yaml::Section& at, ReleaseOptions& release) {
     at.required("restart", release.restart, restart, "restart: systemctl restart web");
     at.optional("keep", release.keep, whole(0, 100));
   }
+  if (release.custom && release.custom->where == CustomSteps::Where::shiftd && release.path.find("{{host}}") == std::string::npos)
+    at.refuse("'path' needs {{host}} where the steps run on shiftd's machine: each host's jobs have a place of their own");
   at.required("version", version, yaml::section(read_version), "version: {url: \"http://{{address}}/version\"}");
   at.optional("restart_limit", release.restart_limit, duration(1s, 1h));
   at.optional("prove_limit", release.prove_limit, duration(1s, 1h));
@@ -229,6 +233,7 @@ void read_service(yaml::Section& at, ServiceConfig& service) {
   at.optional("environment", service.environment, name);
   at.optional("dc", service.dc, name);
   at.optional("cluster", service.cluster, name);
+  at.optional("tested_in", service.tested_in, name);
   at.required("ssh", service.ssh, yaml::section(read_ssh), "ssh: {user: deploy, key_file: id_ed25519, known_hosts: known_hosts}");
   auto hosts = yaml::list(yaml::section(read_host), most_hosts, "a list of hosts");
   at.optional("hosts_from", service.hosts_from, yaml::section(read_hosts_from));

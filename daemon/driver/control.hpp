@@ -26,6 +26,7 @@ struct StartRequest {
   std::string reason;
   std::string if_plan{};  // start: only when the plan is the one of this plan_digest(); empty: whatever the plan
   bool no_watch = false;  // the first host may leave although its service's history is short
+  bool untested = false;  // although it has not succeeded where the service wants it to have; needs a reason
 };
 
 // What would change on some hosts, in the words of the tool that looked; the same on each of them.

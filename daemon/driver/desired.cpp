@@ -9,7 +9,10 @@ void Desired::note(const Rollout& ended) {
   auto& service = services_[ended.request.service];
   const auto& release = ended.request.release.digest;
   bool whole_fleet = ended.request.limit.empty();
-  if (ended.outcome == Outcome::succeeded && whole_fleet) service.fleet = release;
+  if (ended.outcome == Outcome::succeeded && whole_fleet) {
+    service.fleet = release;
+    service.succeeded[release] = ended.request.rollout;
+  }
   for (HostIndex host = 0; host < ended.hosts.size(); ++host) {
     const auto& planned = ended.plan.hosts[host];
     if (planned.role == Role::outside) continue;
@@ -31,6 +34,13 @@ std::string Desired::of(const std::string& service, const std::string& host) con
   if (known == services_.end()) return {};
   auto found = known->second.hosts.find(host);
   return found == known->second.hosts.end() ? known->second.fleet : found->second;
+}
+
+std::string Desired::success_of(const std::string& service, const std::string& digest) const {
+  auto known = services_.find(service);
+  if (known == services_.end()) return {};
+  auto found = known->second.succeeded.find(digest);
+  return found == known->second.succeeded.end() ? "" : found->second;
 }
 
 std::string desired_on(const Rollout& rollout, HostIndex host) {

@@ -12,7 +12,10 @@ std::string plan_digest(Plan plan) {
   plan.request.no_watch = false;
   plan.watch = Duration(0);  // how long is watched first changes nothing of what is done
   plan.notes.clear();
-  for (auto& member : plan.members) member.original.revision.clear();
+  for (auto& member : plan.members) {
+    member.original.revision.clear();
+    if (member.found) member.found->revision.clear();
+  }
   return sha256_of(to_json(plan));
 }
 

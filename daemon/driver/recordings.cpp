@@ -7,6 +7,7 @@
 #include "daemon/driver/idle_counts.hpp"
 #include "daemon/driver/supervisor.hpp"
 #include "daemon/io/log.hpp"
+#include "daemon/release/restart.hpp"
 
 namespace shiftd {
 namespace {
@@ -55,6 +56,9 @@ Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) 
   auto release = co_await service.releaser->complete(request.release, std::move(found));
   if (!release) co_return std::move(release).error();
   request.release = std::move(*release);
+  auto tested = test_of(service, request);
+  if (!tested) co_return std::move(tested).error();
+  if (!tested->empty()) seen->notes.push_back(std::move(*tested));
   // Without its history a service is planned all the same.
   std::vector<CountsPoint> past;
   auto read = co_await journal_.read_counts(service.name, clock_.wall() - kept_history(service));
@@ -66,6 +70,19 @@ Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) 
   auto power = power_notes(*plan, service.verdict, past, service.pace.checkpoint);
   for (auto* notes : {&seen->notes, &power}) std::move(notes->begin(), notes->end(), std::back_inserter(plan->notes));
   co_return plan;
+}
+
+// Where the release was tested, for people; empty where the service does not want to know.
+Result<std::string> Supervisor::test_of(const Service& service, const Request& request) const {
+  if (service.tested_in.empty() || is_restart(request.release)) return std::string();
+  for (const auto& where : {service.tested_in, service.name}) {
+    if (auto rollout = desired_.success_of(where, request.release.digest); !rollout.empty())
+      return "tested: " + request.release.version + " has succeeded on " + where + " in rollout " + rollout;
+  }
+  auto missing = request.release.version + " has not succeeded on " + service.tested_in;
+  if (request.untested) return "UNTESTED: " + missing + ", and goes on all the same: " + request.reason;
+  return Failure{Errc::refused, service.name + " takes only what was tested, and " + missing + ": start exactly this code and " +
+                                    "configuration there, or say --untested with a reason"};
 }
 
 Task<Result<std::string>> Supervisor::trace(std::string id) {

@@ -89,6 +89,7 @@ struct Pace {
 
 struct Service {
   std::string name;
+  std::string tested_in;  // the service on which a release must have succeeded before; empty: none
   Strategy strategy;
   AnalysisOptions verdict;
   Pace pace;

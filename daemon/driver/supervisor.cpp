@@ -36,6 +36,10 @@ RolloutBrief brief_of(const Rollout& rollout) {
           rollout.now};
 }
 
+Request request_of(const StartRequest& asked, std::string rollout) {
+  return {std::move(rollout), asked.service, asked.release, asked.limit, asked.by, asked.reason, asked.no_watch, asked.untested};
+}
+
 Failure is_stopped(const RolloutBrief& brief) { return {Errc::unavailable, "rollout " + brief.rollout + " is stopped: " + brief.reason}; }
 
 Task<Result<std::vector<std::string>>> read_all(Journal& journal, std::string rollout) {
@@ -306,7 +310,7 @@ std::vector<std::string> Supervisor::services() const {
 Task<Result<Proposal>> Supervisor::plan(StartRequest asked) {
   auto* service = find_service(asked.service);
   if (service == nullptr) co_return Failure{Errc::not_found, "no service " + asked.service};
-  Request request{"", service->name, asked.release, asked.limit, asked.by, asked.reason, asked.no_watch};
+  auto request = request_of(asked, "");
   auto plan = co_await make_plan_for(*service, std::move(request));
   if (!plan) co_return std::move(plan).error();
   Proposal proposal{std::move(*plan), {}};
@@ -328,7 +332,7 @@ Task<Result<std::string>> Supervisor::start(StartRequest asked) {
   if (waits && !asked.if_plan.empty()) co_return Failure{Errc::conflict, "a saved plan cannot wait for its turn: " + holder};
 
   std::unique_ptr<Reservation> reservation;
-  Request request{new_id(*service), service->name, asked.release, asked.limit, asked.by, asked.reason, asked.no_watch};
+  auto request = request_of(asked, new_id(*service));
   // What cannot be planned is refused here, to the one who asks; what has to wait is planned when its turn comes.
   Plan plan;
   if (!waits) {

@@ -129,6 +129,8 @@ std::string why_not_write(const Rollout& rollout, MemberIndex index, const std::
   int weight = member.wanted.pooled == Pooled::yes ? member.wanted.weight : 0;
   // Most writes take nothing away: for them nothing is added up.
   if (!member.missed || !lowers(member.known.setting, weight)) return {};
+  // At home it carries what it was found with: it has come down from a scaled weight, as all do.
+  if (weight >= home_weight(rollout, index, rollout.scale)) return {};
   auto pool = rollout.plan.members[index].pool;
   auto flow = rollout.flows[pool];
   auto is_sent = [&](MemberIndex other) { return !sent.empty() && sent[other] == rollout.members[other].effect; };
@@ -228,6 +230,8 @@ std::string named_hosts(const Rollout& rollout) {
     bool out_as_found = rollout.plan.hosts[host].returning && rollout.plan.hosts[host].role == Role::upgrade &&
                         state.phase != HostPhase::serving_new && state.phase != HostPhase::left;
     if (out_as_found) what = "is out of its pools";
+    bool condemned = rollout.condemned && rollout.phase == Phase::aborting && state.phase == HostPhase::serving_new;
+    if (what == nullptr && condemned) what = "serves the release that was condemned";
     if (what == nullptr && state.phase == HostPhase::serving_new && lowered(rollout, host)) what = "serves at a lowered weight";
     if (what == nullptr) continue;
     if (named++ >= names_most) {

@@ -189,9 +189,11 @@ Observed observed_from_json(const json& value) {
 json request_to_json(const Request& request) {
   json release{{"version", request.release.version}, {"digest", request.release.digest}, {"source", request.release.source}};
   if (!request.release.config.empty()) release["config"] = request.release.config;
+  if (request.release.irreversible) release["irreversible"] = true;
   json value{{"rollout", request.rollout}, {"service", request.service}, {"release", std::move(release)},
              {"limit", request.limit},     {"by", request.by},           {"reason", request.reason}};
   if (request.no_watch) value["no_watch"] = true;
+  if (request.untested) value["untested"] = true;
   return value;
 }
 
@@ -199,11 +201,13 @@ Request request_from_json(const json& value) {
   const auto& release = value.at("release");
   return {value.at("rollout"),
           value.at("service"),
-          {release.at("version"), release.at("digest"), release.at("source"), release.value("config", "")},
+          {release.at("version"), release.at("digest"), release.at("source"), release.value("config", ""),
+           release.value("irreversible", false)},
           value.at("limit"),
           value.at("by"),
           value.at("reason"),
-          value.value("no_watch", false)};
+          value.value("no_watch", false),
+          value.value("untested", false)};
 }
 
 json threshold_to_json(const DepoolThreshold& threshold) {

@@ -21,6 +21,10 @@ bool has_step(HostPhase phase) {
 }  // namespace
 
 void Deciding::move(HostIndex host, HostPhase phase, std::string why, bool failed, bool empty) {
+  if (phase == HostPhase::reverting && rollout_.request.release.irreversible) {
+    phase = HostPhase::out;
+    why += (why.empty() ? "" : "; ") + std::string("its release is irreversible");
+  }
   HostMoved moved;
   moved.host = host;
   moved.phase = phase;

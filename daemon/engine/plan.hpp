@@ -30,6 +30,7 @@ struct Request {
   std::string by;
   std::string reason;
   bool no_watch = false;  // the first host may leave although its service's history is short
+  bool untested = false;  // although it has not succeeded where the service wants it to have
 
   bool operator==(const Request&) const = default;
 };

@@ -213,6 +213,10 @@ Result<Plan> Planning::make() {
     if (auto done = (this->*part)(); !done) return std::move(done).error().during(activity);
   }
   if (auto few = check_members(); !few) return std::move(few).error().during(activity);
+  if (plan_.request.release.irreversible && to_upgrade_ > 0)
+    plan_.notes.insert(plan_.notes.begin(),
+                       "IRREVERSIBLE: a roll back takes the hosts that have this release out of traffic and stops there; "
+                       "nothing brings their former release back");
   note_drains();
   note_writes();
   return std::move(plan_);

@@ -100,6 +100,8 @@ Result<json> release_request(const Options& options) {
   if (!release) return std::move(release).error();
   json request{{"service", options.service}, {"release", std::move(*release)}, {"limit", options.limit}, {"reason", options.reason}};
   if (options.no_watch) request["no_watch"] = true;
+  if (options.untested) request["untested"] = true;
+  if (options.irreversible) request["release"]["irreversible"] = true;
   return Result<json>(boost::system::in_place_value, std::move(request));
 }
 

@@ -31,6 +31,9 @@ void on_release(CLI::App& command, Options& options) {
   command.add_option("--code,--source", options.source, "the tarball: a file on the daemon's machine, or a URL that the hosts fetch");
   command.add_option("--sha256", options.sha256, "of the tarball; read from the file when it is not given");
   command.add_option("--config", options.config, "the configuration: a directory on the daemon's machine, a digest, or none");
+  command.add_flag("--untested", options.untested, "although it has not succeeded where the service wants it to have; needs --reason");
+  command.add_flag("--irreversible", options.irreversible,
+                   "nothing brings the former release back: a roll back takes its hosts out, and stops");
   on_part(command, options);
 }
 

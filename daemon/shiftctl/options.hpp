@@ -27,6 +27,8 @@ struct Options {
   bool instead_of_verdict = false;  // promote --override
   bool instead_of_views = false;    // rollback --force
   bool no_watch = false;
+  bool untested = false;
+  bool irreversible = false;
   bool wait = false;
 
   std::string rollout;  // empty: the newest

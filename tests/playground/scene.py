@@ -78,10 +78,15 @@ class Scene:
         finally:
             connection.close()
 
-    def try_start(self, name="2", service="web", **other) -> tuple:
+    def release_of(self, name: str, **other) -> dict:
         release = self.world.releases[name]
-        asked = {"version": release.name, "source": str(release.tarball), "sha256": release.digest, **other}
-        return self.ask("POST", ROLLOUTS, {"service": service, "release": asked})
+        return {"version": release.name, "source": str(release.tarball), "sha256": release.digest, **other}
+
+    def try_start(self, name="2", service="web", **other) -> tuple:
+        return self.ask("POST", ROLLOUTS, {"service": service, "release": self.release_of(name, **other)})
+
+    def try_plan(self, name="2", service="web", **other) -> tuple:
+        return self.ask("POST", "/api/v1/plan", {"service": service, "release": self.release_of(name), **other})
 
     def start(self, name="2", service="web") -> str:
         status, body = self.try_start(name, service)

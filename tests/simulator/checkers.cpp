@@ -197,6 +197,8 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   auto carried_before = before.pooled == Pooled::yes ? before.weight : 0;
   // Who adds, or takes away what carries nothing, undercuts nothing.
   if (changed.carries() >= carried_before || !world_.hosts[changed.host].serves()) return;
+  // Nor does who comes down from a scaled weight to what it was found with.
+  if (changed.carries() >= changed.base.weight * scale_of(&kept, pool)) return;
   const auto& rollout = kept.rollout;
   const auto& strategy = rollout.plan.strategy;
   // What no load balancer told is not known, and a roll back does not wait for it.

@@ -182,6 +182,7 @@ class Simulation {
   Task<> ask_start(std::string digest) {
     co_await supervisor_->recovered();
     StartRequest request{"web", {"v-" + digest, digest, "/nowhere"}, {}, "ada", ""};
+    request.release.irreversible = world_.irreversible && digest == world_.wanted;
     auto answer = co_await supervisor_->start(request);
     --asking_;
     if (world_.tracing) world_.say("ada", "start " + digest + ": " + (answer ? *answer : answer.error().what));

@@ -26,6 +26,7 @@ World::World(std::uint64_t its_seed, const Limits& limits, bool traces)
   draw_strategy();
   draw_verdict();
   brings_back = draw.chance(0.3);
+  irreversible = draw.chance(0.05);
 }
 
 bool World::pass_time() {

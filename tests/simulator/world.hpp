@@ -231,7 +231,8 @@ class World {
   std::map<std::string, SomeRelease> releases;
   std::string wanted;  // the digest of the rollout
   Strategy strategy;
-  bool brings_back = false;  // hosts that missed a release
+  bool brings_back = false;   // hosts that missed a release
+  bool irreversible = false;  // the wanted release
   AnalysisOptions verdict;
   Pace pace;
   bool verdict_ticks = true;     // whether front ends count at all

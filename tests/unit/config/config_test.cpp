@@ -14,7 +14,10 @@ using namespace std::chrono_literals;
 // Loads `service` (and a shiftd.yaml that names it, unless the test has written one).
 boost::system::result<Config, ConfigErrors> load(const ConfigFolder& folder, std::string_view service) {
   folder.write("web.yaml", service);
-  if (!std::filesystem::exists(folder.path() / "shiftd.yaml")) folder.write("shiftd.yaml", "journal: journal.db\nservices: [web.yaml]\n");
+  auto smallest = content_of(config_data / "smallest.good.yaml");
+  folder.write("z-staging.yaml", "service: staging" + smallest.substr(smallest.find('\n')));
+  if (!std::filesystem::exists(folder.path() / "shiftd.yaml"))
+    folder.write("shiftd.yaml", "journal: journal.db\nservices: [web.yaml, z-staging.yaml]\n");
   return load_config(folder.path() / "shiftd.yaml");
 }
 
@@ -150,8 +153,8 @@ TEST(Config, FillsInWhatWasLeftOut) {
   EXPECT_EQ(std::get<HttpCheck>(web.checks[1]).name, "http");
   EXPECT_EQ(std::get<HttpCheck>(web.checks[2]).name, "http 2");
   EXPECT_EQ(std::get<HttpCheck>(web.checks[1]).timeout, 2s) << "through an alias";
-  EXPECT_EQ(web.release.custom,
-            (CustomSteps{"install web={{version}}", "install web={{release}}", "fetch {{version}}", "install -s web={{version}}"}));
+  EXPECT_EQ(web.release.custom, (CustomSteps{"install web={{version}}", "install web={{release}}", "fetch {{version}}",
+                                             "install -s web={{version}}", CustomSteps::Where::shiftd}));
   EXPECT_EQ(web.release.restart, "") << "custom steps may restart themselves";
   const auto& log = std::get<HaproxyLogFrontEnd>(web.front_end).options;
   EXPECT_EQ(log.backend, "app");
@@ -362,7 +365,7 @@ TEST(Config, LoadsTheExamples) {
   ASSERT_TRUE(config) << to_string(config.error());
   EXPECT_EQ(config->services.at(0).hosts.size(), 4);
   EXPECT_FALSE(config->services.at(0).release.custom);
-  for (auto file : {"apt.yaml", "git.yaml"}) {
+  for (auto file : {"apt.yaml", "git.yaml", "ansible.yaml"}) {
     SCOPED_TRACE(file);
     folder.write("web.yaml", content_of(examples / file));
     auto other = load_config(folder.path() / "shiftd.yaml");

@@ -15,7 +15,7 @@
 namespace shiftd {
 namespace {
 
-constexpr std::string_view smallest_daemon = "journal: journal.db\nservices: [web.yaml]\n";
+constexpr std::string_view smallest_daemon = "journal: journal.db\nservices: [web.yaml, staging.yaml]\n";
 
 std::vector<std::string> files(std::string_view ending) {
   std::vector<std::string> found;
@@ -41,6 +41,7 @@ std::string load(const std::string& name) {
   auto smallest_service = content_of(config_data / "smallest.good.yaml");
   folder.write("shiftd.yaml", is_daemon ? content_of(config_data / name) : smallest_daemon);
   folder.write("web.yaml", is_daemon ? smallest_service : content_of(config_data / name));
+  folder.write("staging.yaml", "service: staging" + smallest_service.substr(smallest_service.find('\n')));
   auto config = load_config(folder.path() / "shiftd.yaml");
   if (config) return "";
   std::string errors;

@@ -457,6 +457,27 @@ TEST_F(SupervisorTest, WhatIsOwedToAStragglerOutlivesTheDaemon) {
   expect_all("two");
 }
 
+// Nothing brings the former release back: traffic away, and stop.
+TEST_F(SupervisorTest, AnIrreversibleReleaseIsTakenOutOfTrafficAndStops) {
+  begin(4, five_stages());
+  world_->failure_rate["three"] = 0.3;
+  StartRequest request{"web", {"v-three", "three", "/nowhere"}, {}, "test", ""};
+  request.release.irreversible = true;
+  auto id = ask(supervisor_->start(request));
+  ASSERT_TRUE(id) << id.error();
+  auto rollout = finish(*id);
+  EXPECT_THAT(rollout.plan.notes, testing::Contains(testing::StartsWith("IRREVERSIBLE")));
+  EXPECT_EQ(rollout.outcome, Outcome::failed) << rollout.reason;
+  EXPECT_NE(rollout.reason.find("web01 is out of its pools"), std::string::npos) << rollout.reason;
+  const auto& host = world_->hosts.at("web01");
+  EXPECT_EQ(host.running, "three");
+  EXPECT_EQ(host.setting.pooled, Pooled::no);
+  EXPECT_EQ(host.swaps.count("one"), 0U) << "never brought back";
+  EXPECT_EQ(world_->hosts.at("web02").setting, (Setting{Pooled::yes, 100}));
+  pass(1h);
+  EXPECT_EQ(host.setting.pooled, Pooled::no);
+}
+
 TEST_F(SupervisorTest, SaysWhatEachHostIsToRun) {
   begin(4, five_stages());
   auto says = [&](const char* host, const char* digest) {

@@ -6,11 +6,14 @@
 #include <boost/asio/ip/host_name.hpp>
 
 #include "daemon/driver/connections.hpp"
+#include "daemon/io/child_process.hpp"
+#include "daemon/io/log.hpp"
 #include "daemon/release/configured.hpp"
 #include "daemon/release/custom.hpp"
 #include "daemon/release/host_commands.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
+#include "daemon/release/version_question.hpp"
 #include "daemon/ssh/ssh.hpp"
 #include "lb-adapters/conftool/conftool.hpp"
 #include "lb-adapters/haproxy/haproxy.hpp"
@@ -114,6 +117,23 @@ IdleOptions idle_of(const IdleConfig& config) {
   return idle;
 }
 
+// What it is told by its environment needs no quoting.
+std::function<Task<>(Rollout)> hook(Clock& clock, const std::string& command) {
+  constexpr Duration limit = std::chrono::minutes(1);
+  return [&clock, command](Rollout rollout) -> Task<> {
+    const auto& request = rollout.request;
+    Program program{{"/bin/sh", "-c", command}, own_environment()};
+    for (const auto& [name, value] :
+         {std::pair("ROLLOUT", request.rollout), std::pair("SERVICE", request.service), std::pair("VERSION", request.release.version),
+          std::pair("RELEASE", request.release.digest), std::pair("BY", request.by), std::pair("REASON", request.reason)})
+      program.environment.push_back(std::string("SHIFTD_") + name + "=" + value);
+    auto result = co_await run_program(clock, std::move(program), {}, limit, 4096);
+    if (!result) log::error("on_success of {}: {}", request.rollout, result.error().what);
+    if (result && result->exit_status != 0)
+      log::error("on_success of {} ended with {}: {}", request.rollout, result->exit_status, last_words(result->err));
+  };
+}
+
 std::unique_ptr<Releaser> make_releaser(Clock& clock, const ServiceConfig& config, Hosts& hosts,
                                         std::shared_ptr<ConfigurationStore> configurations) {
   if (config.release.custom) return make_custom_releaser(clock, config.release, hosts);
@@ -128,6 +148,7 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
   auto service = std::make_unique<Service>();
   service->name = config.name;
   service->tested_in = config.tested_in;
+  if (!config.on_success.empty()) service->on_success = hook(clock, config.on_success);
   service->strategy = config.strategy;
   service->verdict = config.verdict;
   service->verdict.min_requests = static_cast<std::uint64_t>(config.strategy.min_requests);

@@ -122,7 +122,7 @@ class Wishes:
     journal: pathlib.Path = None
     services: tuple = ("web",)  # all of them on the same hosts and pool
     fleets: dict = dataclasses.field(default_factory=dict)  # by service, the names of its hosts; all of them unless told
-    of_service: dict = dataclasses.field(default_factory=dict)  # by service, further lines of its file
+    of_service: dict = dataclasses.field(default_factory=dict)  # by service, further lines of its file, in which FOLDER is the world's
     hosts_of_conftool: bool = False  # named by nobody else; the world's names have to be addresses
 
 
@@ -162,7 +162,7 @@ class Daemon:
                 WEB_YAML.format(
                     name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=self.hosts(wishes, name),
                     pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, check=wishes.check, strategy=strategy,
-                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=wishes.sections + wishes.of_service.get(name, ""),
+                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=wishes.sections + wishes.of_service.get(name, "").replace("FOLDER", str(self.folder)),
                 )
             )
 

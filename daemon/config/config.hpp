@@ -131,7 +131,8 @@ struct ServiceConfig {
   std::string environment;  // what configurations may name: production, staging ...
   std::string dc;
   std::string cluster;
-  std::string tested_in;  // the service on which a release must have succeeded before; empty: none
+  std::string on_success;  // command on shiftd's machine, when a rollout has succeeded; empty: none
+  std::string tested_in;   // the service on which a release must have succeeded before; empty: none
   SshOptions ssh;
   std::vector<HostConfig> hosts;
   std::optional<HostsFrom> hosts_from;

@@ -234,6 +234,7 @@ void read_service(yaml::Section& at, ServiceConfig& service) {
   at.optional("dc", service.dc, name);
   at.optional("cluster", service.cluster, name);
   at.optional("tested_in", service.tested_in, name);
+  at.optional("on_success", service.on_success, command);
   at.required("ssh", service.ssh, yaml::section(read_ssh), "ssh: {user: deploy, key_file: id_ed25519, known_hosts: known_hosts}");
   auto hosts = yaml::list(yaml::section(read_host), most_hosts, "a list of hosts");
   at.optional("hosts_from", service.hosts_from, yaml::section(read_hosts_from));

@@ -16,7 +16,9 @@
 #include "checks/metric_source.hpp"
 #include "daemon/analysis/metric.hpp"
 #include "daemon/analysis/verdict.hpp"
+#include "daemon/engine/rollout.hpp"
 #include "daemon/engine/strategy.hpp"
+#include "daemon/io/task.hpp"
 #include "daemon/release/releaser.hpp"
 #include "daemon/ssh/executor.hpp"
 #include "lb-adapters/front_end.hpp"
@@ -99,6 +101,8 @@ struct Service {
   std::unique_ptr<MetricSource> metric_source;  // none: no metrics
   std::vector<ServiceMetric> metrics;
   std::unique_ptr<Releaser> releaser;
+  // What the service wants to be done when a rollout has succeeded; none: nothing. Logs what goes wrong.
+  std::function<Task<>(Rollout)> on_success;
   std::vector<std::shared_ptr<Check>> checks;
   CheckPolicy check_policy;
   IdleOptions idle;

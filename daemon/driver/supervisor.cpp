@@ -186,6 +186,7 @@ Task<> Supervisor::drive(std::string id) {
   stragglers_.note(rollout);
   desired_.note(rollout);
   auto rollout_service = rollout.request.service;
+  if (rollout.outcome == Outcome::succeeded) drivers_.start("note of " + id, note_success(*running_.at(id).service, rollout));
   ended_live_[id] = driver.live();
   auto committed = running_.at(id).committed;
   running_.erase(id);

@@ -114,6 +114,12 @@ void unwind_if_cancelled(const boost::system::error_code& error) {
 
 }  // namespace
 
+std::vector<std::string> own_environment() {
+  std::vector<std::string> all;
+  for (char** each = environ; *each != nullptr; ++each) all.emplace_back(*each);
+  return all;
+}
+
 struct ChildProcess::State {
   State(const asio::any_io_executor& executor, pid_t child, int pidfd, int input, int output, int complaints)
       : pid(child),

@@ -24,6 +24,9 @@ struct Program {
   std::vector<std::string> environment;  // "NAME=value": all that it sees
 };
 
+// What this process sees.
+std::vector<std::string> own_environment();
+
 class ChildProcess {
  public:
   // Returns when the program has begun; that takes as long as an exec.

@@ -41,6 +41,9 @@ class Configured final : public Releaser {
   Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override {
     return tarballs_->revert(std::move(host), std::move(digest), std::move(job_id));
   }
+  Task<Result<void>> note_success(HostPlace host, std::string digest, std::string rollout) override {
+    return tarballs_->note_success(std::move(host), std::move(digest), std::move(rollout));
+  }
   Task<Result<std::string>> logs(HostPlace host, std::string rollout) override {
     return tarballs_->logs(std::move(host), std::move(rollout));
   }

@@ -33,6 +33,7 @@ class Listing {
     command("inspect", current_script(base_));
     command("prepare", with_place(prepare_script(base_, "{{digest}}", std::nullopt, options_.keep), "room=", "room={{kilobytes}}"));
     command("fetch", with_place(prepare_script(base_, "{{digest}}", 0, options_.keep, "{{url}}"), "room=0", "room={{kilobytes}}"));
+    command("note", note_script(base_, "{{release}}", "{{rollout}}"));
     auto restart = fill_placeholders(options_.restart, values_);
     if (!restart) return std::move(restart).error().during("restart command");
     return job("swap", swap_script(base_, "{{release}}", *restart));

@@ -143,7 +143,7 @@ trap 'rm -rf "$@"' EXIT
 rm -rf "$part" || exit 1
 cp -al "$from" "$part" 2>/dev/null || { rm -rf "$part"; cp -a "$from" "$part"; } || exit 1
 files=$part/.shiftd-configuration
-rm -rf "$files" "$part/.shiftd-complete" && mkdir -m 700 "$files" || exit 1
+rm -rf "$files" "$part/.shiftd-complete" "$part/DEPLOYED" && mkdir -m 700 "$files" || exit 1
 # take KEY PATH SIZE DIGEST MODE OWNER: the next file of the input.
 take() {
   folder=${2%/*}
@@ -290,6 +290,13 @@ std::optional<std::string_view> line_of(std::string_view out, std::string_view w
 
 std::string current_script(const std::string& base) {
   return fmt::format("cd {} 2>/dev/null || {{ echo 'current '; exit 0; }}\n{}{}", shell_quote(base), name_link, print_current);
+}
+
+std::string note_script(const std::string& base, const std::string& release, const std::string& rollout) {
+  return fmt::format(
+      "cd {}/releases/{} || exit 1\n"
+      "printf 'rollout %s\\nat %s\\n' {} \"$(date -u +%Y-%m-%dT%H:%M:%SZ)\" >DEPLOYED.new && mv -T DEPLOYED.new DEPLOYED",
+      shell_quote(base), shell_quote(release), shell_quote(rollout));
 }
 
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,

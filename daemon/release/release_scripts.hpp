@@ -27,6 +27,9 @@ struct ReleaseOptions;
 std::string current_script(const std::string& base);
 Result<std::string> read_current(std::string_view out);
 
+// Leaves DEPLOYED in the release: which rollout has brought it to the whole fleet, and when.
+std::string note_script(const std::string& base, const std::string& release, const std::string& rollout);
+
 // Makes the layout below `base`, prints what `current` names, and brings the release to releases/<digest>: takes the
 // tarball from its standard input, checks its digest, unpacks it, and removes releases beyond `keep` that nobody needs.
 // What is there already is not read again. Nothing is brought where `current` is no symbolic link. Ends with

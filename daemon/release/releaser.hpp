@@ -59,6 +59,10 @@ class Releaser {
   // The same swap back to releases/<digest>, which the plan froze for this host.
   virtual Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) = 0;
 
+  // Leaves a note of the rollout in the release, once that rollout has succeeded. May be repeated. Fails as a command on the
+  // host does. A releaser that has no place for it leaves none.
+  virtual Task<Result<void>> note_success(HostPlace /*host*/, std::string /*digest*/, std::string /*rollout*/) { co_return Result<void>{}; }
+
   // What the jobs of a rollout have said on the host (job_logs.hpp). Fails as a command on the host does.
   virtual Task<Result<std::string>> logs(HostPlace /*host*/, std::string /*rollout*/) { co_return std::string(); }
 

@@ -42,6 +42,11 @@ class WithRestarts final : public Releaser {
     return inner_->revert(std::move(host), std::move(digest), std::move(job_id));
   }
 
+  Task<Result<void>> note_success(HostPlace host, std::string digest, std::string rollout) override {
+    if (digest == restart_version) co_return Result<void>{};
+    co_return co_await inner_->note_success(std::move(host), std::move(digest), std::move(rollout));
+  }
+
   Task<Result<std::string>> logs(HostPlace host, std::string rollout) override { return inner_->logs(std::move(host), std::move(rollout)); }
 
   Task<Result<void>> prove_running(HostPlace host, std::string digest) override {

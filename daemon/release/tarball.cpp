@@ -62,6 +62,7 @@ class TarballReleaser final : public Releaser {
   Task<Result<std::string>> prepare(HostPlace host, Release release) override;
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override;
+  Task<Result<void>> note_success(HostPlace host, std::string digest, std::string rollout) override;
   Task<Result<std::string>> logs(HostPlace host, std::string rollout) override;
   Task<Result<void>> prove_running(HostPlace host, std::string digest) override;
 
@@ -203,6 +204,15 @@ Task<Result<void>> TarballReleaser::swap(const HostPlace& host, const std::strin
   if (result->exit_status == 0) co_return Result<void>{};
   auto what = result->exit_status == not_swapped_status ? "not swapped" : "restart";
   co_return Failure{Errc::refused, fmt::format("{} ended with {}: {}", what, result->exit_status, last_words(result->out))};
+}
+
+Task<Result<void>> TarballReleaser::note_success(HostPlace host, std::string digest, std::string rollout) {
+  auto base = release_base(options_, host);
+  if (!base) co_return std::move(base).error();
+  auto result = co_await hosts_.executor(host.name).run(note_script(*base, digest, rollout));
+  if (!result) co_return std::move(result).error();
+  if (result->exit_status != 0) co_return Failure{Errc::refused, std::string(last_words(result->err))};
+  co_return Result<void>{};
 }
 
 Task<Result<std::string>> TarballReleaser::logs(HostPlace host, std::string rollout) {

@@ -5,8 +5,6 @@
 #include <fstream>
 #include <utility>
 
-#include <unistd.h>
-
 #include "daemon/io/child_process.hpp"
 #include "daemon/ssh/remote_job.hpp"
 #include "daemon/ssh/shell.hpp"
@@ -18,12 +16,6 @@ namespace {
 constexpr Duration job_grace = std::chrono::seconds(15);
 // The job programs answer with a line of their own in front of the output.
 constexpr std::size_t job_answer_most = output_most + 8 * 1024;
-
-std::vector<std::string> own_environment() {
-  std::vector<std::string> all;
-  for (char** each = environ; *each != nullptr; ++each) all.emplace_back(*each);
-  return all;
-}
 
 class LocalExecutor final : public Executor {
  public:

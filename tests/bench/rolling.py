@@ -104,6 +104,9 @@ class Shiftd(playground_daemon.Daemon):
         newest = self.newest()
         if starting[0] != 0 or newest["outcome"] != "succeeded":
             raise processes.WorldError(f"batch {batch}: {newest}\n{starting[1]}{starting[2]}")
+        # What is left on the hosts after the end must not fall into the other's time.
+        notes = [host.base / "releases" / release.digest / "DEPLOYED" for host in self.world.fleet.hosts]
+        processes.until(10, lambda: all(note.exists() for note in notes), "the notes of success")
         used = cpu_of(self.process.pid) - used
         spent = {name: value - before[name] for name, value in self.counters().items()}
         commits = spent["shiftd_journal_commits_total"]

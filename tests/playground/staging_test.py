@@ -4,11 +4,16 @@ import unittest
 
 from scene import Scene
 
+WEB = """\
+tested_in: staging
+on_success: 'echo "$SHIFTD_SERVICE has $SHIFTD_VERSION by $SHIFTD_BY, in $SHIFTD_ROLLOUT" >>FOLDER/told'
+"""
+
 
 class StagingThenProduction(unittest.TestCase):
     def test_production_takes_exactly_what_has_succeeded_on_staging(self):
         fleets = {"staging": ("web1", "web2"), "web": ("web3", "web4", "web5")}
-        with Scene(hosts=5, services=("staging", "web"), fleets=fleets, of_service={"web": "tested_in: staging\n"}, strategy="  max_load: 2\n") as scene:
+        with Scene(hosts=5, services=("staging", "web"), fleets=fleets, of_service={"web": WEB}, strategy="  max_load: 2\n") as scene:
             status, body = scene.try_start("2", "web")
             self.assertEqual(status, 403, body)
             self.assertIn("has not succeeded on staging", body["error"]["what"])
@@ -20,6 +25,13 @@ class StagingThenProduction(unittest.TestCase):
             self.assertEqual(scene.end_of(rollout)["outcome"], "succeeded")
             self.assertEqual(scene.complaints("2"), [])
             self.assertEqual([request for request in scene.world.requests() if request.failure], [])
+            told = scene.daemon.folder / "told"
+            scene.wait_until(told.exists, "on_success of production")
+            self.assertRegex(told.read_text(), rf"^web has 2 by \S+, in {rollout}\n$")
+            for host, its in (("web1", tested), ("web3", rollout)):
+                note = scene.world.fleet.by_name(host).base / "current" / "DEPLOYED"
+                scene.wait_until(note.exists, f"the note of success on {host}")
+                self.assertRegex(note.read_text(), rf"^rollout {its}\nat 20\d\d-\S+Z\n$")
             _, plan = scene.try_plan("2", "web")
             self.assertIn(f"tested: 2 has succeeded on staging in rollout {tested}", plan["text"])
 

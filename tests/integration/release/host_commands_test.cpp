@@ -98,6 +98,8 @@ TEST_P(HostCommandsTest, AllThatARolloutNeedsPasses) {
   ASSERT_TRUE(succeeded(logs));
   EXPECT_NE(logs->find("r2-1"), std::string::npos) << *logs;
   EXPECT_TRUE(succeeded(loop_.run(releaser->prove_running(place_, one.digest))));
+  EXPECT_TRUE(succeeded(loop_.run(releaser->note_success(place_, one.digest, "r2"))));
+  EXPECT_EQ(read_text(at("releases/" + one.digest + "/DEPLOYED")).substr(0, 14), "rollout r2\nat ");
 }
 
 TEST_P(HostCommandsTest, TheHostMayFetchWhatAUrlNames) {

@@ -1,10 +1,14 @@
-// What each host is to run; and hosts that missed it: asked whether they answer again, and then brought up to date by a rollout
-// of their own.
+// What remains of ended rollouts: notes of their success, what each host is to run, and hosts that missed it, which are asked
+// whether they answer again, and then brought up to date by a rollout of their own.
 
 #include <algorithm>
+#include <vector>
+
+#include <boost/asio/this_coro.hpp>
 
 #include "daemon/driver/supervisor.hpp"
 #include "daemon/io/log.hpp"
+#include "daemon/io/task_group.hpp"
 #include "daemon/io/within.hpp"
 
 namespace shiftd {
@@ -12,6 +16,7 @@ namespace {
 
 // A host that answers, and fails all the same, is tried again ever more seldom.
 constexpr int pauses_most = 2048;
+constexpr std::size_t notes_at_once = 32;
 
 }  // namespace
 
@@ -34,6 +39,28 @@ Task<Result<std::string>> Supervisor::desired(std::string name) {
     if (!digest.empty()) text += "host " + host + " " + digest + "\n";
   }
   co_return text;
+}
+
+// In the release on each host, a few at a time; and whatever the service wants. Nothing of the rollout depends on it.
+Task<> Supervisor::note_success(Service& service, Rollout rollout) {
+  const auto& request = rollout.request;
+  auto executor = co_await boost::asio::this_coro::executor;
+  std::vector<HostPlace> places;
+  for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
+    if (rollout.hosts[host].phase != HostPhase::serving_new) continue;
+    if (auto known = service.host_named(rollout.plan.hosts[host].name)) places.push_back((*known)->place);
+  }
+  auto note = [&](HostPlace place) -> Task<> {
+    auto noting = service.releaser->note_success(place, request.release.digest, request.rollout);
+    auto noted = co_await within(clock_, service.pace.reach_limit, std::move(noting));
+    if (!noted) log::warning("the success of {} was not noted on {}: {}", request.rollout, place.name, noted.error().what);
+  };
+  for (std::size_t from = 0; from < places.size(); from += notes_at_once) {
+    TaskGroup noting(executor);
+    for (auto at = from; at < std::min(places.size(), from + notes_at_once); ++at) noting.start("note", note(places[at]));
+    co_await noting.join();
+  }
+  if (service.on_success) co_await service.on_success(std::move(rollout));
 }
 
 Task<> Supervisor::bring_back_stragglers(Service& service) {

@@ -117,9 +117,10 @@ IdleOptions idle_of(const IdleConfig& config) {
   return idle;
 }
 
+constexpr Duration hook_limit = std::chrono::minutes(1);
+
 // What it is told by its environment needs no quoting.
 std::function<Task<>(Rollout)> hook(Clock& clock, const std::string& command) {
-  constexpr Duration limit = std::chrono::minutes(1);
   return [&clock, command](Rollout rollout) -> Task<> {
     const auto& request = rollout.request;
     Program program{{"/bin/sh", "-c", command}, own_environment()};
@@ -127,7 +128,7 @@ std::function<Task<>(Rollout)> hook(Clock& clock, const std::string& command) {
          {std::pair("ROLLOUT", request.rollout), std::pair("SERVICE", request.service), std::pair("VERSION", request.release.version),
           std::pair("RELEASE", request.release.digest), std::pair("BY", request.by), std::pair("REASON", request.reason)})
       program.environment.push_back(std::string("SHIFTD_") + name + "=" + value);
-    auto result = co_await run_program(clock, std::move(program), {}, limit, 4096);
+    auto result = co_await run_program(clock, std::move(program), {}, hook_limit, 4096);
     if (!result) log::error("on_success of {}: {}", request.rollout, result.error().what);
     if (result && result->exit_status != 0)
       log::error("on_success of {} ended with {}: {}", request.rollout, result->exit_status, last_words(result->err));

@@ -18,6 +18,8 @@
 #include <boost/system/system_error.hpp>
 
 #include "daemon/api/answer.hpp"
+#include "daemon/api/query.hpp"
+#include "daemon/api/routes.hpp"
 #include "daemon/api/sse.hpp"
 #include "daemon/io/within.hpp"
 

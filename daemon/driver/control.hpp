@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -137,6 +138,7 @@ struct DaemonStats {
   std::chrono::microseconds committing{0};
   std::uint64_t effects = 0;
   std::vector<SinkStatus> sinks;
+  std::map<std::string, std::size_t> stragglers;  // by service: hosts that missed a release, and are still out
 };
 
 class Control {

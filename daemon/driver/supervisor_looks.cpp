@@ -33,6 +33,7 @@ Task<Result<std::string>> Supervisor::logs(std::string id, std::string name) {
 DaemonStats Supervisor::stats() const {
   auto stats = counted_;
   stats.stopped = stopped_.size();
+  for (const auto& service : services_) stats.stragglers[service->name] = stragglers_.of(service->name).size();
   for (const auto& [id, running] : running_) {
     const auto& rollout = running.driver->rollout();
     stats.records += rollout.records;

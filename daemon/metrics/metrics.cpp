@@ -168,6 +168,10 @@ const std::array table = {
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.quarantined)); }},
     Metric{"shiftd_rollouts_stopped", gauge, "Rollouts under way by the journal that this daemon does not drive: `shiftctl list` says why.",
            [](const Reading& seen, Samples& out) { out.add(static_cast<double>(seen.stats.stopped)); }},
+    Metric{"shiftd_stragglers", gauge, "Hosts of the service that missed a release and are out of their pools until they have it.",
+           [](const Reading& seen, Samples& out) {
+             for (const auto& [service, hosts] : seen.stats.stragglers) out.add(static_cast<double>(hosts), {{"service", service}});
+           }},
     Metric{"shiftd_rollout_info", gauge, "Always 1 for a rollout that has not ended; its id and version are labels.", measure_info},
     Metric{"shiftd_rollout_phase", gauge, "1 for the phase that a rollout is in, 0 for the others.", measure_phases},
     Metric{"shiftd_rollout_stage", gauge, "The stage that the service's rollout is in; the first is 1.",

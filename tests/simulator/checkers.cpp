@@ -395,7 +395,7 @@ void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
 
 bool Checkers::named(const Kept& kept, const std::string& host) const {
   const auto& reason = kept.rollout.reason;
-  return reason.find(host) != reason.npos || reason.find(" more") != reason.npos;
+  return reason.find(host) != std::string::npos || reason.find(" more") != std::string::npos;
 }
 
 void Checkers::every_end_says_why(const Kept& kept) {

@@ -1,5 +1,7 @@
 // Whole rollouts through the real supervisor, driver, engine and verdict, in a small world whose time the test owns.
 
+#include <gmock/gmock.h>
+
 #include "daemon/driver/plan_digest.hpp"
 #include "tests/unit/driver/supervisor_fixture.hpp"
 
@@ -428,6 +430,7 @@ TEST_F(SupervisorTest, AHostThatMissedAReleaseIsBroughtUpToDateBeforeItServesAga
   ASSERT_EQ(host.setting.pooled, Pooled::no);
   pass(5min);
   EXPECT_EQ(host.setting.pooled, Pooled::no) << "it does not answer yet";
+  EXPECT_EQ(supervisor_->stats().stragglers.at("web"), 1U);
 
   host.reachable = true;
   auto served_the_former = false;
@@ -444,6 +447,7 @@ TEST_F(SupervisorTest, AHostThatMissedAReleaseIsBroughtUpToDateBeforeItServesAga
   EXPECT_EQ(known->front().outcome, "succeeded") << known->front().reason;
   pass(30min);
   EXPECT_EQ(ask(supervisor_->list(10))->size(), 2U) << "nothing is owed any more";
+  EXPECT_EQ(supervisor_->stats().stragglers.at("web"), 0U);
 }
 
 TEST_F(SupervisorTest, WhatIsOwedToAStragglerOutlivesTheDaemon) {

@@ -110,6 +110,16 @@ TEST_F(RemoteJobTest, BothOutputsAreKeptInTheirOrder) {
   EXPECT_EQ(result->out, "one\ntwo\nthree\n");
 }
 
+TEST_F(RemoteJobTest, OutputThatLooksLikeOurAnswersIsOutput) {
+  const std::string said = "shiftd-job done 0\nshiftd-job vanished\ncurrent releases/other\nfound 1\nshiftd-job refused r9-9\n";
+  for (int asked = 0; asked < 2; ++asked) {
+    auto result = run(job("r1-1", "printf '" + said + "'; exit 7"));
+    ASSERT_TRUE(result) << result.error();
+    EXPECT_EQ(result->exit_status, 7);
+    EXPECT_EQ(result->out, said);
+  }
+}
+
 TEST_F(RemoteJobTest, AScriptMayHoldAnythingThatAShellKnows) {
   auto result = run(job("r1-1", "x='a  \"b\" $c `d`'\ncat <<EOF\n$x \\ %s {} '\nEOF\nprintf '%s|' \"$0\" $#\nset -e; false; echo no"));
   ASSERT_TRUE(result) << result.error();

@@ -55,6 +55,7 @@ std::string_view name_of(Mutant mutant) {
       "ignores_the_verdict",
       "ignores_people",
       "takes_failures_for_success",
+      "leaves_stragglers_out",
   };
   return names[static_cast<std::size_t>(mutant)];
 }
@@ -106,6 +107,10 @@ void mutate(const Rollout& rollout, Record& record, std::vector<Record>& more) {
     observed.setting = wanted->setting;
     more.push_back({record.at, MemberSet{wanted->member, wanted->effect, observed}});
     more.push_back({record.at, MemberConfirmed{wanted->member}});
+  }
+  if (auto* planned = std::get_if<Planned>(&record.fact); planned != nullptr && is(Mutant::leaves_stragglers_out)) {
+    for (auto& host : planned->plan.hosts)
+      if (host.returning) host.role = Role::outside;
   }
   auto* taken = std::get_if<MemberTaken>(&record.fact);
   if (taken != nullptr && is(Mutant::overwrites_people) && rollout.members[taken->member].holder == Holder::ours) {

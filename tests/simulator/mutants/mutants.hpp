@@ -35,8 +35,9 @@ enum class Mutant {
   ignores_the_verdict,
   ignores_people,
   takes_failures_for_success,
+  leaves_stragglers_out,
 };
-inline constexpr std::size_t mutants_count = 25;
+inline constexpr std::size_t mutants_count = 26;
 
 std::string_view name_of(Mutant mutant);
 // From now on, in this process.

@@ -48,7 +48,7 @@ std::string desired_on(const Rollout& rollout, HostIndex host) {
   const auto& state = rollout.hosts[host];
   const auto& release = rollout.request.release.digest;
   if (planned.role == Role::outside) return {};
-  if (is_restart(rollout.request.release)) return planned.digest;
+  if (is_restart(rollout.request.release)) return {};  // it changes nothing of that
   if (planned.role == Role::already_there) return release;
   bool forward = rollout.rolling() || rollout.phase == Phase::finishing;
   switch (state.phase) {

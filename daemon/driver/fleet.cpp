@@ -122,7 +122,7 @@ std::vector<HostPlace> places_to_upgrade(const Service& service, const Plan& pla
 
 }  // namespace
 
-Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stragglers& stragglers) {
+Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stragglers& stragglers, const Release& release) {
   FleetSeen seen;
   std::vector<PoolReading> readings;
   for (auto& pool : service.pools) {
@@ -157,7 +157,7 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stra
       if (!member->malformed.empty())
         co_return Failure{Errc::bad_input, store.name() + "/" + name + " holds a value that cannot be understood: " + member->malformed};
       seen.fleet.members.push_back({host.place.name, store.name(), name, member->observed, store.restore_command(name, member->observed),
-                                    stragglers.owed(store.name(), name, member->observed)});
+                                    stragglers.owed(store.name(), name, member->observed, release)});
     }
   }
   if (asked == 0) co_return Failure{Errc::unreachable, "no host could be asked: " + seen.notes.front()};

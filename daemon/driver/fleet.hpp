@@ -21,8 +21,8 @@ struct FleetSeen {
 
 // Fails with: unreachable ... when a pool cannot be read or no host can be asked; not_found: a pool lacks a host;
 // bad_input: the service has no hosts, or a pool holds a value that cannot be understood.
-// `stragglers`: what is owed to members that are out of their pools.
-Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stragglers& stragglers);
+// `stragglers`: what a rollout of `release` owes to members that are out of their pools.
+Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stragglers& stragglers, const Release& release);
 
 // What the releaser's dry runs say of the hosts that the plan would upgrade: one for all hosts of which the same is said. A
 // dry run that fails is told as well. At most a megabyte in all: what is beyond is counted.

@@ -49,7 +49,7 @@ Task<Result<Plan>> Supervisor::make_plan_for(Service& service, Request request) 
   auto checked = co_await service.releaser->check_source(request.release);
   if (!checked) co_return std::move(checked).error().during("read the release");
   request.release = std::move(*checked);
-  auto seen = co_await look_at_fleet(clock_, service, stragglers_);
+  auto seen = co_await look_at_fleet(clock_, service, stragglers_, request.release);
   if (!seen) co_return seen.error();
   std::vector<std::string> found;
   for (const auto& host : seen->fleet.hosts) found.push_back(host.digest);

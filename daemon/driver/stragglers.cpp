@@ -1,5 +1,7 @@
 #include "daemon/driver/stragglers.hpp"
 
+#include "daemon/release/restart.hpp"
+
 namespace shiftd {
 namespace {
 
@@ -18,16 +20,21 @@ void Stragglers::note(const Rollout& ended) {
     const auto& planned = plan.hosts[host];
     if (planned.role != Role::upgrade) continue;
     bool owes = false;
+    bool served = false;
     for (auto index = planned.first_member; index < planned.first_member + planned.members; ++index) {
       const auto& member = ended.members[index];
+      // Out when it was found, and not because of us: what an earlier rollout owes it is owed still.
+      if (!plan.members[index].serving() && !plan.members[index].found) continue;
+      served = true;
       std::pair key(plan.pools[plan.members[index].pool].name, plan.members[index].name);
       if (is_owed(member)) {
-        debts_[key] = {member.original, member.known};
+        debts_[key] = {member.original, member.known, !is_restart(ended.request.release)};
         owes = true;
       } else {
         debts_.erase(key);
       }
     }
+    if (!served) continue;
     if (!owes) {
       missing.erase(planned.name);
     } else if (ended.outcome == Outcome::succeeded) {
@@ -37,11 +44,13 @@ void Stragglers::note(const Rollout& ended) {
   if (missing.empty()) by_service_.erase(ended.request.service);
 }
 
-std::optional<Observed> Stragglers::owed(const std::string& pool, const std::string& member, const Observed& now) const {
+std::optional<Observed> Stragglers::owed(const std::string& pool, const std::string& member, const Observed& now,
+                                         const Release& release) const {
   auto found = debts_.find({pool, member});
   if (found == debts_.end()) return std::nullopt;
   const auto& left = found->second.left;
   if (now.setting != left.setting || now.bytes != left.bytes) return std::nullopt;
+  if (is_restart(release) && found->second.missed_release) return std::nullopt;
   return found->second.original;
 }
 

@@ -27,8 +27,10 @@ class Stragglers {
   // What a rollout leaves as it ends. A later one of the same hosts has the last word.
   void note(const Rollout& ended);
 
-  // The original that is owed to a member that its store holds as `now`. None when somebody else has set it since.
-  [[nodiscard]] std::optional<Observed> owed(const std::string& pool, const std::string& member, const Observed& now) const;
+  // The original that is owed to a member that its store holds as `now`, by a rollout of `release`. None when somebody else has set
+  // it since; and none by a restart to a host that has missed a release, which it does not bring.
+  [[nodiscard]] std::optional<Observed> owed(const std::string& pool, const std::string& member, const Observed& now,
+                                             const Release& release) const;
 
   // By the names of their hosts.
   [[nodiscard]] std::vector<Straggler> of(const std::string& service) const;
@@ -36,7 +38,8 @@ class Stragglers {
  private:
   struct Debt {
     Observed original;
-    Observed left;  // as its store held it when the rollout ended
+    Observed left;                // as its store held it when the rollout ended
+    bool missed_release = false;  // and not only a restart
   };
 
   std::map<std::pair<std::string, std::string>, Debt> debts_;           // by pool and member

@@ -77,6 +77,11 @@ Result<std::string> Configured::asked_configuration(const std::string& asked) {
 }
 
 Task<Result<Release>> Configured::check_source(Release release) {
+  // Complete, as a rollout has left it: the same is asked for again.
+  if (auto parts = parts_of(release.digest); is_digest(parts.code) && is_digest(parts.configuration)) {
+    release.digest = std::move(parts.code);
+    release.config = std::move(parts.configuration);
+  }
   if (!release.config.empty()) {
     auto kept = asked_configuration(release.config);
     if (!kept) co_return std::move(kept).error();

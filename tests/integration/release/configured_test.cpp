@@ -264,6 +264,18 @@ TEST_F(ConfiguredTest, WhatIsLeftOutIsWhatTheHostsHave) {
   }
 }
 
+// As the journal has it: a host that missed it is brought to exactly that.
+TEST_F(ConfiguredTest, AReleaseThatIsCompleteMayBeAskedForAgain) {
+  auto complete = asked(make_release("1.0"), configuration("a", "level {{level}}\n"));
+  ASSERT_TRUE(succeeded(complete));
+  ASSERT_EQ(complete->digest.size(), 129U) << complete->digest;
+  auto again = loop_.run(releaser_->check_source(*complete));
+  ASSERT_TRUE(succeeded(again));
+  auto the_same = loop_.run(releaser_->complete(*again, {std::string(64, 'a')}));
+  ASSERT_TRUE(succeeded(the_same));
+  EXPECT_TRUE(*the_same == *complete) << the_same->digest << " " << the_same->config;
+}
+
 TEST_F(ConfiguredTest, OldReleasesGoAndTheirCodeStaysWhereItIsNeeded) {
   options_.keep = 1;
   start_over();

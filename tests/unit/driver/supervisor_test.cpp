@@ -541,6 +541,26 @@ TEST_F(SupervisorTest, AReturningHostOnWhichTheReleaseFailsStaysOutAndIsNotTried
   expect_all("two");
 }
 
+// It would come back on its former release.
+TEST_F(SupervisorTest, ARestartPutsNobodyBackWhoMissedARelease) {
+  begin(4, five_stages());
+  auto& host = world_->hosts.at("web02");
+  host.reachable = false;
+  finish(start("two"));
+  host.reachable = true;
+  StartRequest restart{"web", {"restart", "restart", ""}, {}, "test", ""};
+  auto id = ask(supervisor_->start(restart));
+  ASSERT_TRUE(id) << id.error();
+  auto rollout = finish(*id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  EXPECT_EQ(host.setting.pooled, Pooled::no);
+  EXPECT_EQ(supervisor_->stats().stragglers.at("web"), 1U) << "what it missed is remembered";
+  boot_again();
+  pass(5min);
+  EXPECT_EQ(host.running, "two");
+  EXPECT_EQ(host.setting, (Setting{Pooled::yes, 100}));
+}
+
 TEST_F(SupervisorTest, ALaterReleaseTakesStragglersAlongAndPutsThemBackLast) {
   begin(4, five_stages());
   auto& host = world_->hosts.at("web02");

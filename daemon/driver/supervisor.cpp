@@ -36,10 +36,6 @@ RolloutBrief brief_of(const Rollout& rollout) {
           rollout.now};
 }
 
-Request request_of(const StartRequest& asked, std::string rollout) {
-  return {std::move(rollout), asked.service, asked.release, asked.limit, asked.by, asked.reason, asked.no_watch, asked.untested};
-}
-
 Failure is_stopped(const RolloutBrief& brief) { return {Errc::unavailable, "rollout " + brief.rollout + " is stopped: " + brief.reason}; }
 
 Task<Result<std::vector<std::string>>> read_all(Journal& journal, std::string rollout) {
@@ -59,6 +55,10 @@ bool share_a_claim(const Service& one, const Service& other) {
 }
 
 }  // namespace
+
+Request Supervisor::request_of(const StartRequest& asked, std::string rollout) {
+  return {std::move(rollout), asked.service, asked.release, asked.limit, asked.by, asked.reason, asked.no_watch, asked.untested};
+}
 
 struct Supervisor::Reservation {
   Reservation(std::vector<const Service*>& reserved, const Service& service) : reserved_(reserved), service_(&service) {

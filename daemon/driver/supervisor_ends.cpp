@@ -91,6 +91,12 @@ Task<> Supervisor::bring_back(Service& service, Straggler straggler) {
   attempt.not_before = clock_.steady() + attempt.pauses * service.stragglers.ask_every;
   StartRequest request{service.name, straggler.release, {straggler.host}, "shiftd", "", {}, true};
   request.reason = straggler.host + " answers again: it missed " + straggler.release.version + " in rollout " + straggler.rollout;
+  auto plan = co_await make_plan_for(service, request_of(request, ""));
+  auto returning = [](const PlannedHost& each) { return each.returning; };
+  if (plan && std::none_of(plan->hosts.begin(), plan->hosts.end(), returning)) {
+    log::info("{} answers again, and is left alone: somebody else has set it since rollout {}", straggler.host, straggler.rollout);
+    co_return;
+  }
   auto started = co_await start(std::move(request));
   if (started) log::info("rollout {} brings {} up to date: it answers again", *started, straggler.host);
   if (!started) log::warning("{} answers again and cannot be brought up to date: {}", straggler.host, started.error().what);

@@ -1,9 +1,12 @@
 """A host boots on the release that it had: the gate's own program, as conf/systemd runs it, asks the real shiftd or reads the signed file."""
 
 import pathlib
+import sys
 import unittest
 
-from scene import Scene, processes
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import Scene, processes  # noqa: E402
 
 GATE = pathlib.Path(__file__).resolve().parents[2] / "conf" / "hosts" / "shiftd-boot-gate"
 

@@ -1,8 +1,12 @@
 """Production takes what staging has tested: the same code, by its digest, and nothing else."""
 
+import pathlib
+import sys
 import unittest
 
-from scene import Scene
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from scene import Scene  # noqa: E402
 
 WEB = """\
 tested_in: staging

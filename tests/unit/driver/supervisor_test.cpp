@@ -519,6 +519,8 @@ TEST_F(SupervisorTest, AStragglerThatSomebodyHasSetIsTheirs) {
   host.reachable = true;
   pass(30min);
   EXPECT_EQ(host.setting, (Setting{Pooled::inactive, 100}));
+  EXPECT_EQ(host.running, "one") << "somebody works on it";
+  EXPECT_EQ(ask(supervisor_->list(10))->size(), 1U);
 }
 
 TEST_F(SupervisorTest, AReturningHostOnWhichTheReleaseFailsStaysOutAndIsNotTriedForEver) {

@@ -158,11 +158,12 @@ class Daemon:
         services = ", ".join(f"{name}.yaml" for name in strategies)
         self.config.write_text(SHIFTD_YAML.format(folder=self.folder, journal=self.journal, port=self.port, services=services))
         for name, strategy in strategies.items():
+            sections = wishes.sections + wishes.of_service.get(name, "").replace("FOLDER", str(self.folder))
             (self.folder / f"{name}.yaml").write_text(
                 WEB_YAML.format(
                     name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=self.hosts(wishes, name),
                     pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, check=wishes.check, strategy=strategy,
-                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=wishes.sections + wishes.of_service.get(name, "").replace("FOLDER", str(self.folder)),
+                    idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=sections,
                 )
             )
 

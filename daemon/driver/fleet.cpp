@@ -16,23 +16,8 @@ constexpr std::size_t hosts_at_once = 32;
 constexpr Duration dry_run_limit = std::chrono::minutes(2);
 constexpr std::size_t dry_runs_most = 1 << 20;  // bytes
 
-using Ask = std::function<Task<Result<std::string>>(const HostPlace&)>;
-
-Task<> ask_host(Clock& clock, Duration limit, const HostPlace& place, const Ask& ask, Result<std::string>& answer) {
+Task<> ask_host(Clock& clock, Duration limit, const HostPlace& place, const AskHost& ask, Result<std::string>& answer) {
   answer = co_await within(clock, limit, ask(place));
-}
-
-// A few at a time; the answers in the order of the hosts.
-Task<std::vector<Result<std::string>>> ask_hosts(Clock& clock, Duration limit, std::vector<HostPlace> places, const Ask& ask) {
-  std::vector<Result<std::string>> answers(places.size());
-  auto executor = co_await boost::asio::this_coro::executor;
-  for (std::size_t from = 0; from < places.size(); from += hosts_at_once) {
-    TaskGroup asking(executor);
-    for (auto at = from; at < std::min(places.size(), from + hosts_at_once); ++at)
-      asking.start("ask", ask_host(clock, limit, places[at], ask, answers[at]));
-    co_await asking.join();
-  }
-  co_return answers;
 }
 
 using Names = std::set<std::string_view>;
@@ -122,6 +107,18 @@ std::vector<HostPlace> places_to_upgrade(const Service& service, const Plan& pla
 
 }  // namespace
 
+Task<std::vector<Result<std::string>>> ask_hosts(Clock& clock, Duration limit, std::vector<HostPlace> places, const AskHost& ask) {
+  std::vector<Result<std::string>> answers(places.size());
+  auto executor = co_await boost::asio::this_coro::executor;
+  for (std::size_t from = 0; from < places.size(); from += hosts_at_once) {
+    TaskGroup asking(executor);
+    for (auto at = from; at < std::min(places.size(), from + hosts_at_once); ++at)
+      asking.start("ask", ask_host(clock, limit, places[at], ask, answers[at]));
+    co_await asking.join();
+  }
+  co_return answers;
+}
+
 Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stragglers& stragglers, const Release& release) {
   FleetSeen seen;
   std::vector<PoolReading> readings;
@@ -139,7 +136,7 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stra
     seen.fleet.pools[pool].strangers = strangers_in(readings[pool], ours);
     seen.fleet.pools[pool].threshold = co_await ask_threshold(clock, service, pool, ours, seen.notes);
   }
-  const Ask inspect = [&service](const HostPlace& place) { return service.releaser->inspect(place); };
+  const AskHost inspect = [&service](const HostPlace& place) { return service.releaser->inspect(place); };
   auto answers = co_await ask_hosts(clock, service.pace.reach_limit, places_of(*hosts), inspect);
   std::size_t asked = 0;
   for (std::size_t index = 0; index < hosts->size(); ++index) {
@@ -166,7 +163,7 @@ Task<Result<FleetSeen>> look_at_fleet(Clock& clock, Service& service, const Stra
 
 Task<std::vector<DryRun>> dry_runs(Clock& clock, Service& service, const Plan& plan) {
   const auto& release = plan.request.release;
-  const Ask ask = [&](const HostPlace& place) { return service.releaser->dry_run(place, release); };
+  const AskHost ask = [&](const HostPlace& place) { return service.releaser->dry_run(place, release); };
   std::vector<DryRun> said;
   std::map<std::string, std::size_t, std::less<>> known;  // what, and where it stands in `said`
   std::size_t bytes = 0;

@@ -2,6 +2,7 @@
 
 // Looks at a service's fleet for the planner: what the pools hold and which release each host has. Changes nothing.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@
 #include "daemon/io/task.hpp"
 
 namespace shiftd {
+
+using AskHost = std::function<Task<Result<std::string>>(const HostPlace&)>;
+// Asks each of the hosts, a few at a time, each within `limit`; the answers in the order of the hosts.
+Task<std::vector<Result<std::string>>> ask_hosts(Clock& clock, Duration limit, std::vector<HostPlace> places, const AskHost& ask);
 
 struct FleetSeen {
   Fleet fleet;

@@ -117,9 +117,7 @@ Task<> Supervisor::recover() {
       continue;
     }
     if (rollout->phase == Phase::ended) {
-      ended_[summary.rollout] = brief_of(*rollout);
-      stragglers_.note(*rollout);
-      desired_.note(*rollout);
+      remember_end(*rollout);
       continue;
     }
     auto* service = find_service(rollout->request.service);
@@ -182,9 +180,7 @@ Task<> Supervisor::drive(std::string id) {
     case Outcome::none: break;
   }
   log::info("rollout {} has {}: {}", id, to_string(rollout.outcome), rollout.reason);
-  ended_[id] = brief_of(rollout);
-  stragglers_.note(rollout);
-  desired_.note(rollout);
+  remember_end(rollout);
   auto rollout_service = rollout.request.service;
   if (rollout.outcome == Outcome::succeeded) drivers_.start("note of " + id, note_success(*running_.at(id).service, rollout));
   ended_live_[id] = driver.live();
@@ -195,6 +191,13 @@ Task<> Supervisor::drive(std::string id) {
   changed_.notify();
   co_await drop_old_recording(rollout_service);
   co_await drop_old();
+}
+
+// In the order in which they ended.
+void Supervisor::remember_end(const Rollout& rollout) {
+  ended_[rollout.request.rollout] = brief_of(rollout);
+  stragglers_.note(rollout);
+  desired_.note(rollout);
 }
 
 void Supervisor::leave_stopped(RolloutBrief brief, std::string why, Service* held) {

@@ -72,6 +72,7 @@ class Supervisor final : public Control {
   Task<> drive(std::string rollout);
   Task<> announce(Announcer& announcer);
   Task<> note_success(Service& service, Rollout rollout);
+  void remember_end(const Rollout& rollout);
   void leave_stopped(RolloutBrief brief, std::string why, Service* held);
   Task<> drop_old();
   Task<> count_idle_services();

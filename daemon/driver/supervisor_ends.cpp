@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <vector>
 
-#include <boost/asio/this_coro.hpp>
-
+#include "daemon/driver/fleet.hpp"
 #include "daemon/driver/supervisor.hpp"
 #include "daemon/io/log.hpp"
-#include "daemon/io/task_group.hpp"
 #include "daemon/io/within.hpp"
 
 namespace shiftd {
@@ -16,7 +14,6 @@ namespace {
 
 // A host that answers, and fails all the same, is tried again ever more seldom.
 constexpr int pauses_most = 2048;
-constexpr std::size_t notes_at_once = 32;
 
 }  // namespace
 
@@ -44,21 +41,20 @@ Task<Result<std::string>> Supervisor::desired(std::string name) {
 // In the release on each host, a few at a time; and whatever the service wants. Nothing of the rollout depends on it.
 Task<> Supervisor::note_success(Service& service, Rollout rollout) {
   const auto& request = rollout.request;
-  auto executor = co_await boost::asio::this_coro::executor;
   std::vector<HostPlace> places;
   for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
     if (rollout.hosts[host].phase != HostPhase::serving_new) continue;
     if (auto known = service.host_named(rollout.plan.hosts[host].name)) places.push_back((*known)->place);
   }
-  auto note = [&](HostPlace place) -> Task<> {
-    auto noting = service.releaser->note_success(place, request.release.digest, request.rollout);
-    auto noted = co_await within(clock_, service.pace.reach_limit, std::move(noting));
-    if (!noted) log::warning("the success of {} was not noted on {}: {}", request.rollout, place.name, noted.error().what);
+  const AskHost note = [&](const HostPlace& place) -> Task<Result<std::string>> {
+    auto noted = co_await service.releaser->note_success(place, request.release.digest, request.rollout);
+    if (!noted) co_return std::move(noted).error();
+    co_return std::string();
   };
-  for (std::size_t from = 0; from < places.size(); from += notes_at_once) {
-    TaskGroup noting(executor);
-    for (auto at = from; at < std::min(places.size(), from + notes_at_once); ++at) noting.start("note", note(places[at]));
-    co_await noting.join();
+  auto noted = co_await ask_hosts(clock_, service.pace.reach_limit, places, note);
+  for (std::size_t index = 0; index < noted.size(); ++index) {
+    if (noted[index]) continue;
+    log::warning("the success of {} was not noted on {}: {}", request.rollout, places[index].name, noted[index].error().what);
   }
   if (service.on_success) co_await service.on_success(std::move(rollout));
 }

@@ -12,11 +12,6 @@
 namespace shiftd {
 namespace {
 
-// How much longer than its limit a job may take to be ended and to say so.
-constexpr Duration job_grace = std::chrono::seconds(15);
-// The job programs answer with a line of their own in front of the output.
-constexpr std::size_t job_answer_most = output_most + 8 * 1024;
-
 class LocalExecutor final : public Executor {
  public:
   LocalExecutor(Clock& clock, Duration command_timeout) : clock_(clock), command_timeout_(command_timeout) {}
@@ -41,10 +36,7 @@ class LocalExecutor final : public Executor {
     if (!text) co_return text.error();
     auto answer = co_await in_a_session(std::move(*text), job.limit + job_grace);
     if (!answer) co_return std::move(answer).error().during("job " + job.id);
-    auto reply = read_job_reply(job.id, job.limit, answer->out);
-    if (!reply) co_return std::move(reply).error();
-    if (!*reply) co_return Failure{Errc::unexpected_reply, "job " + job.id + " was not started"};
-    co_return std::move(**reply);
+    co_return read_job_end(job, answer->out);
   }
 
   Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override {

@@ -214,4 +214,11 @@ Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Durat
   return std::optional<CommandResult>(std::move(result));
 }
 
+Result<CommandResult> read_job_end(const RemoteJob& job, std::string_view reply) {
+  auto read = read_job_reply(job.id, job.limit, reply);
+  if (!read) return std::move(read).error();
+  if (!*read) return Failure{Errc::unexpected_reply, "job " + job.id + " was not started"};
+  return std::move(**read);
+}
+
 }  // namespace shiftd

@@ -21,6 +21,8 @@
 // connection that breaks midway leaves a syntax error and not half a program, and no script shows up in `ps`.
 // The host needs flock (util-linux), and timeout, stat and dd (coreutils).
 
+#include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,6 +31,11 @@
 #include "daemon/ssh/executor.hpp"
 
 namespace shiftd {
+
+// How much longer than its limit a job may take to be ended and to say so.
+inline constexpr Duration job_grace = std::chrono::seconds(15);
+// The programs answer with a line of their own in front of the output, and a login file's noise.
+inline constexpr std::size_t job_answer_most = output_most + 8 * 1024;
 
 // Starts the job or joins it, and prints its end.
 // Fails with bad_input when the id, lock, dir or limit cannot be used.
@@ -40,5 +47,8 @@ Result<std::string> job_question(const std::string& dir, const std::string& id);
 // What either printed. Nothing: no such job was ever started (only job_question says so).
 // Fails with: refused, exhausted, unavailable (the job vanished, or runs still), unexpected_reply.
 Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Duration limit, std::string_view reply);
+
+// What job_program printed: a job that was never started is unexpected_reply as well.
+Result<CommandResult> read_job_end(const RemoteJob& job, std::string_view reply);
 
 }  // namespace shiftd

@@ -20,10 +20,6 @@ namespace {
 
 // sshd begins to drop unauthenticated connections at 10 (MaxStartups 10:30:100).
 constexpr std::size_t unauthenticated_most = 8;
-// How much longer than its limit a job may take to be ended and to say so.
-constexpr Duration job_grace = std::chrono::seconds(15);
-// The job programs answer with a line of their own in front of the output, and a login file's noise.
-constexpr std::size_t job_answer_most = output_most + 8 * 1024;
 // What a program on its input is given to.
 constexpr std::string_view by_input = "exec /bin/sh";
 constexpr std::size_t file_piece = 256 * 1024;
@@ -140,10 +136,9 @@ Task<Result<CommandResult>> SshHost::job(RemoteJob job) {
   Patience patience{job.limit + job_grace};
   auto answer = co_await converse(By::input, {}, input_of(std::move(*program)), patience, job_answer_most);
   if (!answer) co_return std::move(answer).error().during("job " + job.id);
-  auto reply = read_job_reply(job.id, job.limit, answer->out);
-  if (!reply) co_return std::move(reply).error().during(target_.host);
-  if (!*reply) co_return Failure{Errc::unexpected_reply, target_.host + ": job " + job.id + " was not started"};
-  co_return std::move(**reply);
+  auto end = read_job_end(job, answer->out);
+  if (!end) co_return std::move(end).error().during(target_.host);
+  co_return end;
 }
 
 Task<Result<std::optional<CommandResult>>> SshHost::job_result(std::string dir, std::string id) {

@@ -95,6 +95,15 @@ class SupervisorTest : public testing::Test {
     return started ? *started : "";
   }
 
+  // Four hosts, of which web02 does not answer and so has missed "two".
+  SmallWorld::Host& leave_web02_behind() {
+    begin(4, five_stages());
+    auto& host = world_->hosts.at("web02");
+    host.reachable = false;
+    finish(start("two"));
+    return host;
+  }
+
   // Four hosts, of which web01 is out of its pools and to be swapped, and does not answer.
   std::string start_until_nobody_answers() {
     begin(4, five_stages());

@@ -423,10 +423,7 @@ TEST_F(SupervisorTest, AnUnreachableHostIsLeftBehindAndNamed) {
 }
 
 TEST_F(SupervisorTest, AHostThatMissedAReleaseIsBroughtUpToDateBeforeItServesAgain) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web02");
-  host.reachable = false;
-  finish(start("two"));
+  auto& host = leave_web02_behind();
   ASSERT_EQ(host.setting.pooled, Pooled::no);
   pass(5min);
   EXPECT_EQ(host.setting.pooled, Pooled::no) << "it does not answer yet";
@@ -451,10 +448,7 @@ TEST_F(SupervisorTest, AHostThatMissedAReleaseIsBroughtUpToDateBeforeItServesAga
 }
 
 TEST_F(SupervisorTest, WhatIsOwedToAStragglerOutlivesTheDaemon) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web02");
-  host.reachable = false;
-  finish(start("two"));
+  auto& host = leave_web02_behind();
   boot_again();
   host.reachable = true;
   pass(10min);
@@ -511,10 +505,7 @@ TEST_F(SupervisorTest, SaysWhatEachHostIsToRun) {
 }
 
 TEST_F(SupervisorTest, AStragglerThatSomebodyHasSetIsTheirs) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web02");
-  host.reachable = false;
-  finish(start("two"));
+  auto& host = leave_web02_behind();
   host.setting = {Pooled::inactive, 100};
   host.reachable = true;
   pass(30min);
@@ -524,10 +515,7 @@ TEST_F(SupervisorTest, AStragglerThatSomebodyHasSetIsTheirs) {
 }
 
 TEST_F(SupervisorTest, AReturningHostOnWhichTheReleaseFailsStaysOutAndIsNotTriedForEver) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web02");
-  host.reachable = false;
-  finish(start("two"));
+  auto& host = leave_web02_behind();
   world_->fails_to_start.insert("two");
   host.reachable = true;
   pass(24h);
@@ -545,10 +533,7 @@ TEST_F(SupervisorTest, AReturningHostOnWhichTheReleaseFailsStaysOutAndIsNotTried
 
 // It would come back on its former release.
 TEST_F(SupervisorTest, ARestartPutsNobodyBackWhoMissedARelease) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web02");
-  host.reachable = false;
-  finish(start("two"));
+  auto& host = leave_web02_behind();
   host.reachable = true;
   StartRequest restart{"web", {"restart", "restart", ""}, {}, "test", ""};
   auto id = ask(supervisor_->start(restart));
@@ -564,10 +549,7 @@ TEST_F(SupervisorTest, ARestartPutsNobodyBackWhoMissedARelease) {
 }
 
 TEST_F(SupervisorTest, ALaterReleaseTakesStragglersAlongAndPutsThemBackLast) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web02");
-  host.reachable = false;
-  finish(start("two"));
+  auto& host = leave_web02_behind();
   host.reachable = true;
   auto id = start("three");
   auto rollout = finish(id);
@@ -578,10 +560,7 @@ TEST_F(SupervisorTest, ALaterReleaseTakesStragglersAlongAndPutsThemBackLast) {
 }
 
 TEST_F(SupervisorTest, ARollBackLeavesAStragglerWhereItWasFound) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web02");
-  host.reachable = false;
-  finish(start("two"));
+  auto& host = leave_web02_behind();
   host.reachable = true;
   world_->failure_rate["three"] = 0.3;
   auto rollout = finish(start("three"));

@@ -49,7 +49,7 @@ release:
   restart: "{folder}/hosts/{{{{host}}}}/{restart}"
   version: {{url: "http://{{{{address}}}}/version"}}
   prove_limit: 3s
-checks:
+{release}checks:
   - http: {{path: {check}, status: 200, timeout: 2s}}
 check_policy: {{attempts: 10, pause: 100ms, deadline: 5s}}
 {idle}{sections}strategy:
@@ -116,6 +116,7 @@ class Wishes:
     sections: str = ""  # further lines of the service's file
     strategies: dict = dataclasses.field(default_factory=dict)  # instead of both: by service, all lines of that section
     restart: str = "restart"  # the program in a host's home
+    release: str = ""  # further lines of the release section
     check: str = "/healthz"
     socket: pathlib.Path = None  # instead of HAProxy's own
     pybal_port: int = 0  # instead of the first PyBal's own
@@ -162,7 +163,7 @@ class Daemon:
             (self.folder / f"{name}.yaml").write_text(
                 WEB_YAML.format(
                     name=name, user=fleet.user, key=fleet.key, known_hosts=fleet.known_hosts, hosts=self.hosts(wishes, name),
-                    pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, check=wishes.check, strategy=strategy,
+                    pool=self.pool(wishes), folder=self.folder, restart=wishes.restart, release=wishes.release, check=wishes.check, strategy=strategy,
                     idle=IDLE.format(monitors=MONITORS_COME_FROM) if self.world.etcd else "", sections=sections,
                 )
             )

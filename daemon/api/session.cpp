@@ -1,6 +1,7 @@
 #include "daemon/api/session.hpp"
 
 #include <optional>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 #include <boost/asio/redirect_error.hpp>
@@ -31,6 +32,9 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using boost::system::error_code;
 using Parser = http::request_parser<http::string_body>;
+
+// Records of a feed that are there at once go together, in pieces of about this size.
+constexpr std::size_t piece_enough = 64 * 1024;
 
 // Cancellation unwinds; everything else is an answer.
 void unless_cancelled(const error_code& error) {
@@ -208,8 +212,11 @@ class Session {
     for (;;) {
       auto part = co_await shared_.control.follow(feed.rollout, feed.from, shared_.limits.keepalive);
       if (!part) co_return;
+      std::string piece;
       for (std::size_t index = 0; index < part->records.size(); ++index) {
-        if (!co_await send(event_text(part->from + index, part->records[index]))) co_return;
+        piece += event_text(part->from + index, part->records[index]);
+        bool last = index + 1 == part->records.size();
+        if ((last || piece.size() >= piece_enough) && !co_await send(std::exchange(piece, {}))) co_return;
       }
       feed.from = part->from + part->records.size();
       if (part->ended) break;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <concepts>
+#include <deque>
 #include <optional>
 #include <span>
 
@@ -29,122 +30,159 @@ std::optional<T> number(std::string_view text) {
   return value;
 }
 
-// A field is plain, or in double quotes with inner ones doubled; a quoted one may hold commas and line ends.
-std::vector<std::string> take_csv_record(std::string_view& text) {
-  std::vector<std::string> fields(1);
+// One row, as views of the text; what was in quotes is kept apart, without them. Used for row after row, so that it is laid out once.
+struct Fields {
+  std::vector<std::string_view> all;
+  std::deque<std::string> unquoted;
+
+  void clear() {
+    all.clear();
+    unquoted.clear();
+  }
+};
+
+// Of a field in which a double quote stands: an inner one is doubled, and between quotes commas and line ends are text.
+std::string_view take_quoted_field(std::string_view& text, Fields& fields) {
+  auto& field = fields.unquoted.emplace_back();
   bool quotes = false;
   std::size_t at = 0;
   for (; at < text.size(); ++at) {
     char c = text[at];
-    if (quotes) {
-      if (c != '"') {
-        fields.back() += c;
-      } else if (at + 1 < text.size() && text[at + 1] == '"') {
-        fields.back() += '"';
-        ++at;
-      } else {
-        quotes = false;
-      }
-    } else if (c == '"') {
-      quotes = true;
-    } else if (c == ',') {
-      fields.emplace_back();
-    } else if (c == '\n') {
+    if (c == '"') {
+      bool doubled = quotes && at + 1 < text.size() && text[at + 1] == '"';
+      if (doubled) field += text[++at];
+      if (!doubled) quotes = !quotes;
+    } else if (!quotes && (c == ',' || c == '\n')) {
       break;
     } else {
-      fields.back() += c;
+      field += c;
     }
   }
-  text.remove_prefix(std::min(at + 1, text.size()));
-  return fields;
+  text.remove_prefix(at);
+  return field;
 }
 
-std::vector<std::string> words(std::string_view line) {
-  std::vector<std::string> out;
+std::string_view take_field(std::string_view& text, Fields& fields) {
+  std::size_t end = 0;
+  while (end < text.size() && text[end] != ',' && text[end] != '\n' && text[end] != '"') ++end;
+  if (end < text.size() && text[end] == '"') return take_quoted_field(text, fields);
+  auto field = text.substr(0, end);
+  text.remove_prefix(end);
+  return field;
+}
+
+void take_csv_record(std::string_view& text, Fields& fields) {
+  fields.clear();
+  fields.all.push_back(take_field(text, fields));
+  while (text.starts_with(',')) {
+    text.remove_prefix(1);
+    fields.all.push_back(take_field(text, fields));
+  }
+  if (!text.empty()) text.remove_prefix(1);
+}
+
+void take_words(std::string_view line, Fields& fields) {
+  fields.clear();
   while (!line.empty()) {
     auto end = line.find(' ');
-    if (end != 0) out.emplace_back(line.substr(0, end));
+    if (end != 0) fields.all.push_back(line.substr(0, end));
     line.remove_prefix(end == std::string::npos ? line.size() : end + 1);
   }
-  return out;
 }
 
-// A table's rows by column name. The first fault is kept, so that a row can be read in one go and judged once.
+// A table's rows by their columns, each of which is looked for in the header once. The first fault is kept, so that a row can
+// be read in one go and judged once. Columns are named by their place among those that are read; the first `needed` have to be there.
 class Columns {
  public:
-  explicit Columns(std::vector<std::string> header) : header_(std::move(header)) {}
+  Columns(std::span<const std::string_view> names, std::size_t needed) : names_(names), needed_(needed), places_(names.size(), nowhere) {}
 
-  std::optional<std::size_t> find(std::string_view column) const {
-    auto found = std::find(header_.begin(), header_.end(), column);
-    if (found == header_.end()) return std::nullopt;
-    return static_cast<std::size_t>(found - header_.begin());
-  }
-
-  Result<void> require(std::span<const std::string_view> columns) const {
-    for (auto column : columns) {
-      if (!find(column)) return Failure{Errc::unexpected_reply, "HAProxy's table has no column " + std::string(column)};
+  Result<void> find_in(const Fields& header) {
+    for (std::size_t column = 0; column < names_.size(); ++column) {
+      auto found = std::ranges::find(header.all, names_[column]);
+      if (found != header.all.end()) places_[column] = static_cast<std::size_t>(found - header.all.begin());
+      if (places_[column] == nowhere && column < needed_)
+        return Failure{Errc::unexpected_reply, "HAProxy's table has no column " + std::string(names_[column])};
     }
     return {};
   }
 
-  void row(std::vector<std::string> fields) { fields_ = std::move(fields); }
-
-  std::string text(std::string_view column) const {
-    auto at = find(column);
-    return at && *at < fields_.size() ? fields_[*at] : std::string();
+  [[nodiscard]] std::string_view text(const Fields& row, std::size_t column) const {
+    return places_[column] < row.all.size() ? row.all[places_[column]] : std::string_view();
   }
 
-  std::uint64_t count(std::string_view column) {
-    auto field = text(column);
+  std::uint64_t count(const Fields& row, std::size_t column) {
+    auto field = text(row, column);
     if (field.empty()) return 0;
     auto value = number<std::uint64_t>(field);
-    if (!value && fault_.empty()) fault_ = std::string(column) + " is " + in_quotes(field);
+    if (!value && fault_.empty()) fault_ = std::string(names_[column]) + " is " + in_quotes(field);
     return value.value_or(0);
   }
 
-  Result<void> sound() const {
+  [[nodiscard]] Result<void> sound() const {
     if (fault_.empty()) return {};
     return Failure{Errc::unexpected_reply, "HAProxy's table: " + fault_};
   }
 
  private:
-  std::vector<std::string> header_;
-  std::vector<std::string> fields_;
+  static constexpr std::size_t nowhere = std::string_view::npos;
+
+  std::span<const std::string_view> names_;
+  std::size_t needed_;
+  std::vector<std::size_t> places_;
   std::string fault_;
 };
+
+enum StatColumn : std::uint8_t {
+  pxname,
+  svname,
+  status,
+  scur,
+  stot,
+  wretr,
+  wredis,
+  weight,
+  hrsp,  // the first of six
+  check_status = hrsp + 6,
+  mode,
+  algo,
+};
+constexpr std::array<std::string_view, 17> stat_columns{"pxname",   "svname",     "status",       "scur",     "stot",     "wretr",
+                                                        "wredis",   "weight",     "hrsp_1xx",     "hrsp_2xx", "hrsp_3xx", "hrsp_4xx",
+                                                        "hrsp_5xx", "hrsp_other", "check_status", "mode",     "algo"};
+
+enum StateColumn : std::uint8_t { be_name, srv_name, op_state };
+constexpr std::array<std::string_view, 6> state_columns{"be_name",         "srv_name",    "srv_op_state",
+                                                        "srv_admin_state", "srv_uweight", "srv_iweight"};
 
 }  // namespace
 
 Result<std::vector<StatRow>> parse_stat(std::string_view text) {
   if (!text.starts_with("# pxname,")) return failure_of(text);
   text.remove_prefix(2);
-  Columns columns(take_csv_record(text));
-  static constexpr std::array<std::string_view, 14> needed{"pxname",   "svname",   "status",   "scur",      "stot",
-                                                           "wretr",    "wredis",   "weight",   "hrsp_1xx",  "hrsp_2xx",
-                                                           "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"};
-  if (auto complete = columns.require(needed); !complete) return complete.error();
+  Fields fields;
+  take_csv_record(text, fields);
+  Columns columns(stat_columns, check_status);
+  if (auto complete = columns.find_in(fields); !complete) return complete.error();
   std::vector<StatRow> rows;
   while (!text.empty()) {
-    auto fields = take_csv_record(text);
-    if (fields.size() == 1 && fields[0].empty()) continue;
+    take_csv_record(text, fields);
+    if (fields.all.size() == 1 && fields.all[0].empty()) continue;
     if (rows.size() == rows_most) return Failure{Errc::unexpected_reply, "HAProxy's table is longer than any pool"};
-    columns.row(std::move(fields));
-    StatRow row;
-    row.proxy = columns.text("pxname");
-    row.server = columns.text("svname");
-    row.status = columns.text("status");
-    row.check_status = columns.text("check_status");
-    row.mode = columns.text("mode");
-    row.algorithm = columns.text("algo");
-    row.current = columns.count("scur");
-    row.total = columns.count("stot");
-    row.retries = columns.count("wretr");
-    row.redispatches = columns.count("wredis");
-    row.weight = columns.count("weight");
-    for (std::size_t at = 0; at < row.responses.size(); ++at) row.responses[at] = columns.count(needed[needed.size() - 6 + at]);
+    auto& row = rows.emplace_back();
+    row.proxy = columns.text(fields, pxname);
+    row.server = columns.text(fields, svname);
+    row.status = columns.text(fields, status);
+    row.check_status = columns.text(fields, check_status);
+    row.mode = columns.text(fields, mode);
+    row.algorithm = columns.text(fields, algo);
+    row.current = columns.count(fields, scur);
+    row.total = columns.count(fields, stot);
+    row.retries = columns.count(fields, wretr);
+    row.redispatches = columns.count(fields, wredis);
+    row.weight = columns.count(fields, weight);
+    for (std::size_t at = 0; at < row.responses.size(); ++at) row.responses[at] = columns.count(fields, hrsp + at);
     // HAProxy itself takes no other names.
     if (!is_name(row.proxy) || !is_name(row.server)) return Failure{Errc::unexpected_reply, "HAProxy's table has a row without a name"};
-    rows.push_back(std::move(row));
   }
   if (auto sound = columns.sound(); !sound) return sound.error();
   return rows;
@@ -153,35 +191,33 @@ Result<std::vector<StatRow>> parse_stat(std::string_view text) {
 Result<std::vector<ServerState>> parse_servers_state(std::string_view text) {
   if (!text.starts_with("1\n#")) return failure_of(text);
   take_line(text);
-  auto header = words(take_line(text).substr(1));
-  Columns columns(std::move(header));
-  static constexpr std::array<std::string_view, 6> needed{"be_name",         "srv_name",    "srv_op_state",
-                                                          "srv_admin_state", "srv_uweight", "srv_iweight"};
-  if (auto complete = columns.require(needed); !complete) return complete.error();
+  Fields fields;
+  take_words(take_line(text).substr(1), fields);
+  Columns columns(state_columns, state_columns.size());
+  if (auto complete = columns.find_in(fields); !complete) return complete.error();
   std::vector<ServerState> servers;
   while (!text.empty()) {
-    auto fields = words(take_line(text));
-    if (fields.empty()) continue;
+    take_words(take_line(text), fields);
+    if (fields.all.empty()) continue;
     if (servers.size() == rows_most) return Failure{Errc::unexpected_reply, "HAProxy's table is longer than any pool"};
-    columns.row(std::move(fields));
-    ServerState server;
-    server.backend = columns.text("be_name");
-    server.server = columns.text("srv_name");
+    auto& server = servers.emplace_back();
+    server.backend = columns.text(fields, be_name);
+    server.server = columns.text(fields, srv_name);
     if (!is_name(server.backend) || !is_name(server.server)) {
       return Failure{Errc::unexpected_reply, "HAProxy's list of servers has a line without a name"};
     }
     std::array<std::uint64_t, 4> numbers{};
     for (std::size_t at = 0; at < numbers.size(); ++at) {
-      if (columns.text(needed[at + 2]).empty()) return Failure{Errc::unexpected_reply, "HAProxy's list of servers has a short line"};
-      numbers[at] = columns.count(needed[at + 2]);
+      auto column = op_state + at;
+      if (columns.text(fields, column).empty()) return Failure{Errc::unexpected_reply, "HAProxy's list of servers has a short line"};
+      numbers[at] = columns.count(fields, column);
       if (numbers[at] > 0xffff)
-        return Failure{Errc::unexpected_reply, "HAProxy's list of servers: impossible " + std::string(needed[at + 2])};
+        return Failure{Errc::unexpected_reply, "HAProxy's list of servers: impossible " + std::string(state_columns[column])};
     }
     server.op_state = static_cast<unsigned>(numbers[0]);
     server.admin_state = static_cast<unsigned>(numbers[1]);
     server.weight = static_cast<int>(numbers[2]);
     server.initial_weight = static_cast<int>(numbers[3]);
-    servers.push_back(std::move(server));
   }
   if (auto sound = columns.sound(); !sound) return sound.error();
   return servers;

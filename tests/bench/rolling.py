@@ -5,7 +5,7 @@ drain in HAProxy and wait for the last request; swap `current` by rename, sync a
 ask for the version and /healthz; wait until HAProxy's own check passes while the host is still out; put it back and see it
 take traffic. Both have their SSH connections open before the clock starts (the first rollout of shiftd, which opens them, is
 not counted; ssh has its ControlMasters). The plain loop polls every 5 ms, writes no journal, keeps no originals, reads
-nothing back and holds no bounds. shiftd plans, confirms and journals, all within its time.
+nothing back and holds no bounds. Neither removes an old release. shiftd plans, confirms and journals, all within its time.
 """
 
 import argparse
@@ -69,7 +69,7 @@ class Shiftd(playground_daemon.Daemon):
         strategies = {
             f"batch-{batch}": STRATEGY.format(batch=batch, max_load=math.ceil(100 * count / (count - batch)) / 100) for batch in batches
         }
-        super().__init__(world, 0, playground_daemon.Wishes(strategies=strategies, restart="timed-restart"))
+        super().__init__(world, 0, playground_daemon.Wishes(strategies=strategies, restart="timed-restart", release="  keep: 100\n"))
 
     def counters(self) -> dict:
         found = {}

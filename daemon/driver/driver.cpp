@@ -87,12 +87,20 @@ Task<> Driver::run() {
   }
 }
 
-// Watches first, then repeats what was outstanding: every performer looks before it repeats.
+// Watches first, then repeats what was outstanding: every performer looks before it repeats. Nothing is written until every store and
+// view was asked once, and what they told was decided on: others may have come and gone while nobody looked.
 Task<> Driver::recover() {
   bind_plan();
   co_await load_checkpoint();
+  informed_ = false;
   start_watching();
   for (const auto& effect : outstanding(committed_)) perform(effect);
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
+    while (!read_[pool] || !closed_[pool]) co_await looked_[pool]->wait();
+  }
+  co_await caught_up();
+  informed_ = true;
+  for (const auto& looked : looked_) looked->notify();
 }
 
 void Driver::post(Event event, Duration patience) {
@@ -317,6 +325,7 @@ void Driver::bind_plan() {
   }
   stores_.resize(plan.pools.size());
   closed_.resize(plan.pools.size());
+  read_.assign(plan.pools.size(), false);
   member_of_.resize(plan.pools.size());
   for (MemberIndex index = 0; index < plan.members.size(); ++index)
     member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);

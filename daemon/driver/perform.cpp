@@ -255,6 +255,7 @@ bool Driver::takes_traffic_off(MemberIndex index) const {
 // The last look before a write: empty, it may be sent. The engine asks for none to a closed pool, but a load balancer may have begun
 // anew since; and others may have been lost since it was decided.
 std::string Driver::why_not_sent(MemberIndex index) const {
+  if (!informed_) return "what its pools hold is not known yet";
   const auto& closed = closed_[committed_.plan.members[index].pool];
   if (takes_traffic_off(index) || (closed && closed->empty())) return why_not_write(committed_, index, sent_);
   return closed ? *closed : "its load balancers have not been asked yet";

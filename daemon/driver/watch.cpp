@@ -38,6 +38,8 @@ Task<> Driver::watch_store(PoolIndex pool) {
   while (true) {
     auto limit = service_.pace.idle_view + service_.pace.call_limit;
     auto reading = co_await within(clock_, limit, store.watch(stores_[pool], service_.pace.idle_view));
+    if (!read_[pool]) looked_[pool]->notify();  // who waits goes on in a later turn, after what it says has been told
+    read_[pool] = true;
     if (!reading) {
       source_answer(store.name(), reading.error().what);
       // A load balancer that comes back may have forgotten who is out, and sends them users until it is told again.

@@ -196,7 +196,8 @@ void Deciding::note_health(HostIndex host, const std::vector<Shown>& shown) {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     auto health = shown[at++].health;
-    if (!serves(member)) return;
+    // What somebody else has put into a pool in which it was not found is capacity as well, while it is up.
+    if (!serves(member) && present(member).pooled != Pooled::yes) return;
     if (!member.down && health == Health::down) say(MemberHealth{index, true, check_fails});
     if (member.down && (health == Health::up || health == Health::unchecked)) say(MemberHealth{index, false, {}});
   });

@@ -29,6 +29,7 @@ class Store final : public PoolStore {
   const Capabilities& capabilities() const override { return world_.capabilities; }
 
   Task<Result<PoolReading>> read() override {
+    if (world_.read_time > Duration(0)) co_await world_.clock.sleep_for(world_.read_time);
     if (!world_.store_answers) co_return silent();
     PoolReading reading;
     reading.epoch = epoch_of(world_);

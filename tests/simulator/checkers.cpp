@@ -164,7 +164,8 @@ void Checkers::never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_
     const auto& member = pool.members[kept.places[each].member];
     bool ours = rollout.plan.hosts[planned.host].role == Role::upgrade && rollout.members[each].holder != Holder::theirs;
     if (!ours || member.carries() == 0 || world_.hosts[member.host].current != release) continue;
-    canary += member.carries();
+    // What somebody else has just made it carry is not ours, known or not.
+    canary += member.theirs ? std::min(member.carries(), planned.original.setting.weight) : member.carries();
     ++least;
   }
   auto all = kept.usual[pool_index].weight * scale_of(&kept, pool);
@@ -322,7 +323,7 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
   if (const auto* passed = std::get_if<StagePassed>(&record.fact); passed != nullptr) {
     never_passes_a_stage_blindly(kept);
     bool watched = rollout.current_stage().judged && rollout.current_stage().bake >= 20s;
-    if (watched) kept.judged_served += world_.served_by_release - kept.stage_served;
+    if (watched) kept.judged_served += served_by_its_release(kept) - kept.stage_served;
   }
   shiftd::apply(rollout, record);
   if (std::holds_alternative<Planned>(record.fact)) note_plan(kept);
@@ -340,7 +341,7 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
     member.before.reset();
   }
   // A stage that is begun again goes on counting.
-  if (rollout.stage != stage) kept.stage_served = world_.served_by_release;
+  if (rollout.stage != stage) kept.stage_served = served_by_its_release(kept);
   if (!std::holds_alternative<Ended>(record.fact)) return;
   every_end_says_why(kept);
   every_member_is_accounted_for(kept);
@@ -373,11 +374,13 @@ void Checkers::note_plan(Kept& kept) {
   }
 }
 
+double Checkers::served_by_its_release(const Kept& kept) const { return world_.releases.at(kept.rollout.request.release.digest).served; }
+
 void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
   const auto& rollout = kept.rollout;
   if (!rollout.current_stage().judged) return;
   world_.serve_traffic();
-  auto served = world_.served_by_release - kept.stage_served;
+  auto served = served_by_its_release(kept) - kept.stage_served;
   // Of each member a part of a request may have been served before.
   auto counted = served + 1 + static_cast<double>(world_.pools.size() * rollout.upgraded.size());
   // A counter that dips counts as one that began anew (its present value is what came since), as one that jumps does.
@@ -474,7 +477,7 @@ void Checkers::a_bad_release_in_a_calm_world_is_condemned(const Kept& kept) {
   const auto& release = world_.releases.at(rollout.request.release.digest);
   if (!calm() || release.kind != ReleaseKind::bad || release.failure_rate < 0.3 || rollout.condemned) return;
   world_.serve_traffic();
-  auto served = world_.served_by_release - kept.stage_served;
+  auto served = served_by_its_release(kept) - kept.stage_served;
   if (!rollout.current_stage().judged || rollout.current_stage().bake < 20s || served < 2'000) return;
   world_.violate("a_bad_release_in_a_calm_world_is_condemned", std::to_string(100 * release.failure_rate) + "% of its requests fail, and " +
                                                                    std::to_string(served) + " of them in stage " +

@@ -99,6 +99,8 @@ class Checkers final : public Witness {
   [[nodiscard]] std::map<std::size_t, const Kept*> stragglers() const;
   // What the pool's weights are multiplied by, for now.
   [[nodiscard]] int scale_of(const Kept* kept, const Pool& pool) const;
+  // Requests that the release of the rollout has answered so far.
+  [[nodiscard]] double served_by_its_release(const Kept& kept) const;
   // Nothing went wrong, and nobody else did anything.
   [[nodiscard]] bool calm() const;
   [[nodiscard]] bool named(const Kept& kept, const std::string& host) const;

@@ -48,9 +48,8 @@ void World::serve_traffic() {
         member.requests += served;
         member.failures += failed;
         failed_requests += failed;
-        if (host.running != wanted) continue;
-        served_by_release += served;
-        if (others) failed_by_release += failed;
+        if (host.serves()) releases.at(host.running).served += served;
+        if (host.running == wanted && others) failed_by_release += failed;
       }
     }
   }

@@ -33,6 +33,7 @@ struct SomeRelease {
   std::string digest;
   ReleaseKind kind = ReleaseKind::good;
   double failure_rate = 0;  // at its worst
+  double served = 0;        // requests that it answered
 };
 
 struct Host {
@@ -238,7 +239,6 @@ class World {
   bool verdict_ticks = true;     // whether front ends count at all
   double failed_requests = 0;    // users' errors, of any cause
   double failed_by_release = 0;  // of these, answered by the wanted release where another could have answered
-  double served_by_release = 0;  // requests that the wanted release answered
   double failed_without_us = 0;  // users' errors, had every host taken the release at the first swap
   double failed_before_us = 0;   // answered by the wanted release before that
   Steady first_swap{};

@@ -175,6 +175,27 @@ TEST_F(SupervisorTest, ARestartInAnyHostPhaseCarriesOn) {
   }
 }
 
+// The sum that let it leave was made before: somebody has taken another host out since.
+TEST_F(SupervisorTest, AWriteThatWasDecidedBeforeARestartWaitsForWhatOthersDidMeanwhile) {
+  begin(4, five_stages());
+  world_->write_time = 1s;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::depooling);
+  halt();
+  ASSERT_EQ(world_->writes, 0);
+  world_->write_time = 0s;
+  world_->read_time = 500ms;
+  world_->hosts.at("web03").setting = {Pooled::no, 100};
+  boot();
+  pass(5s);
+  EXPECT_EQ(world_->writes, 0);
+  pass(10min);
+  EXPECT_EQ(world_->hosts.at("web01").setting, (Setting{Pooled::yes, 100}));
+  EXPECT_EQ(world_->hosts.at("web01").running, "one");
+  ASSERT_NE(running(id), nullptr);
+  EXPECT_TRUE(running(id)->paused);
+}
+
 TEST_F(SupervisorTest, OnceRecoveredAfterARestartItOverlooksNoRollout) {
   begin(10, five_stages());
   auto id = start("two");

@@ -245,7 +245,7 @@ MemberWrite Driver::wanted_write(MemberIndex index) const {
           member.known.revision};
 }
 
-// A roll back's traffic movement: it waits for nothing.
+// A roll back's traffic movement: once it is known what came to pass while nobody looked, it waits for nothing.
 bool Driver::takes_traffic_off(MemberIndex index) const {
   const auto& member = committed_.members[index];
   bool lowers = member.known.setting.pooled == Pooled::yes && member.wanted.weight < member.known.setting.weight;
@@ -253,7 +253,7 @@ bool Driver::takes_traffic_off(MemberIndex index) const {
 }
 
 // The last look before a write: empty, it may be sent. The engine asks for none to a closed pool, but a load balancer may have begun
-// anew since; and others may have been lost since it was decided.
+// anew since; and others may have been lost since it was decided, or before we began (recover).
 std::string Driver::why_not_sent(MemberIndex index) const {
   if (!informed_) return "what its pools hold is not known yet";
   const auto& closed = closed_[committed_.plan.members[index].pool];

@@ -62,7 +62,8 @@ fi
 rm -f "$home/service.pid"
 release=$(readlink "$home/srv/current")
 echo "${{release##*/}}" >>"$home/restarts"
-if [[ -f $home/pause-restart ]]; then sleep "$(<"$home/pause-restart")"; fi
+slow=$home/pause-restart
+if [[ -f $slow ]]; then timeout "$(<"$slow")" bash -c 'while [[ -f $0 ]]; do sleep 0.05; done' "$slow"; fi
 exec 3< <(exec setsid {python} -I -S "$home/srv/current/server.py" "$home/srv" {name} {address} {port} "$home/service.pid" \\
   </dev/null 2>>"$home/service.log")
 if read -r -t 20 -u 3 word digest && [[ $word == listening ]]; then
@@ -103,7 +104,8 @@ class Host:
         return (self.home / "restarts").read_text().split()
 
     def pause(self, what: str, seconds: float):
-        """Makes the host slow: `restart`, `tar`, or a path of its service (`version`, `healthz`, `deep`). 0: fast again."""
+        """Makes the host slow: `restart`, `tar`, or a path of its service (`version`, `healthz`, `deep`). 0: fast again, and
+        a restart that waits goes on."""
         file = self.home / f"pause-{what}"
         if seconds:
             file.write_text(f"{seconds}\n")

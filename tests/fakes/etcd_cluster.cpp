@@ -207,7 +207,7 @@ void EtcdCluster::enable_passwords(const std::string& user, const std::string& p
        {{"Authorization", "Basic " + read_text(file("root64"))}});
 }
 
-void EtcdCluster::freeze(int member) { members_[static_cast<std::size_t>(member)].process->signal(SIGSTOP); }
+void EtcdCluster::freeze(int member) { members_[static_cast<std::size_t>(member)].process->freeze(); }
 void EtcdCluster::thaw(int member) { members_[static_cast<std::size_t>(member)].process->signal(SIGCONT); }
 void EtcdCluster::kill(int member) { members_[static_cast<std::size_t>(member)].process.reset(); }
 

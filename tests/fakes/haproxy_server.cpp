@@ -20,16 +20,12 @@
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
 
+#include "tests/fakes/process.hpp"
+
 namespace shiftd {
 namespace {
 
 namespace asio = boost::asio;
-
-std::uint16_t free_port() {
-  asio::io_context loop;
-  asio::ip::tcp::acceptor acceptor(loop, {asio::ip::address_v4::loopback(), 0});
-  return acceptor.local_endpoint().port();
-}
 
 // Empty, when nobody answers.
 std::string ask(const std::string& path, const std::string& line) {
@@ -156,17 +152,7 @@ void HaproxyServer::reload() {
 void HaproxyServer::freeze() {
   // Never pid 0: that would be ourselves.
   if (!eventually([&] { return (frozen_ = worker()) != 0; })) throw std::runtime_error("HAProxy's master knows no worker");
-  kill(frozen_, SIGSTOP);
-  // The signal is on its way until every thread has stopped.
-  auto stopped = [&] {
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(frozen_) + "/task")) {
-      std::ifstream stat(thread.path() / "stat");
-      std::string text(std::istreambuf_iterator<char>(stat), {});
-      if (text.find(") T ") == std::string::npos) return false;
-    }
-    return true;
-  };
-  if (!eventually(stopped)) throw std::runtime_error("HAProxy does not stop running");
+  shiftd::freeze(frozen_);
 }
 
 void HaproxyServer::thaw() {

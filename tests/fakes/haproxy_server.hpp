@@ -34,7 +34,7 @@ class HaproxyServer {
   [[nodiscard]] std::string user_socket() const { return (directory_ / "user.sock").string(); }
   [[nodiscard]] std::string master_socket() const { return (directory_ / "master.sock").string(); }
   [[nodiscard]] std::string tcp_socket() const { return "127.0.0.1:" + std::to_string(tcp_port_); }
-  [[nodiscard]] std::uint16_t port() const { return http_port_; }
+  [[nodiscard]] std::uint16_t port() const { return static_cast<std::uint16_t>(http_port_); }
 
   // What a person at the socket would type, and what HAProxy says.
   std::string command(const std::string& line) const;
@@ -56,8 +56,8 @@ class HaproxyServer {
 
   HaproxyServerOptions options_;
   std::filesystem::path directory_;
-  std::uint16_t http_port_ = 0;
-  std::uint16_t tcp_port_ = 0;
+  int http_port_ = 0;
+  int tcp_port_ = 0;
   pid_t master_ = 0;
   pid_t frozen_ = 0;
 };

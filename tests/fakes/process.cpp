@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
@@ -54,6 +55,16 @@ Process::~Process() {
   kill(pid_, SIGCONT);
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
+}
+
+void freeze(pid_t pid) {
+  kill(pid, SIGSTOP);
+  auto stopped = [pid] {
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task"))
+      if (read_text(thread.path() / "stat").find(") T ") == std::string::npos) return false;
+    return true;
+  };
+  if (!eventually(stopped)) throw std::runtime_error("process " + std::to_string(pid) + " does not stop running");
 }
 
 void Process::signal(int number) const { kill(pid_, number); }

@@ -10,6 +10,9 @@
 
 namespace shiftd {
 
+// Stops a process; returns when each of its threads has stopped, so that nothing that it is asked from then on is heard.
+void freeze(pid_t pid);
+
 class Process {
  public:
   struct Start {
@@ -26,6 +29,7 @@ class Process {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   void signal(int number) const;
+  void freeze() const { shiftd::freeze(pid_); }
   [[nodiscard]] bool running();
 
   // Runs it to its end and gives its exit status.

@@ -20,6 +20,7 @@ class PybalServer {
 
   [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   void signal(int number) const { process_->signal(number); }
+  void freeze() const { process_->freeze(); }
   void restart();
   // "fin", "rst": the connection on which it waits for changes ends, cleanly or not.
   void control(const std::string& word) const;

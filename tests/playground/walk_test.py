@@ -46,21 +46,22 @@ class Walk(unittest.TestCase):
     def walk(self, scene) -> str:
         walked = self.look(scene, "Before:")
         users = scene.slow_users()
-        scene.hosts[0].pause("restart", 2)
+        scene.hosts[0].pause("restart", 60)
         rollout = scene.start("2")
         scene.wait_for_phase(rollout, "quiescing", "web1")
         self.confirmed(scene, rollout)
         walked += self.look(scene, "web1's turn has come. It takes as few new connections as its weight lets it, and finishes those that it has:")
         users.leave()
         scene.wait_for_phase(rollout, "upgrading", "web1")
+        scene.wait_until(lambda: self.is_down(scene), "both PyBals to find web1 down")
         walked += self.look(
             scene,
-            "It is idle, so it has left, and is being upgraded. Its weight of before stands beside it, with the command that brings it back "
+            "It is idle, so it has left, and is being upgraded: PyBal finds it down while its service restarts. Its weight of before stands beside it, with the command that brings it back "
             "if nobody else does:",
         )
+        scene.hosts[0].pause("restart", 0)
         scene.wait_for_phase(rollout, "serving_new", "web1")
         walked += self.look(scene, "The canary, in a stage of 5%:")
-        scene.hosts[0].pause("restart", 0)
         scene.end_of(rollout)
         walked += self.look(scene, "At the end the exact original bytes are back, and nobody's hands are on it:")
         users.stop()
@@ -70,10 +71,18 @@ class Walk(unittest.TestCase):
     def confirmed(self, scene, rollout):
         scene.wait_for(rollout, lambda record: record["is"] == "member_confirmed" and record["member"].endswith("/web1"), "web1 confirmed")
 
+    def is_down(self, scene) -> bool:
+        """For each monitor of each PyBal; shiftd calls a host down when one of them does."""
+        pages = [processes.run(["curl", "-s", self.pools(pybal)], 20)[1] for pybal in scene.world.pybals]
+        return all("web1:\tdisabled/down/not pooled" in page for page in pages)
+
+    @staticmethod
+    def pools(pybal) -> str:
+        return f"http://127.0.0.1:{pybal.port}/pools/{pybal.pool}"
+
     def look(self, scene, words: str) -> str:
         key = f"{scene.world.etcd.url}/v2/keys{PREFIX}/{scene.world.key('web1')}?quorum=true"
-        pybal = scene.world.pybals[0]
-        pools = f"http://127.0.0.1:{pybal.port}/pools/{pybal.pool}"
+        pools = self.pools(scene.world.pybals[0])
         seen = f"{words}\n\n```\n"
         for shown, command in (
             (f"curl -s '{key}'", ["curl", "-s", key]),

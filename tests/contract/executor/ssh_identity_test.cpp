@@ -179,7 +179,7 @@ TEST_P(SshIdentity, APublicKeyFilePicksTheAgentsKeyAmongMoreThanTheHostLetsUsTry
 TEST_P(SshIdentity, AFrozenAgentCostsTheTimeoutAndNotTheLoop) {
   SshdServer sshd;
   Agent agent(sshd.file("user_key"));
-  agent.process().signal(SIGSTOP);
+  agent.process().freeze();
   auto options = client_of(sshd);
   options.key_file.clear();
   options.agent_socket = agent.socket();

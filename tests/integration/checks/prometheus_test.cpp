@@ -96,7 +96,7 @@ TEST_F(PrometheusServer, GivesWhatItsHostsCount) {
 
 TEST_F(PrometheusServer, ThatIsGoneOrStandsStillIsAFailure) {
   ASSERT_TRUE(eventually([&] { return ask("up").has_value(); }));
-  prometheus_->signal(SIGSTOP);
+  prometheus_->freeze();
   options_.timeout = 200ms;
   source_ = make_prometheus(*clock_, options_);
   EXPECT_TRUE(fails_with(Errc::timed_out));

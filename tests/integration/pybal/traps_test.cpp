@@ -228,7 +228,7 @@ TEST_F(PybalTraps, AWrongPoolNameIsAnErrorThatNamesIt) {
 
 TEST_F(PybalTraps, OneThatIsFrozenOrGoneCannotTell) {
   start_and_settle();
-  pybal->signal(SIGSTOP);
+  pybal->freeze();
   auto frozen = look();
   pybal->signal(SIGCONT);
   ASSERT_FALSE(frozen);

@@ -39,8 +39,8 @@ struct PoolReading {
   [[nodiscard]] const Member* find(std::string_view name) const;
 };
 
-// What to make of a member: `bytes` verbatim when not empty (its exact original), else the two fields of `setting` with
-// everything else in the stored value kept.
+// What to make of a member: the two fields of `setting`, with everything else in the stored value kept; where that is as it stands in
+// `bytes` (the exact original, which says `setting` too; or empty), these bytes.
 struct MemberWrite {
   std::string member;
   Setting setting;

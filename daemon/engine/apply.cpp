@@ -71,8 +71,6 @@ class Bookkeeper {
     }
     if (fact.phase == HostPhase::left && host.swapped) rollout_.lost_canaries.insert(fact.host);
     if (fact.phase != HostPhase::left && fact.phase != HostPhase::depooling) rollout_.lost_canaries.erase(fact.host);
-    // Nobody asked after its health meanwhile: the next look tells.
-    if (host.phase == HostPhase::left) forget_health(fact.host);
     // Nor can it be said that what it serves next is as bad.
     if (!in_traffic(fact.phase)) host.erring = false;
     host.phase = fact.phase;
@@ -128,7 +126,8 @@ class Bookkeeper {
     take_out(host);
     if (member.effect != 0 && member.wanted != fact.setting) note_unsettled(member);
     auto phase = rollout_.hosts[host].phase;
-    bool in_its_pools = in_traffic(phase) || phase == HostPhase::quiescing || phase == HostPhase::requiescing;
+    bool in_its_pools =
+        in_traffic(phase) || phase == HostPhase::joining || phase == HostPhase::quiescing || phase == HostPhase::requiescing;
     member.missed = in_its_pools || (member.effect != 0 && member.missed);
     member.holder = Holder::ours;
     member.wanted = fact.setting;
@@ -291,14 +290,6 @@ class Bookkeeper {
     if (member.effect == 0 && effect != 0) ++writing;
     if (member.effect != 0 && effect == 0) --writing;
     member.effect = effect;
-  }
-
-  // While the host is taken out of the sums.
-  void forget_health(HostIndex index) {
-    const auto& planned = rollout_.plan.hosts[index];
-    for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member)
-      rollout_.members[member].down = false;
-    rollout_.hosts[index].down = 0;
   }
 
   void note_release(HostState& host) {

@@ -197,9 +197,9 @@ void Deciding::note_health(HostIndex host, const std::vector<Shown>& shown) {
     const auto& member = rollout_.members[index];
     auto health = shown[at++].health;
     // What somebody else has put into a pool in which it was not found is capacity as well, while it is up.
-    if (!serves(member) && present(member).pooled != Pooled::yes) return;
-    if (!member.down && health == Health::down) say(MemberHealth{index, true, check_fails});
-    if (member.down && (health == Health::up || health == Health::unchecked)) say(MemberHealth{index, false, {}});
+    bool counts = serves(member) || present(member).pooled == Pooled::yes;
+    if (counts && !member.down && health == Health::down) say(MemberHealth{index, true, check_fails});
+    if (member.down && (!counts || health == Health::up || health == Health::unchecked)) say(MemberHealth{index, false, {}});
   });
 }
 

@@ -144,7 +144,7 @@ void Deciding::taken(MemberIndex index, const Observed& observed, const std::str
   say(MemberTaken{index, observed});
   if (planned(host).role == Role::upgrade && state(host).phase != HostPhase::left) leave_alone(index, observed, how);
   // Its service may not even run: who is put into traffic so is no capacity before the load balancers find it up.
-  if (enters && serves(member) && !member.down) say(MemberHealth{index, true, "put into traffic by someone else, and not seen up yet"});
+  if (enters && !member.down) say(MemberHealth{index, true, "put into traffic by someone else, and not seen up yet"});
 }
 
 void Deciding::leave_alone(MemberIndex index, const Observed& observed, const std::string& how) {

@@ -33,8 +33,13 @@ void Deciding::roll_back(std::string by, std::string reason, bool condemned) {
       case HostPhase::verifying:
       case HostPhase::awaiting_health: undo(host); break;
       case HostPhase::joining:
-        if (condemned) depool(host, HostPhase::withdrawing);
-        if (!condemned) leave_again(host, {});
+        // Where the others have come to need it, it serves until they can do without it.
+        if (!why_not_out(rollout_, host, true).empty())
+          move(host, HostPhase::serving_new);
+        else if (condemned)
+          depool(host, HostPhase::withdrawing);
+        else
+          leave_again(host, {});
         break;
       default: break;  // a swap under way is awaited; what goes back already goes on
     }

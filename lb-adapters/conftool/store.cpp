@@ -117,8 +117,11 @@ class ConftoolPoolStore final : public PoolStore {
     return {};
   }
 
-  static bool is_as_wanted(const MemberWrite& wanted, const Observed& found) {
-    return wanted.bytes.empty() ? found.setting == wanted.setting : found.bytes == wanted.bytes;
+  // Verbatim, unless another of its fields has been changed meanwhile: that stays as it is.
+  static std::string value_of(const MemberWrite& wanted, const std::string& now) {
+    auto set = with_setting(now, wanted.setting);
+    bool verbatim = !wanted.bytes.empty() && set == with_setting(wanted.bytes, wanted.setting);
+    return verbatim ? wanted.bytes : set;
   }
 
   Task<Result<WriteOutcome>> write_member(MemberWrite wanted) {
@@ -140,11 +143,11 @@ class ConftoolPoolStore final : public PoolStore {
     // The index has moved: no write of ours that was based on it can land any more. At the same index one still could,
     // so there what is wanted is written even if it is there already: that is what settles it.
     bool moved = based_on->epoch != etcd_.cluster() || based_on->index != node.index;
-    if (moved && is_as_wanted(wanted, *current)) co_return Written{std::move(*current)};
+    auto bytes = value_of(wanted, *node.value);
+    if (moved && current->bytes == bytes) co_return Written{std::move(*current)};
     // Another cluster's index says nothing. Whoever filled that etcd has not changed this member since we knew it.
     if (moved && based_on->epoch == etcd_.cluster()) co_return ForeignChange{std::move(*current)};
 
-    auto bytes = wanted.bytes.empty() ? with_setting(*node.value, wanted.setting) : wanted.bytes;
     auto index = node.index;
     co_return co_await swap(std::move(key), index, std::move(bytes));
   }

@@ -66,7 +66,9 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
   if (by == By::restart) {
     member.theirs = false;
     member.base = setting;
+    member.forgotten = member.by_us;
   }
+  if (by == By::us) member.by_us = setting;
   if (tracing) {
     const char* const whose[] = {"shiftd", "a person", "its restart"};
     say(pool.name, member.name + " is " + to_string(setting) + ", by " + whose[static_cast<int>(by)] + (late ? ", late" : ""));
@@ -84,6 +86,7 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
     }
   }
   if (by == By::us && witness != nullptr) witness->wrote(pool_index, index, before, late);
+  if (by == By::us) member.forgotten.reset();
 }
 
 // HAProxy forgets what was set; PyBal reads etcd again. Both find out anew who is well.
@@ -169,16 +172,12 @@ class SimulatedStore final : public PoolStore {
     auto& member = pool().members[at];
     auto now = pool().observed(member);
     auto to = wanted.setting;
-    bool same = wanted.bytes.empty() ? now.setting == to : now.bytes == wanted.bytes;
+    bool same = now.setting == to;
     if (same && (!pool().conditional || now.revision == wanted.based_on)) co_return WriteOutcome(Written{now});
     bool other_life = !wanted.based_on.starts_with(pool().epoch());
     bool forgotten = other_life && pool().as_configured(member);
     bool same_value = other_life ? wanted.based_on.ends_with("|" + now.bytes) : now.revision == wanted.based_on;
     if (!forgotten && !same_value) co_return WriteOutcome(ForeignChange{now});
-    if (!wanted.bytes.empty() && pool().conditional) {
-      auto note = wanted.bytes.rfind(": ");
-      member.note = std::atoi(wanted.bytes.c_str() + note + 2);
-    }
     if (std::find(member.asked.begin(), member.asked.end(), to) == member.asked.end()) member.asked.push_back(to);
     if (world_.faults.strikes(Fault::write_lands_late)) {
       land_later(at, to, member.revision);
@@ -237,6 +236,7 @@ class SimulatedView final : public TrafficView {
   Task<Result<ViewReading>> read() override {
     auto pause = Duration(world_.chance.pick(0, 3));
     if (world_.faults.strikes(Fault::view_slow)) pause += world_.faults.chance(Fault::view_slow).between(500ms, 4s);
+    if (pause > world_.pace.call_limit) balancer().slow_until = world_.clock.steady() + pause;
     co_await world_.reach(life_, pause);
     const auto& pool = world_.pools[pool_];
     auto now = world_.clock.steady();
@@ -264,7 +264,7 @@ class SimulatedView final : public TrafficView {
   }
 
  private:
-  [[nodiscard]] const Balancer& balancer() const { return world_.pools[pool_].balancers[balancer_]; }
+  [[nodiscard]] Balancer& balancer() const { return world_.pools[pool_].balancers[balancer_]; }
 
   World& world_;
   std::size_t pool_;

@@ -35,7 +35,6 @@ void Checkers::wrote(std::size_t pool, std::size_t member, const Setting& before
   // What a frozen HAProxy does when it thaws was sent before anything could be known.
   if (late) return;
   never_overwrites_what_others_changed(pool, member, before);
-  never_overwrites_another_field(pool, member);
   never_repools_what_was_found_out(pool, member);
   never_exceeds_the_original_weight(pool, member);
   if (auto* kept = acting()) {
@@ -51,13 +50,6 @@ void Checkers::never_overwrites_what_others_changed(std::size_t pool, std::size_
   if (!member.theirs || member.setting == before) return;
   world_.violate("never_overwrites_what_others_changed", who(world_.pools[pool], member) + " was " + to_string(before) +
                                                              " by another's hand, and we made it " + to_string(member.setting));
-}
-
-void Checkers::never_overwrites_another_field(std::size_t pool, std::size_t index) {
-  const auto& member = world_.pools[pool].members[index];
-  if (member.note == member.tools_note || member.tools_note == World::any_note) return;
-  world_.violate("never_overwrites_another_field", who(world_.pools[pool], member) + " had note " + std::to_string(member.tools_note) +
-                                                       " by another tool, and we made it " + std::to_string(member.note));
 }
 
 void Checkers::never_repools_what_was_found_out(std::size_t pool, std::size_t index) {
@@ -200,11 +192,13 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   if (changed.carries() >= carried_before || !world_.hosts[changed.host].serves()) return;
   // Nor does who comes down from a scaled weight to what it was found with.
   if (changed.carries() >= changed.base.weight * scale_of(&kept, pool)) return;
+  // Nor what only a restart has brought back: the others did without it before.
+  if (changed.forgotten && changed.carries() >= (changed.forgotten->pooled == Pooled::yes ? changed.forgotten->weight : 0)) return;
   const auto& rollout = kept.rollout;
   const auto& strategy = rollout.plan.strategy;
   // What no load balancer told is not known, and a roll back does not wait for it.
   for (const auto& balancer : pool.balancers) {
-    auto blind_until = std::max({balancer.silent_until, balancer.not_found_until, balancer.nonsense_until});
+    auto blind_until = std::max({balancer.silent_until, balancer.slow_until, balancer.not_found_until, balancer.nonsense_until});
     if (balancer.dead || world_.clock.steady() - blind_until < world_.view_age()) return;
   }
 
@@ -226,7 +220,8 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     if (weight == 0 || lost(world_, pool, member)) continue;
     left += weight;
     if (world_.failure_rate(world_.hosts[member.host]) <= seen_as_erring) left_well += weight;
-    left_capacity += scale > 1 ? member.base.weight : std::max({weight, member.base.weight, member.configured.weight});
+    left_capacity += scale > 1 ? std::max(member.base.weight, member.configured.weight)
+                               : std::max({weight, member.base.weight, member.configured.weight});
     ++left_serving;
   }
   auto usual = heaviest >= normal ? 2.0 : std::clamp(static_cast<double>(normal) / static_cast<double>(normal - heaviest), 1.25, 2.0);
@@ -337,7 +332,6 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
     member.theirs = false;
     // Taken back: as it was, all of it.
     if (!returned->adopted && member.before) member.base = *member.before;
-    if (!returned->adopted) member.tools_note = World::any_note;
     member.before.reset();
   }
   // A stage that is begun again goes on counting.

@@ -73,7 +73,6 @@ class Checkers final : public Witness {
 
  private:
   void never_overwrites_what_others_changed(std::size_t pool, std::size_t member, const Setting& before);
-  void never_overwrites_another_field(std::size_t pool, std::size_t member);
   void never_repools_what_was_found_out(std::size_t pool, std::size_t member);
   void never_puts_back_a_former_release(const Kept& kept, std::size_t pool, std::size_t member);
   void never_exceeds_the_original_weight(std::size_t pool, std::size_t member);

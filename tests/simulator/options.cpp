@@ -69,7 +69,7 @@ void World::draw_fleet(const Limits& limits) {
       member.setting = {Pooled::yes, draw.one_of(weights)};
       if (draw.chance(some_out)) member.setting.pooled = draw.chance(0.5) || !conftool ? Pooled::no : Pooled::inactive;
       member.configured = member.base = member.setting;
-      member.note = member.tools_note = draw.pick(1, 99);
+      member.note = draw.pick(1, 99);
       hosts[host].members.emplace_back(pools.size(), pool.members.size());
       pool.members.push_back(std::move(member));
     }

@@ -53,7 +53,7 @@ void World::strike(Fault fault) {
     case Fault::store_conflict: {
       // Another tool writes another field.
       if (!pool.conditional || pool.members.empty()) return;
-      pool.members[member].note = pool.members[member].tools_note = random.pick(100, 999);
+      pool.members[member].note = random.pick(100, 999);
       ++pool.members[member].revision;
       ++pool.changes;
       return;
@@ -122,8 +122,10 @@ void World::heal() {
     pool.down_until = pool.counters_stall_until = Steady{};
     for (std::size_t balancer = 0; balancer < pool.balancers.size(); ++balancer) {
       auto& its = pool.balancers[balancer];
-      its.silent_until = its.not_found_until = its.nonsense_until = its.closed_until = Steady{};
+      for (auto* until : {&its.silent_until, &its.not_found_until, &its.nonsense_until, &its.closed_until})
+        *until = std::min(*until, clock.steady());
       if (!std::exchange(its.dead, false)) continue;
+      its.silent_until = clock.steady();
       restart_balancer(index, balancer);
       for (std::size_t host = 0; host < hosts.size(); ++host) note_health(host);
     }

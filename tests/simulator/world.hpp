@@ -76,6 +76,7 @@ struct Balancer {
   std::string name;
   bool dead = false;
   Steady silent_until{};
+  Steady slow_until{};  // an answer that nobody waits for any more
   Steady not_found_until{};
   Steady nonsense_until{};
   Steady closed_since{};
@@ -90,10 +91,11 @@ struct Member {
   Setting setting;
   int revision = 1;
   int note = 0;                         // another field of its bytes, which tools change
-  int tools_note = 0;                   // as others last left it
   std::optional<Observed> before_last;  // what a stale read shows
   Steady changed_at{};
-  Setting configured;  // what a restart brings back
+  Setting configured;                // what a restart brings back
+  std::optional<Setting> by_us;      // as we last set it
+  std::optional<Setting> forgotten;  // the same, undone by a restart, until we set it again
 
   // Whose it is, for the checkers.
   bool theirs = false;            // changed by somebody else, to what we never asked for, and not handed back
@@ -161,8 +163,6 @@ struct Limits {
 
 class World {
  public:
-  static constexpr int any_note = -1;
-
   World(std::uint64_t seed, const Limits& limits, bool tracing);
 
   // options.cpp: what the seed draws.

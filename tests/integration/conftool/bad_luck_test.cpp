@@ -87,6 +87,18 @@ TEST_F(ConftoolBadLuck, AWriteThatSucceededElsewhereSettlesTheOneThatWasLeftBehi
   EXPECT_EQ(etcd->index_of(key), written->reply.node.index);
 }
 
+TEST_F(ConftoolBadLuck, AnOriginalKeepsWhatAToolHasSetBesideItSince) {
+  begin({.members = 1});
+  auto mine = store(etcd->endpoints());
+  auto original = observed(*mine, "s1");
+  ASSERT_TRUE(run_task(mine->write({"s1", {Pooled::yes, 1}, "", original.revision})));
+  etcd->put(folder + std::string("s1"), R"({"weight": 1, "pooled": "yes", "note": "disk"})");
+
+  auto back = run_task(mine->write({"s1", original.setting, original.bytes, observed(*mine, "s1").revision}));
+  ASSERT_TRUE(back) << back.error();
+  EXPECT_EQ(std::get<Written>(*back).observed.bytes, R"({"weight": 100, "pooled": "yes", "note": "disk"})");
+}
+
 TEST_F(ConftoolBadLuck, AtTheSameIndexItWritesAgainWhatIsThereAlready) {
   begin({.members = 1});
   auto mine = store(etcd->endpoints());

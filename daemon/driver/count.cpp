@@ -268,7 +268,10 @@ void Driver::act_on(const Ruling& ruling) {
   }
   switch (ruling.call) {
     case Call::roll_back: return post(Judged{committed_.stage, Judgement::roll_back, ruling.text});
-    case Call::promote: return post(Judged{committed_.stage, Judgement::promote, ruling.text});
+    // Not before it is known what came to pass while nobody looked (recover).
+    case Call::promote:
+      if (informed_) post(Judged{committed_.stage, Judgement::promote, ruling.text});
+      return;
     case Call::keep_watching: break;
   }
   if (!ruling.text.empty() && committed_.held.find(ruling.text) == std::string::npos) {
@@ -317,7 +320,7 @@ Task<> Driver::keep_checkpoint() {
   }
   nlohmann::json counts = nlohmann::json::object();
   for (HostIndex host = 0; host < live_.hosts.size(); ++host) {
-    state["hosts"].push_back({live_.hosts[host].requests, live_.hosts[host].failures});
+    state["hosts"].push_back({live_.hosts[host].requests, live_.hosts[host].failures, generations_[host]});
     auto& old = old_release_counts_[host];
     if (old.requests > 0) counts[ticks_[host].host] = {old.requests, old.failures};
     old = {};
@@ -367,8 +370,11 @@ Task<> Driver::load_checkpoint() {
   }
   auto hosts = state.value("hosts", nlohmann::json::array());
   for (std::size_t host = 0; host < hosts.size() && host < live_.hosts.size(); ++host) {
-    if (!hosts[host].is_array() || hosts[host].size() != 2) continue;
+    if (!hosts[host].is_array() || hosts[host].size() < 2) continue;
     live_.hosts[host] = {hosts[host][0].get<std::uint64_t>(), hosts[host][1].get<std::uint64_t>()};
+    // What the first count finds began there, whatever it serves now; and of a canary, in the stage of then.
+    if (hosts[host].size() > 2) generations_[host] = hosts[host][2].get<int>();
+    if (generations_[host] == wanted && judged_stage_ != committed_.stage) generations_[host] = former;
   }
 }
 

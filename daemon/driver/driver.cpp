@@ -165,6 +165,7 @@ Task<> Driver::decide_loop() {
       continue;
     }
 
+    decided_ = clock_.steady();
     auto decision = decide_all(events);
     if (!decision.records.empty()) {
       std::vector<std::string> texts;

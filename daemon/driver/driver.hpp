@@ -112,7 +112,7 @@ class Driver {
   Task<> watch_served_hosts();
   Task<> look(PoolIndex pool);
   Task<> look_again(HostIndex host);
-  Task<bool> heard_of(HostIndex host);
+  Task<bool> heard_of(HostIndex host, bool again);
   Task<> caught_up();
   Task<> look_at(PoolIndex pool, std::size_t view);
   Task<> check_served_host(HostIndex host);
@@ -161,6 +161,7 @@ class Driver {
   Rollout scratch_;
   std::deque<Queued> queue_;
   Signal queue_signal_;
+  Steady decided_{};  // when what was last committed was decided
   std::string journal_trouble_;
   std::string stopped_;
   std::string broken_;  // a part of the driver that threw: the rollout is quarantined with it

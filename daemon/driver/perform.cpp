@@ -93,7 +93,9 @@ Task<> Driver::step_lane(HostIndex host) {
 Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   const auto& strategy = committed_.plan.strategy;
   bool swaps = step == Step::upgrade || step == Step::revert;
-  bool still_serves = swaps && !co_await heard_of(host);
+  auto known = decided_;
+  auto hears = [&] { return heard_of(host, clock_.steady() - std::exchange(known, clock_.steady()) > service_.pace.view); };
+  bool still_serves = swaps && !co_await hears();
   if (committed_.hosts[host].effect != effect) co_return;  // it is nothing of ours any more
   if (still_serves && step == Step::upgrade && strategy.on_drain_limit == DrainDeadline::give_back) {
     StepFailed failed{host, effect, "its load balancer put it back, and it still serves after " + to_string(strategy.drain_limit)};
@@ -124,6 +126,7 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
       co_return post(std::move(failed));
     }
     co_await clock_.sleep_for(pause);
+    if (swaps) co_await hears();
     if (committed_.hosts[host].effect != effect) co_return;  // somebody has taken the host meanwhile
   }
 }

@@ -134,9 +134,9 @@ Task<> Driver::look_again(HostIndex host) {
 }
 
 // Returns when what the host's stores hold was read at least once since we began, and has been taken note of: a person may have put
-// the host back while nobody looked. Where a load balancer has, which forgot, what it gave to the host is waited for as well; false: it
-// has not ended within a drain's time.
-Task<bool> Driver::heard_of(HostIndex host) {
+// the host back while nobody looked; so it is asked `again` when what is known of it is old. Where a load balancer has put it back,
+// which forgot, what it gave to the host is waited for as well; false: it has not ended within a drain's time.
+Task<bool> Driver::heard_of(HostIndex host, bool again) {
   const auto& planned = committed_.plan.hosts[host];
   auto unread = [&] {
     for (auto index = planned.first_member; index < planned.first_member + planned.members; ++index) {
@@ -145,7 +145,7 @@ Task<bool> Driver::heard_of(HostIndex host) {
     }
     return static_cast<Signal*>(nullptr);
   };
-  if (unread() == nullptr) co_return true;
+  if (unread() == nullptr && !again) co_return true;
   while (auto* signal = unread()) co_await signal->wait();
   co_await caught_up();
   auto serves = [](const Shown& view) { return view.traffic == Traffic::flowing || view.traffic == Traffic::draining; };

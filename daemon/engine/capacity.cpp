@@ -205,6 +205,16 @@ bool lowered(const Rollout& rollout, HostIndex host) {
   });
 }
 
+// At a weight that neither was its own nor is the stage's: as a person left it who has handed it back.
+bool differs(const Rollout& rollout, HostIndex host) {
+  return any_member(rollout, host, [&](MemberIndex index) {
+    const auto& member = rollout.members[index];
+    auto setting = member.original.setting;
+    if (serves(member)) setting.weight = home_weight(rollout, index, rollout.scale);
+    return member.holder == Holder::ours && member.wanted != setting;
+  });
+}
+
 bool unseen(const Rollout& rollout, HostIndex host) {
   return any_member(rollout, host, [&](MemberIndex index) { return rollout.members[index].blind; });
 }
@@ -233,6 +243,7 @@ std::string named_hosts(const Rollout& rollout) {
     bool condemned = rollout.condemned && rollout.phase == Phase::aborting && state.phase == HostPhase::serving_new;
     if (what == nullptr && condemned) what = "serves the release that was condemned";
     if (what == nullptr && state.phase == HostPhase::serving_new && lowered(rollout, host)) what = "serves at a lowered weight";
+    if (what == nullptr && state.phase == HostPhase::serving_new && differs(rollout, host)) what = "does not serve as it was found";
     if (what == nullptr) continue;
     if (named++ >= names_most) {
       ++unnamed;

@@ -21,9 +21,13 @@ bool has_step(HostPhase phase) {
 }  // namespace
 
 void Deciding::move(HostIndex host, HostPhase phase, std::string why, bool failed, bool empty) {
-  if (phase == HostPhase::reverting && rollout_.request.release.irreversible) {
-    phase = HostPhase::out;
-    why += (why.empty() ? "" : "; ") + std::string("its release is irreversible");
+  if (phase == HostPhase::reverting) {
+    // Brought up again on the release that it has, it has no other to go back to.
+    bool same = planned(host).digest == rollout_.request.release.digest;
+    if (same || rollout_.request.release.irreversible) {
+      phase = HostPhase::out;
+      why += (why.empty() ? "" : "; ") + std::string(same ? "it had this release before" : "its release is irreversible");
+    }
   }
   HostMoved moved;
   moved.host = host;

@@ -88,7 +88,11 @@ void Deciding::hold(const std::string& why) {
   if (rollout_.held != why) say(Held{why});
 }
 
-void Deciding::end(Outcome outcome, std::string reason) { say(Ended{outcome, std::move(reason)}); }
+void Deciding::end(Outcome outcome, std::string reason) {
+  // What somebody may have changed there meanwhile nobody can tell.
+  for (const auto& [source, why] : rollout_.lost) reason += "; " + source + " did not answer at the end (" + why + ")";
+  say(Ended{outcome, std::move(reason)});
+}
 
 void Deciding::proceed() {
   if (rollout_.weights_due && rollout_.closed.empty() && rollout_.active() && !canary_leaves()) return write_due_weights();

@@ -69,6 +69,7 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
     member.forgotten = member.by_us;
   }
   if (by == By::us) member.by_us = setting;
+  if (late && !pool.conditional) member.theirs = false;  // nobody can tell any more that it was
   if (tracing) {
     const char* const whose[] = {"shiftd", "a person", "its restart"};
     say(pool.name, member.name + " is " + to_string(setting) + ", by " + whose[static_cast<int>(by)] + (late ? ", late" : ""));

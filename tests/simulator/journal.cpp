@@ -76,6 +76,7 @@ class SimulatedJournal final : public Journal {
     if (world_.faults.strikes(Fault::killed_before_save)) co_await die();
     if (world_.clock.steady() < world_.disk_full_until) co_return Failure{Errc::exhausted, "the disk is full"};
     if (world_.faults.strikes(Fault::save_refused)) {
+      world_.disk_full_since = world_.clock.steady();
       world_.disk_full_until = world_.clock.steady() + world_.faults.chance(Fault::save_refused).between(100ms, 60s);
       co_return Failure{Errc::exhausted, "the disk is full"};
     }

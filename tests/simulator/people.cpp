@@ -43,7 +43,7 @@ void World::strike(Fault fault) {
     bool ours = std::find(its.asked.begin(), its.asked.end(), setting) != its.asked.end();
     if (!its.theirs && !its.before) its.before = its.base;
     its.base = setting;
-    its.theirs = its.theirs || !ours;
+    its.theirs = !ours || (its.theirs && pool.conditional);  // in HAProxy what we have set looks as ours does
     change(pool_index, member, setting, By::others);
   };
   switch (fault) {
@@ -116,7 +116,7 @@ void World::heal() {
   healed = true;
   say("world", "nothing more goes wrong");
   faults.stop();
-  disk_full_until = Steady{};
+  disk_full_until = std::min(disk_full_until, clock.steady());
   for (std::size_t index = 0; index < pools.size(); ++index) {
     auto& pool = pools[index];
     pool.down_until = pool.counters_stall_until = Steady{};

@@ -261,6 +261,8 @@ class Simulation {
       world_.starts_to_run(kept.hosts[index], host.current);
       for (auto [pool, member] : host.members) {
         auto& its = world_.pools[pool].members[member];
+        // In HAProxy what is so already cannot be set again.
+        if (its.setting == its.base && !world_.pools[pool].conditional) continue;
         its.theirs = true;
         world_.change(pool, member, its.base, By::others);
       }

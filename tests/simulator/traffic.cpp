@@ -48,7 +48,9 @@ void World::serve_traffic() {
         member.requests += served;
         member.failures += failed;
         failed_requests += failed;
-        if (host.serves()) releases.at(host.running).served += served;
+        // What nobody answers was sent to what the host would run.
+        auto release = releases.find(host.serves() ? host.running : host.current);
+        if (release != releases.end()) release->second.served += served;
         if (host.running == wanted && others) failed_by_release += failed;
       }
     }
@@ -70,6 +72,7 @@ class SimulatedFrontEnd final : public FrontEnd {
     bool dead = !pool.conditional && pool.balancers[0].dead;
     if (dead || world_.clock.steady() < pool.counters_stall_until) co_return Failure{Errc::unreachable, "connection refused"};
     world_.serve_traffic();
+    for (auto& [digest, release] : world_.releases) release.counted = release.served;
     CountsReading reading;
     reading.first = last_.empty();
     reading.reset = !reading.first && last_life_ != pool.counters_life;

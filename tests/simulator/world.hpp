@@ -33,7 +33,8 @@ struct SomeRelease {
   std::string digest;
   ReleaseKind kind = ReleaseKind::good;
   double failure_rate = 0;  // at its worst
-  double served = 0;        // requests that it answered
+  double served = 0;        // requests that were sent to it
+  double counted = 0;       // of them, when a front end was last asked
 };
 
 struct Host {
@@ -245,6 +246,7 @@ class World {
   Steady served_until;
 
   std::unique_ptr<Journal> disk = make_memory_journal();  // outlives every life of the daemon
+  Steady disk_full_since{};
   Steady disk_full_until{};
   int life = 0;
   std::function<void()> kill = [] {};  // the simulation's

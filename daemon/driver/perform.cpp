@@ -260,7 +260,9 @@ bool Driver::takes_traffic_off(MemberIndex index) const {
 std::string Driver::why_not_sent(MemberIndex index) const {
   if (!informed_) return "what its pools hold is not known yet";
   const auto& closed = closed_[committed_.plan.members[index].pool];
-  if (takes_traffic_off(index) || (closed && closed->empty())) return why_not_write(committed_, index, sent_);
+  bool may_be_written = sent_[index] == committed_.members[index].effect;  // it takes nothing more away
+  if (takes_traffic_off(index) || (closed && closed->empty()))
+    return may_be_written ? std::string() : why_not_write(committed_, index, sent_);
   return closed ? *closed : "its load balancers have not been asked yet";
 }
 
@@ -272,7 +274,8 @@ Task<> Driver::write_lane(MemberIndex index) {
   auto& store = *pools_[pool]->store;
   auto source = "writes to " + store.name();
   Backoff backoff(Duration(100), std::chrono::seconds(5), index);
-  EffectId told = 0;  // whose result is waiting to be decided on
+  EffectId told = 0;     // whose result is waiting to be decided on
+  EffectId unheard = 0;  // what may have been written
   std::string waits;
   while (true) {
     auto effect = committed_.members[index].effect;
@@ -297,6 +300,9 @@ Task<> Driver::write_lane(MemberIndex index) {
     auto written = co_await within(clock_, service_.pace.call_limit, store.write(wanted));
     written_[index] = ++look_serial_;
     if (!written) {
+      // What may have landed counts as gone for all others, and is sent again.
+      if (written.error().code == Errc::timed_out) unheard = effect;
+      if (unheard != effect) sent_[index] = 0;
       source_answer(source, written.error().what);
       co_await clock_.sleep_for(backoff.next());
       continue;

@@ -152,7 +152,7 @@ Task<bool> Driver::heard_of(HostIndex host, bool again) {
   for (auto until = clock_.steady() + committed_.plan.strategy.drain_limit; clock_.steady() < until;) {
     co_await look_again(host);
     auto all = shown(host);
-    if (std::none_of(all.begin(), all.end(), serves)) co_return true;
+    if (!written_since_asked(host) && std::none_of(all.begin(), all.end(), serves)) co_return true;
     co_await clock_.sleep_for(service_.pace.view);
   }
   co_return false;

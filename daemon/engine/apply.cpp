@@ -72,7 +72,9 @@ class Bookkeeper {
     if (fact.phase == HostPhase::left && host.swapped) rollout_.lost_canaries.insert(fact.host);
     if (fact.phase != HostPhase::left && fact.phase != HostPhase::depooling) rollout_.lost_canaries.erase(fact.host);
     // Nor can it be said that what it serves next is as bad.
-    if (!in_traffic(fact.phase)) host.erring = false;
+    bool in_its_pools = in_traffic(fact.phase) || fact.phase == HostPhase::withdrawing || fact.phase == HostPhase::requiescing;
+    if (!in_its_pools) host.erring = false;
+    if (in_its_pools || fact.phase == HostPhase::emptying) host.put_back = false;
     host.phase = fact.phase;
     host.empty = fact.empty;
     host.since = at_;
@@ -126,11 +128,13 @@ class Bookkeeper {
     take_out(host);
     if (member.effect != 0 && member.wanted != fact.setting) note_unsettled(member);
     auto phase = rollout_.hosts[host].phase;
+    if (is_idle(phase) && fact.setting.pooled != Pooled::yes) rollout_.hosts[host].put_back = true;
     bool in_its_pools =
         in_traffic(phase) || phase == HostPhase::joining || phase == HostPhase::quiescing || phase == HostPhase::requiescing;
     member.missed = in_its_pools || (member.effect != 0 && member.missed);
     member.holder = Holder::ours;
     member.wanted = fact.setting;
+    member.wanted_at = at_;
     member.verbatim = fact.verbatim;
     set_effect(fact.member, fact.effect);
     member.queued = rollout_.writing[rollout_.plan.members[fact.member].pool];
@@ -300,6 +304,11 @@ class Bookkeeper {
       case HostPhase::rejoining: host.swapped = false; break;
       default: break;
     }
+  }
+
+  // Out of its pools and drained, while its release is changed and proven.
+  static bool is_idle(HostPhase phase) {
+    return phase == HostPhase::upgrading || phase == HostPhase::verifying || phase == HostPhase::awaiting_health;
   }
 
   static void note_unsettled(MemberState& member) {

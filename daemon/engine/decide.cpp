@@ -53,7 +53,11 @@ void Deciding::operator()(const Tick&) {
   for (auto host : rollout_.moving) check_deadline(host);
   for (HostIndex host = 0; rollout_.settling > 0 && host < rollout_.hosts.size(); ++host) {
     bool settles = state(host).unconfirmed > 0 && !is_moving(state(host).phase);
-    if (settles && now_ - rollout_.stage_since >= confirm_limit(host)) stay_when_missed(host);
+    auto waits_long = [&](MemberIndex index) {
+      const auto& member = rollout_.members[index];
+      return member.effect != 0 && now_ - member.wanted_at >= confirm_limit(host);
+    };
+    if (settles && any_member(rollout_, host, waits_long)) stay_when_missed(host);
   }
   if (!records_.empty()) return;  // what follows is decided on what was said
 

@@ -56,8 +56,8 @@ Decision take_in(Rollout& scratch, const Event& event, Instant now);
 Result<void> permits(const Rollout& rollout, const Command& command);
 
 // The last look before the member's write is sent, which may be long after it was decided: what forbids it, when it takes load or
-// capacity away that others have to carry; empty, nothing. `sent`: by member, the write that was sent last, or empty: none was; who waits to be
-// written is still as its store holds it.
+// capacity away that others have to carry; empty, nothing. `sent`: by member, the write that was sent last, or empty: none was; who waits
+// to be written is still as its store holds it.
 std::string why_not_write(const Rollout& rollout, MemberIndex member, const std::vector<EffectId>& sent);
 
 std::vector<Effect> effects_of(const Rollout& after, const Record& record);

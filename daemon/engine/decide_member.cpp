@@ -152,6 +152,7 @@ void Deciding::leave_alone(MemberIndex index, const Observed& observed, const st
   // On its former release it may serve in its other pools as it was found.
   each_member(rollout_, host, [&](MemberIndex other) {
     const auto& held = rollout_.members[other];
+    if (planned(host).returning) return;
     if (other != index && !state(host).swapped && held.holder == Holder::ours && (!held.verbatim || !held.confirmed)) want_original(other);
   });
   move(host, HostPhase::left,

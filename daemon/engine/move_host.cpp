@@ -149,9 +149,11 @@ HostPhase Deciding::after_return(HostIndex host, bool failed) const {
   return state(host).prepared ? HostPhase::ready : HostPhase::pooled_old;
 }
 
-// Back to the former release of a host that is out of its pools. When a store forgot that it is, it leaves them first.
+// Back to the former release of a host that is out of its pools. When a store forgot that it is, it leaves them first, and is
+// waited for.
 void Deciding::undo(HostIndex host, std::string why, bool failed) {
-  move(host, state(host).unconfirmed > 0 ? HostPhase::withdrawing : HostPhase::reverting, std::move(why), failed);
+  bool idle = state(host).unconfirmed == 0 && !state(host).put_back;
+  move(host, idle ? HostPhase::reverting : HostPhase::withdrawing, std::move(why), failed);
 }
 
 }  // namespace shiftd

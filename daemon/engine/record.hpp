@@ -258,8 +258,7 @@ using Fact =
     std::variant<Requested, Planned, HostMoved, HostHealth, LateResult, MemberWanted, MemberSet, MemberConfirmed, MemberTaken,
                  MemberReturned, SourceLost, SourceBack, StageBegun, StageBaking, StagePassed, GateReached, GatePassed, Held, Shrunk,
                  Finishing, Paused, Resumed, RollingBack, Aborting, ClockJumped, Quarantined, Ended, PoolClosed, PoolOpened, WeightsDue,
-                 Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced, ThresholdChanged, Watched, MetricIgnored,
-                 ReleaseFound>;
+                 Scaled, Overridden, MemberHealth, ShareOff, HostErring, Forced, ThresholdChanged, Watched, MetricIgnored, ReleaseFound>;
 
 struct Record {
   Instant at;

@@ -76,6 +76,7 @@ struct HostState {
   bool swapped = false;           // the release may be on it: from the swap's start to the end of a proven revert
   bool failed = false;            // counts against max_failed
   bool empty = false;             // drained, and kept so for the grace
+  bool put_back = false;          // its load balancer forgot since that it is out, and what it gave to it may go on
   bool erring = false;            // in traffic, and answers mostly with failures: no capacity
   std::uint32_t down = 0;         // members that are
   std::uint32_t unconfirmed = 0;  // members whose wanted setting is not yet shown by every view
@@ -88,6 +89,7 @@ struct HostState {
 struct MemberState {
   Holder holder = Holder::untouched;
   Setting wanted;        // what we last decided
+  Instant wanted_at{};   // when
   bool verbatim = true;  // wanted is the original, to be written byte for byte
   // The plan's; or, after a `release-hold`, what the person left. Without bytes when somebody changed other fields of it:
   // then only the setting is written back.

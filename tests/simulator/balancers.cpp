@@ -65,11 +65,17 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
   ++pool.changes;
   if (by == By::restart) {
     member.theirs = false;
-    member.base = setting;
+    // A runtime weight that was found there may be given back all the same.
+    member.base = {setting.pooled, std::max({setting.weight, member.base.weight, member.before.value_or(setting).weight})};
     member.forgotten = member.by_us;
   }
   if (by == By::us) member.by_us = setting;
-  if (late && !pool.conditional) member.theirs = false;  // nobody can tell any more that it was
+  if (late && !pool.conditional) {
+    // Nobody can tell any more that it was somebody else's for a moment.
+    member.theirs = false;
+    member.base = member.before.value_or(member.base);
+    member.before.reset();
+  }
   if (tracing) {
     const char* const whose[] = {"shiftd", "a person", "its restart"};
     say(pool.name, member.name + " is " + to_string(setting) + ", by " + whose[static_cast<int>(by)] + (late ? ", late" : ""));

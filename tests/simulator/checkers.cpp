@@ -154,10 +154,16 @@ void Checkers::never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_
     if (!planned.serving() || kept.places[each].pool != pool_index) continue;
     if (rollout.members[each].original.setting.weight != planned.original.setting.weight) return;  // as somebody has left it since
     const auto& member = pool.members[kept.places[each].member];
-    bool ours = rollout.plan.hosts[planned.host].role == Role::upgrade && rollout.members[each].holder != Holder::theirs;
+    const auto& host = rollout.plan.hosts[planned.host];
+    bool ours = host.role == Role::upgrade && rollout.members[each].holder != Holder::theirs;
     if (!ours || member.carries() == 0 || world_.hosts[member.host].current != release) continue;
-    // What somebody else has just made it carry is not ours, known or not.
-    canary += member.theirs ? std::min(member.carries(), planned.original.setting.weight) : member.carries();
+    // One that could not be asked what it runs counts as one on its former release, whatever it is.
+    if (!host.asked && &member == &changed) return;
+    if (!host.asked) continue;
+    // What somebody else, or a restart, has just made it carry is not ours, known or not.
+    const auto& wanted = rollout.members[each].wanted;
+    auto given = wanted.pooled == Pooled::yes ? wanted.weight : 0;
+    canary += &member == &changed ? member.carries() : std::min(member.carries(), given);
     ++least;
   }
   auto all = kept.usual[pool_index].weight * scale_of(&kept, pool);
@@ -219,7 +225,9 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     auto weight = carried(world_, member);
     if (weight == 0 || lost(world_, pool, member)) continue;
     left += weight;
-    if (world_.failure_rate(world_.hosts[member.host]) <= seen_as_erring) left_well += weight;
+    // That it fails is known when it was counted for a while.
+    auto unseen_until = std::max(world_.hosts[member.host].running_since, pool.counters_stall_until) + world_.view_age() + 20s;
+    if (world_.failure_rate(world_.hosts[member.host]) <= seen_as_erring || world_.clock.steady() < unseen_until) left_well += weight;
     left_capacity += scale > 1 ? std::max(member.base.weight, member.configured.weight)
                                : std::max({weight, member.base.weight, member.configured.weight});
     ++left_serving;
@@ -327,8 +335,12 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
     auto [pool, index] = kept.places[returned->member];
     auto& member = world_.pools[pool].members[index];
     kept.handed_back.insert(member.host);
-    // What somebody has changed since, and nobody has seen yet, is theirs as before.
-    if (returned->adopted && member.setting != rollout.members[returned->member].known.setting) return;
+    // What was adopted is how it is; but what somebody has changed since, and nobody has seen yet, is theirs as before.
+    const auto& adopted = rollout.members[returned->member].known.setting;
+    if (returned->adopted && member.setting != adopted) {
+      if (member.before) member.before = adopted;
+      return;
+    }
     member.theirs = false;
     // Taken back: as it was, all of it.
     if (!returned->adopted && member.before) member.base = *member.before;

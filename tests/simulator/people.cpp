@@ -43,6 +43,7 @@ void World::strike(Fault fault) {
     bool ours = std::find(its.asked.begin(), its.asked.end(), setting) != its.asked.end();
     if (!its.theirs && !its.before) its.before = its.base;
     its.base = setting;
+    if (!pool.conditional && setting == its.before) ours = true;
     its.theirs = !ours || (its.theirs && pool.conditional);  // in HAProxy what we have set looks as ours does
     change(pool_index, member, setting, By::others);
   };

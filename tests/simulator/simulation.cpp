@@ -13,10 +13,11 @@ namespace {
 
 namespace asio = boost::asio;
 
-// Faults go on for about this long; then everything must come to an end within the patience.
+// Faults go on for about this long; then everything must come to an end within the patience, and a large fleet has more of it.
 constexpr Duration faults_least = 1min;
 constexpr Duration faults_most = 15min;
 constexpr Duration patience = std::chrono::hours(6);
+constexpr Duration patience_for_a_host = std::chrono::minutes(3);
 // A host that missed a release, and failed when it was first brought back, is tried again within this.
 constexpr Duration patience_for_stragglers = std::chrono::hours(1);
 constexpr std::size_t kept_rollouts = 100;
@@ -38,7 +39,7 @@ class Simulation {
     world_.schedule_faults();
     auto heals_in = world_.chance.between(faults_least, faults_most);
     world_.after(heals_in, [this] { world_.heal(); });
-    auto until = world_.clock.steady() + heals_in + patience;
+    auto until = world_.clock.steady() + heals_in + patience + patience_for_a_host * world_.hosts.size();
     help_after(30s);
     while (!over()) {
       settle();
@@ -237,7 +238,7 @@ class Simulation {
       if (!nothing_moves) continue;
       if (rollout.in(HostPhase::left) > 0) {
         for (HostIndex host = 0; host < rollout.hosts.size(); ++host) {
-          if (rollout.hosts[host].phase != HostPhase::left) continue;
+          if (rollout.hosts[host].phase != HostPhase::left || repaired_.contains(kept.hosts[host])) continue;
           say(Verb::take, kept.hosts[host]);
         }
       }
@@ -258,6 +259,7 @@ class Simulation {
       auto& host = world_.hosts[kept.hosts[index]];
       if (!host.powered || !host.job.empty()) continue;
       host.current = "one";
+      repaired_.insert(kept.hosts[index]);
       world_.starts_to_run(kept.hosts[index], host.current);
       for (auto [pool, member] : host.members) {
         auto& its = world_.pools[pool].members[member];
@@ -322,6 +324,7 @@ class Simulation {
   int asking_ = 0;
   int refused_ = 0;
   Steady held_since_{};
+  std::set<std::size_t> repaired_;  // hosts that a person has seen to, and means to keep as they are
   Steady healed_since_{};
   Steady began_ = world_.clock.steady();
   std::uint64_t checked_records_ = 0;

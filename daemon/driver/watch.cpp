@@ -134,8 +134,9 @@ Task<> Driver::look_again(HostIndex host) {
 }
 
 // Returns when what the host's stores hold was read at least once since we began, and has been taken note of: a person may have put
-// the host back while nobody looked; so it is asked `again` when what is known of it is old. Where a load balancer has put it back,
-// which forgot, what it gave to the host is waited for as well; false: it has not ended within a drain's time.
+// the host back while nobody looked. So it is asked `again` when what is known of it is old, or when it is seen in traffic. Where a
+// load balancer has put it back, which forgot, what it gave to the host is waited for as well; false: it has not ended within a
+// drain's time.
 Task<bool> Driver::heard_of(HostIndex host, bool again) {
   const auto& planned = committed_.plan.hosts[host];
   auto unread = [&] {
@@ -145,10 +146,15 @@ Task<bool> Driver::heard_of(HostIndex host, bool again) {
     }
     return static_cast<Signal*>(nullptr);
   };
-  if (unread() == nullptr && !again) co_return true;
+  auto last = shown(host);
+  bool flows = std::any_of(last.begin(), last.end(), [](const Shown& view) { return view.traffic == Traffic::flowing; });
+  if (unread() == nullptr && !again && !flows) co_return true;
   while (auto* signal = unread()) co_await signal->wait();
   co_await caught_up();
-  auto serves = [](const Shown& view) { return view.traffic == Traffic::flowing || view.traffic == Traffic::draining; };
+  auto serves = [&](const Shown& view) {
+    bool may = view.traffic == Traffic::cannot_tell && committed_.hosts[host].put_back;
+    return may || view.traffic == Traffic::flowing || view.traffic == Traffic::draining;
+  };
   for (auto until = clock_.steady() + committed_.plan.strategy.drain_limit; clock_.steady() < until;) {
     co_await look_again(host);
     auto all = shown(host);

@@ -308,7 +308,14 @@ class Bookkeeper {
 
   // Out of its pools and drained, while its release is changed and proven.
   static bool is_idle(HostPhase phase) {
-    return phase == HostPhase::upgrading || phase == HostPhase::verifying || phase == HostPhase::awaiting_health;
+    switch (phase) {
+      case HostPhase::upgrading:
+      case HostPhase::verifying:
+      case HostPhase::awaiting_health:
+      case HostPhase::reverting:
+      case HostPhase::reverifying: return true;
+      default: return false;
+    }
   }
 
   static void note_unsettled(MemberState& member) {

@@ -149,7 +149,8 @@ std::string why_not_as_found(const Rollout& rollout, HostIndex host) {
   each_member(rollout, host, [&](MemberIndex index) {
     const auto& member = rollout.members[index];
     if (!forbidden.empty() || member.holder != Holder::theirs) return;
-    auto weight = serves(member) ? home_weight(rollout, index, rollout.scale) : 0;
+    bool stays_out = !serves(member) || rollout.plan.hosts[host].returning;
+    auto weight = stays_out ? 0 : home_weight(rollout, index, rollout.scale);
     forbidden = why_not_lowered(rollout, index, weight, rollout.phase == Phase::rolling_back);
   });
   return forbidden;

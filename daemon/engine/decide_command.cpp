@@ -215,6 +215,8 @@ void Deciding::hand_back(const Command& event) {
     auto waits = state(host).prepared ? HostPhase::ready : HostPhase::pooled_old;
     return move(host, back || state(host).failed ? HostPhase::restored : waits, why);
   }
+  // It missed a release, and does not serve its former one beside those that have it.
+  if (planned(host).returning) return depool(host, HostPhase::out, why);
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     bool theirs_differs =

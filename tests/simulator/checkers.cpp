@@ -289,6 +289,8 @@ void Checkers::never_swaps_an_undrained_host(const Kept& kept, std::size_t host)
       const auto& applied = balancer.members[member];
       // Where others gave it traffic a moment ago, what it still answers is theirs.
       auto meddled_at = std::max(world_.pools[pool].members[member].others_at, balancer.restarted_at);
+      // How long it was waited for is known by a clock that may have jumped while nobody ran.
+      if (world_.faults.ever_hit(Fault::clock_jumps)) continue;
       bool by_others = meddled_at != Steady{} && world_.clock.steady() - meddled_at <= world_.view_age();
       if (balancer.dead || by_others || applied.drains_at <= world_.clock.steady()) continue;
       world_.violate("never_swaps_an_undrained_host", world_.hosts[host].name + " still answers requests of " + balancer.name);
@@ -360,6 +362,8 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
 
 void Checkers::note_plan(Kept& kept) {
   const auto& plan = kept.rollout.plan;
+  auto has_it = [&](const Host& host) { return host.current == kept.rollout.request.release.digest; };
+  kept.some_had_it = std::any_of(world_.hosts.begin(), world_.hosts.end(), has_it);
   kept.usual.resize(world_.pools.size());
   for (const auto& planned : plan.hosts) kept.hosts.push_back(world_.find_host(planned.name));
   for (const auto& planned : plan.members) {
@@ -503,17 +507,20 @@ void Checkers::a_bad_release_harms_fewer_users_than_without_us(const Kept& kept)
   auto kind = world_.releases.at(rollout.request.release.digest).kind;
   bool errs = kind == ReleaseKind::bad || kind == ReleaseKind::slowly_bad;
   bool first = rollout.request.release.digest == world_.wanted && world_.first_swap != Steady{};
-  bool some_had_it = std::any_of(rollout.plan.hosts.begin(), rollout.plan.hosts.end(),
-                                 [](const PlannedHost& host) { return host.role == Role::already_there; });
-  // Who puts a host of the release into traffic by hand, or takes the others out, has sent the users there.
-  bool by_hand = world_.faults.ever_hit(Fault::person_depools) || world_.faults.ever_hit(Fault::person_repools) ||
-                 world_.faults.ever_hit(Fault::person_changes_weight);
-  if (!errs || !rollout.condemned || !first || some_had_it || by_hand) return;
+  // Who puts a host of the release into traffic by hand, or takes the others out, has sent the users there; as has a HAProxy that
+  // has forgotten its weights.
+  auto hit = [&](Fault fault) { return world_.faults.ever_hit(fault); };
+  bool by_others = hit(Fault::person_depools) || hit(Fault::person_repools) || hit(Fault::person_changes_weight) ||
+                   hit(Fault::balancer_restarts) || hit(Fault::balancer_dies);
+  if (!errs || !rollout.condemned || !first || kept.some_had_it || by_others) return;
   world_.serve_traffic();
   double reached = 0;
   for (StageIndex stage = 0; stage <= rollout.stage; ++stage) reached = std::max(reached, rollout.plan.stages[stage].achievable);
   // A host that is out, or that others took away, leaves the canary a greater part of what is left.
   auto allowed = world_.failed_without_us * std::min(1.0, 0.1 + 2 * reached) + 50;
+  // Where a load balancer does not take up its weight, the harm that a service allows is all that bounds it,
+  // and what fails until the next count.
+  if (hit(Fault::weight_ignored)) allowed = std::max(allowed, 2.0 * static_cast<double>(world_.verdict.harm_limit));
   auto failed = world_.failed_by_release - world_.failed_before_us;
   if (failed <= allowed) return;
   world_.violate("a_bad_release_harms_fewer_users_than_without_us",

@@ -61,6 +61,7 @@ class Checkers final : public Witness {
     std::vector<Usual> usual;                    // by the world's pools
     std::map<std::size_t, std::string> swapped;  // by host: the digest that this rollout last swapped in
     std::set<std::size_t> handed_back;           // since then
+    bool some_had_it = false;                    // hosts that had the release when it was planned
     Steady stage_since{};
     double stage_served = 0;
     double judged_served = 0;  // requests that the release answered in judged stages of some length

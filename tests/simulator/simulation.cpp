@@ -248,6 +248,23 @@ class Simulation {
       auto held_for = world_.clock.steady() - held_since_;
       if (rollout.rolling() && held_for > 30min) say(Verb::roll_back, 0);
       if (rollout.phase == Phase::rolling_back && held_for > 2h) say(Verb::abort, 0);
+      if (held_for > 30min) depool_the_dead();
+    }
+  }
+
+  // A dead host that a load balancer keeps in traffic closes its pool until somebody takes it out.
+  void depool_the_dead() {
+    for (std::size_t pool = 0; pool < world_.pools.size(); ++pool) {
+      for (const auto& balancer : world_.pools[pool].balancers) {
+        for (std::size_t member = 0; member < balancer.members.size(); ++member) {
+          if (!balancer.members[member].held) continue;
+          auto& its = world_.pools[pool].members[member];
+          if (!its.before) its.before = its.base;
+          its.base = {Pooled::no, its.setting.weight};
+          its.theirs = true;
+          world_.change(pool, member, its.base, By::others);
+        }
+      }
     }
   }
 

@@ -11,6 +11,7 @@
 #include "daemon/release/configured.hpp"
 #include "daemon/release/custom.hpp"
 #include "daemon/release/host_commands.hpp"
+#include "daemon/release/reboot.hpp"
 #include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
 #include "daemon/release/version_question.hpp"
@@ -177,7 +178,9 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
     service->hosts.push_back(make_host(host, *connections));
   }
   if (config.hosts_from) service->found = found_hosts(config, *service, connections);
-  service->releaser = with_restarts(make_releaser(clock, config, *connections, std::move(configurations)));
+  service->reboot_limit = config.release.reboot_limit;
+  service->releaser = with_restarts(make_releaser(clock, config, *connections, std::move(configurations)),
+                                    make_reboot(clock, config.release, *connections));
   service->owned = std::move(connections);
   return service;
 }

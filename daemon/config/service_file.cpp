@@ -168,6 +168,10 @@ std::optional<int> refuse_keep(const yaml::Value& value) {
   return value.refuse("is for tarballs; 'custom' steps keep what they like: take it out");
 }
 
+std::optional<std::string> refuse_reboot(const yaml::Value& value) {
+  return value.refuse("is a job on the host, and this service's jobs are on shiftd's machine ('where: shiftd'): take it out");
+}
+
 void read_release(yaml::Section& at, ReleaseOptions& release) {
   ReleaseOptions version;
   at.required("path", release.path, with_placeholders(base_path, {"host"}), "path: /srv/web");
@@ -185,6 +189,13 @@ void read_release(yaml::Section& at, ReleaseOptions& release) {
   at.required("version", version, yaml::section(read_version), "version: {url: \"http://{{address}}/version\"}");
   at.optional("restart_limit", release.restart_limit, duration(1s, 1h));
   at.optional("prove_limit", release.prove_limit, duration(1s, 1h));
+  if (release.custom && release.custom->where == CustomSteps::Where::shiftd) {
+    at.optional("reboot", release.reboot, refuse_reboot);
+  } else {
+    at.optional("reboot", release.reboot, with_placeholders(command, {"host", "address", "path"}));
+  }
+  at.optional("reboot_limit", release.reboot_limit, duration(1s, 1h));
+  at.optional("boot_id", release.boot_id, with_placeholders(base_path, {"host"}));
   release.version_url = version.version_url;
   release.version_command = version.version_command;
 }

@@ -10,6 +10,7 @@
 #include "daemon/io/backoff.hpp"
 #include "daemon/io/log.hpp"
 #include "daemon/io/within.hpp"
+#include "daemon/release/restart.hpp"
 
 namespace shiftd {
 namespace {
@@ -104,7 +105,8 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   bool verifies = step == Step::verify_new || step == Step::verify_old;
   auto began = clock_.steady();
   auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;
-  // It has a limit of its own, and tells what is left when that has passed.
+  // Those that have a limit of their own tell what is left when that has passed.
+  if (step == Step::upgrade && is_reboot(committed_.request.release)) limit += service_.reboot_limit;
   if (step == Step::await_idle || step == Step::prove_idle)
     limit = std::max(strategy.drain_limit, strategy.drain_grace) + proof_grace + service_.pace.call_limit;
   Backoff backoff(Duration(100), std::chrono::seconds(5), effect);

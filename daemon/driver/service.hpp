@@ -101,6 +101,7 @@ struct Service {
   std::unique_ptr<MetricSource> metric_source;  // none: no metrics
   std::vector<ServiceMetric> metrics;
   std::unique_ptr<Releaser> releaser;
+  Duration reboot_limit{};  // what a host may take for its reboot, on top of strategy.upgrade_limit
   // What the service wants to be done when a rollout has succeeded; none: nothing. Logs what goes wrong.
   std::function<Task<>(Rollout)> on_success;
   std::vector<std::shared_ptr<Check>> checks;

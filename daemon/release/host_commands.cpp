@@ -36,7 +36,7 @@ class Listing {
     command("note", note_script(base_, "{{release}}", "{{rollout}}"));
     auto restart = fill_placeholders(options_.restart, values_);
     if (!restart) return std::move(restart).error().during("restart command");
-    return job("swap", swap_script(base_, "{{release}}", *restart));
+    return job("swap", swap_script(base_, "{{release}}", *restart), options_.restart_limit);
   }
 
   Result<void> custom(const CustomSteps& steps) {
@@ -49,9 +49,18 @@ class Listing {
     for (const auto& [name, text] : {std::pair("run", steps.run), std::pair("revert", steps.revert)}) {
       auto filled = fill_placeholders(text, values_);
       if (!filled) return std::move(filled).error().during(name);
-      if (auto added = job(name, steps_script(*filled, *restart)); !added) return added;
+      if (auto added = job(name, steps_script(*filled, *restart), options_.restart_limit); !added) return added;
     }
     return {};
+  }
+
+  Result<void> reboot() {
+    auto reboot = fill_placeholders(options_.reboot, values_);
+    if (!reboot) return std::move(reboot).error().during("reboot command");
+    auto boot_id = fill_placeholders(options_.boot_id, values_);
+    if (!boot_id) return std::move(boot_id).error().during("boot_id");
+    command("boot", with_place(boot_question(base_, any_job, *boot_id), any_job, "{{job}}"));
+    return job("reboot", reboot_script(*boot_id, *reboot), options_.reboot_limit);
   }
 
   Result<std::vector<HostCommand>> finish() && {
@@ -76,8 +85,8 @@ class Listing {
     return {};
   }
 
-  Result<void> job(std::string name, std::string script) {
-    auto program = job_program({any_job, std::move(script), base_ + "/.shiftd/lock", jobs(), options_.restart_limit});
+  Result<void> job(std::string name, std::string script, Duration limit) {
+    auto program = job_program({any_job, std::move(script), base_ + "/.shiftd/lock", jobs(), limit});
     if (!program) return std::move(program).error();
     commands_.push_back({std::move(name), true, with_place(*program, any_job, "{{job}}")});
     return {};
@@ -97,6 +106,7 @@ Result<std::vector<HostCommand>> release_commands(const ReleaseOptions& options,
   Listing listing(options, std::move(*base), host);
   bool elsewhere = options.custom && options.custom->where == CustomSteps::Where::shiftd;
   auto listed = elsewhere ? Result<void>{} : options.custom ? listing.custom(*options.custom) : listing.tarball();
+  if (listed && !options.reboot.empty()) listed = listing.reboot();
   if (!listed) return std::move(listed).error();
   return std::move(listing).finish();
 }

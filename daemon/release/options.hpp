@@ -31,8 +31,11 @@ struct ReleaseOptions {
   std::string version_command;  // command on the host that prints it
   Duration restart_limit{std::chrono::minutes(2)};
   Duration prove_limit{std::chrono::seconds(30)};
-  int keep = 5;                       // complete releases left on the host, besides the running one and the previous
-  std::optional<CustomSteps> custom;  // none: tarballs
+  int keep = 5;                                             // complete releases left on the host, besides the running one and the previous
+  std::optional<CustomSteps> custom;                        // none: tarballs
+  std::string reboot{};                                     // command on the host that reboots it, and need not return; empty: nobody does
+  Duration reboot_limit{std::chrono::minutes(10)};          // from that command until the host has booted
+  std::string boot_id = "/proc/sys/kernel/random/boot_id";  // file on the host that holds something else after each boot
 
   bool operator==(const ReleaseOptions&) const = default;
 };

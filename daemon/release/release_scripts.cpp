@@ -357,6 +357,22 @@ std::string steps_script(const std::string& run, const std::string& restart) {
   return script;
 }
 
+std::string reboot_script(const std::string& boot_id, const std::string& reboot) {
+  return fmt::format(
+      "boot_id={}\n"
+      "cat \"$boot_id\" >boot_id && [ -s boot_id ] || {{ echo \"$boot_id names no boot\"; exit 1; }}\n"
+      "sync -f boot_id || exit 1\n"
+      "exec /bin/sh -c {}\n",
+      shell_quote(boot_id), shell_quote(reboot));
+}
+
+std::string boot_question(const std::string& base, const std::string& job, const std::string& boot_id) {
+  return fmt::format(
+      "cd {}/{} && before=$(cat boot_id) && now=$(cat {}) || exit 1\n"
+      "[ -n \"$before\" ] && [ -n \"$now\" ] && [ \"$before\" != \"$now\" ] || exit {}",
+      shell_quote(base + "/.shiftd/jobs"), shell_quote(job), shell_quote(boot_id), same_boot_status);
+}
+
 Result<std::string> read_current(std::string_view out) {
   if (out.find("foreign\n") != std::string::npos) {
     return Failure{Errc::refused, "'current' is no symbolic link: move it to releases/<name> and link it"};

@@ -73,6 +73,12 @@ std::string swap_script(const std::string& base, const std::string& release, con
 std::string directory_script(const std::string& base);
 std::string steps_script(const std::string& run, const std::string& restart);
 
+// Writes the boot id down in the job's directory, syncs it together with the mark that the job has been started, and reboots.
+std::string reboot_script(const std::string& boot_id, const std::string& reboot);
+// Whether the host has booted since that job wrote the boot id down: ends with 0, or with 67 when it is the same still.
+inline constexpr int same_boot_status = 67;
+std::string boot_question(const std::string& base, const std::string& job, const std::string& boot_id);
+
 // The directory below which a host's releases and jobs lie, without a slash at its end.
 // Fails with bad_input: it cannot be filled, or does not begin with /.
 Result<std::string> release_base(const ReleaseOptions& options, const HostPlace& host);

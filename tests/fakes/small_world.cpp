@@ -204,6 +204,12 @@ class Upgrades final : public Releaser {
     return swap(std::move(place), std::move(digest), std::move(job));
   }
 
+  Task<Result<void>> reboot(HostPlace place, std::string job) {
+    auto& host = world_.hosts.at(place.name);
+    if (host.reachable && !host.jobs.contains(job)) ++host.boots;
+    return swap(std::move(place), host.current, std::move(job));
+  }
+
   Task<Result<void>> prove_running(HostPlace place, std::string digest) override {
     auto& host = world_.hosts.at(place.name);
     if (host.running == digest) co_return Result<void>{};
@@ -311,7 +317,12 @@ std::unique_ptr<Service> SmallWorld::service(Strategy strategy) {
   pool.views.push_back(std::make_unique<View>(*this));
   pool.front_end = std::make_unique<Counts>(*this);
   made->pools.push_back(std::move(pool));
-  made->releaser = with_restarts(std::make_unique<Upgrades>(*this));
+  auto upgrades = std::make_unique<Upgrades>(*this);
+  Reboot reboot;
+  if (hosts_reboot)
+    reboot = [its = upgrades.get()](HostPlace host, std::string job) { return its->reboot(std::move(host), std::move(job)); };
+  made->releaser = with_restarts(std::move(upgrades), std::move(reboot));
+  made->reboot_limit = Duration(600'000);
   made->checks.push_back(std::make_shared<Answers>(*this));
   made->claims = {"pool lb1/app"};
   return made;

@@ -40,6 +40,7 @@ struct SmallWorld {
     };
     std::map<std::string, Job> jobs;   // by id; each ran once
     std::map<std::string, int> swaps;  // by digest: how often it was swapped in
+    int boots = 0;                     // how often it was rebooted
     double requests = 0;               // served since the last count, fractions kept
     double failures = 0;
     double slow = 0;
@@ -64,6 +65,7 @@ struct SmallWorld {
   std::map<std::string, double> failure_rate;  // by digest
   std::set<std::string> fails_to_start;        // digests whose restart fails
   std::set<std::string> fails_checks;          // digests whose checks fail
+  bool hosts_reboot = true;                    // the service says how
   Capabilities capabilities;
   Duration connection_time{3'000};  // how long users stay connected
   int cut_connections = 0;          // that a host still had as it left the pool, where that cuts them

@@ -90,7 +90,7 @@ SshOptions SshdServer::client() const {
   return options;
 }
 
-std::vector<int> SshdServer::sessions() const { return children_of(process_->pid()); }
+std::vector<int> SshdServer::sessions() const { return process_ ? children_of(process_->pid()) : std::vector<int>(); }
 
 void SshdServer::kill_sessions() const {
   for (auto pid : sessions()) {
@@ -116,10 +116,14 @@ void SshdServer::freeze() const { each(SIGSTOP); }
 
 void SshdServer::thaw() const { each(SIGCONT); }
 
-void SshdServer::restart() {
+void SshdServer::power_off() {
   kill_sessions();
   process_.reset();
-  start();
+}
+
+void SshdServer::restart() {
+  power_off();
+  power_on();
 }
 
 void SshdServer::change_host_key() {

@@ -41,6 +41,9 @@ class SshdServer {
   void freeze() const;
   void thaw() const;
   void restart();
+  // The server and its sessions end, as without power; the server begins again.
+  void power_off();
+  void power_on() { start(); }
   // Gives the server another host key, as a reinstalled host has.
   void change_host_key();
 

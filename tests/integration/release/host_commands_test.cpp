@@ -11,8 +11,8 @@
 #include "daemon/release/custom.hpp"
 #include "daemon/release/host_commands.hpp"
 #include "daemon/release/job_logs.hpp"
+#include "daemon/release/reboot.hpp"
 #include "daemon/release/release_scripts.hpp"
-#include "daemon/release/restart.hpp"
 #include "daemon/release/tarball.hpp"
 #include "tests/fakes/loopback_server.hpp"
 #include "tests/fakes/process.hpp"
@@ -30,6 +30,8 @@ class HostCommandsTest : public testing::TestWithParam<SshClient>, public Releas
   HostCommandsTest()
       : ReleaseHost(GetParam(), {.max_startups = "100", .more_config = "Subsystem sftp internal-sftp", .file_size_most = 0}) {
     options_.restart = "cat {{path}}/current/version >{{path}}/running && echo it\\'s {{release}} >>{{path}}/restarts";
+    options_.reboot = "echo second >{{path}}/boot_id";
+    options_.boot_id = at("boot_id");
     options_.version_command = "basename $(readlink {{path}}/current)";
   }
 
@@ -78,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Clients, HostCommandsTest, testing::Values(SshClient::l
 
 TEST_P(HostCommandsTest, AllThatARolloutNeedsPasses) {
   restrict_key();
-  auto releaser = with_restarts(make_tarball_releaser(loop_.clock(), options_, *this));
+  auto releaser = with_restarts(make_tarball_releaser(loop_.clock(), options_, *this), make_reboot(loop_.clock(), options_, *this));
   auto one = make_release("1.0");
   auto two = make_release("2.0");
   EXPECT_EQ(loop_.run(releaser->inspect(place_)), Result<std::string>(""));
@@ -100,6 +102,9 @@ TEST_P(HostCommandsTest, AllThatARolloutNeedsPasses) {
   EXPECT_TRUE(succeeded(loop_.run(releaser->prove_running(place_, one.digest))));
   EXPECT_TRUE(succeeded(loop_.run(releaser->note_success(place_, one.digest, "r2"))));
   EXPECT_EQ(read_text(at("releases/" + one.digest + "/DEPLOYED")).substr(0, 14), "rollout r2\nat ");
+  write_text(at("boot_id"), "first\n");
+  EXPECT_TRUE(succeeded(loop_.run(releaser->upgrade(place_, {"reboot", "reboot", ""}, "r3-1"))));
+  EXPECT_EQ(read_text(at("boot_id")), "second\n");
 }
 
 TEST_P(HostCommandsTest, TheHostMayFetchWhatAUrlNames) {

@@ -103,7 +103,7 @@ TEST(Config, GivesAServiceWhatWasWritten) {
   EXPECT_EQ(cdn.count_at->backend, "cdn");
 
   EXPECT_EQ(web.release, (ReleaseOptions{"/srv/{{host}}", "cd {{path}}\nsystemctl restart web\n", "http://{{address}}/version", "", 1min,
-                                         10s, 3, std::nullopt}));
+                                         10s, 3, std::nullopt, "sudo -n systemctl reboot", 15min, "/var/lib/{{host}}/boot_id"}));
 
   ASSERT_EQ(web.checks.size(), 3);
   EXPECT_EQ(std::get<PortCheck>(web.checks[0]), (PortCheck{"answers", 18080, 1s}));

@@ -95,6 +95,13 @@ class SupervisorTest : public testing::Test {
     return started ? *started : "";
   }
 
+  // "restart", or "reboot".
+  std::string start_restart(const std::string& word) {
+    auto started = ask(supervisor_->start({"web", {word, word, ""}, {}, "test", "a leak"}));
+    EXPECT_TRUE(started) << started.error();
+    return started ? *started : "";
+  }
+
   // Four hosts, of which web02 does not answer and so has missed "two".
   SmallWorld::Host& leave_web02_behind() {
     begin(4, five_stages());

@@ -115,33 +115,71 @@ TEST_F(SupervisorTest, WhatWaitsForItsTurnIsWhatWasAskedFor) {
 }
 
 TEST_F(SupervisorTest, RestartsTheWholeFleetOnWhatItHasWithoutAFailedRequest) {
-  begin(10, five_stages());
-  world_->hosts.at("web07").current = world_->hosts.at("web07").running = "zero";
-  auto started = ask(supervisor_->start({"web", {"restart", "restart", ""}, {}, "test", "a leak"}));
-  ASSERT_TRUE(started) << started.error();
-  auto rollout = finish(*started);
-  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
-  for (const auto& [name, host] : world_->hosts) {
-    SCOPED_TRACE(name);
-    const auto* has = name == "web07" ? "zero" : "one";
-    EXPECT_EQ(host.running, has);
-    EXPECT_EQ(host.swaps, (std::map<std::string, int>{{has, 1}})) << "restarted once";
-    EXPECT_EQ(host.setting.weight, 100);
+  for (const std::string word : {"restart", "reboot"}) {
+    SCOPED_TRACE(word);
+    begin(10, five_stages());
+    world_->hosts.at("web07").current = world_->hosts.at("web07").running = "zero";
+    auto rollout = finish(start_restart(word));
+    EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+    for (const auto& [name, host] : world_->hosts) {
+      SCOPED_TRACE(name);
+      const auto* has = name == "web07" ? "zero" : "one";
+      EXPECT_EQ(host.running, has);
+      EXPECT_EQ(host.swaps, (std::map<std::string, int>{{has, 1}})) << "restarted once";
+      EXPECT_EQ(host.boots, word == "reboot" ? 1 : 0);
+      EXPECT_EQ(host.setting.weight, 100);
+    }
+    EXPECT_EQ(ask(supervisor_->desired("web"))->find("host "), std::string::npos) << "no release was brought";
+    EXPECT_LT(world_->failed_requests, 0.5);
   }
-  EXPECT_LT(world_->failed_requests, 0.5);
 }
 
 TEST_F(SupervisorTest, AHostThatDoesNotComeBackFromItsRestartStaysOutAndStopsIt) {
+  for (const std::string word : {"restart", "reboot"}) {
+    SCOPED_TRACE(word);
+    begin(4, five_stages());
+    world_->fails_to_start.insert("one");
+    auto rollout = finish(start_restart(word));
+    EXPECT_NE(rollout.outcome, Outcome::succeeded);
+    int untouched = 0;
+    for (const auto& [name, host] : world_->hosts) untouched += host.swaps.empty() ? 1 : 0;
+    EXPECT_GE(untouched, 2) << rollout.reason;
+    EXPECT_LT(world_->failed_requests, 0.5) << "nobody is sent to a host that did not come back";
+  }
+}
+
+TEST_F(SupervisorTest, ARestartOfTheDaemonRebootsNoHostTwice) {
   begin(4, five_stages());
-  world_->fails_to_start.insert("one");
-  auto started = ask(supervisor_->start({"web", {"restart", "restart", ""}, {}, "test", ""}));
-  ASSERT_TRUE(started) << started.error();
-  auto rollout = finish(*started);
-  EXPECT_NE(rollout.outcome, Outcome::succeeded);
-  int untouched = 0;
-  for (const auto& [name, host] : world_->hosts) untouched += host.swaps.empty() ? 1 : 0;
-  EXPECT_GE(untouched, 2) << rollout.reason;
-  EXPECT_LT(world_->failed_requests, 0.5) << "nobody is sent to a host that did not come back";
+  auto id = start_restart("reboot");
+  pass_until_phase(id, HostPhase::upgrading);
+  restart(id);
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  for (const auto& [name, host] : world_->hosts) EXPECT_EQ(host.boots, 1) << name;
+}
+
+TEST_F(SupervisorTest, ARebootMayTakeLongerThanAnUpgrade) {
+  for (const std::string word : {"restart", "reboot"}) {
+    SCOPED_TRACE(word);
+    auto strategy = five_stages();
+    strategy.upgrade_limit = 1min;
+    begin(3, strategy);
+    world_->upgrade_time = 5min;
+    auto rollout = finish(start_restart(word));
+    EXPECT_EQ(rollout.outcome == Outcome::succeeded, word == "reboot") << rollout.reason;
+  }
+}
+
+TEST_F(SupervisorTest, WhereNobodySaidHowAHostIsRebootedNoneIs) {
+  begin(3, five_stages());
+  world_->hosts_reboot = false;
+  boot_again();
+  const StartRequest request{"web", {"reboot", "reboot", ""}, {}, "test", ""};
+  for (const auto& refused : {ask(supervisor_->start(request)).error(), ask(supervisor_->plan(request)).error()}) {
+    EXPECT_EQ(refused.code, Errc::bad_input);
+    EXPECT_THAT(refused.what, testing::HasSubstr("write release.reboot"));
+  }
+  EXPECT_TRUE(ask(supervisor_->list(10))->empty());
 }
 
 TEST_F(SupervisorTest, WorksWithTwoAndThreeHosts) {
@@ -554,19 +592,19 @@ TEST_F(SupervisorTest, AReturningHostOnWhichTheReleaseFailsStaysOutAndIsNotTried
 
 // It would come back on its former release.
 TEST_F(SupervisorTest, ARestartPutsNobodyBackWhoMissedARelease) {
-  auto& host = leave_web02_behind();
-  host.reachable = true;
-  StartRequest restart{"web", {"restart", "restart", ""}, {}, "test", ""};
-  auto id = ask(supervisor_->start(restart));
-  ASSERT_TRUE(id) << id.error();
-  auto rollout = finish(*id);
-  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
-  EXPECT_EQ(host.setting.pooled, Pooled::no);
-  EXPECT_EQ(supervisor_->stats().stragglers.at("web"), 1U) << "what it missed is remembered";
-  boot_again();
-  pass(5min);
-  EXPECT_EQ(host.running, "two");
-  EXPECT_EQ(host.setting, (Setting{Pooled::yes, 100}));
+  for (const std::string word : {"restart", "reboot"}) {
+    SCOPED_TRACE(word);
+    auto& host = leave_web02_behind();
+    host.reachable = true;
+    auto rollout = finish(start_restart(word));
+    EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+    EXPECT_EQ(host.setting.pooled, Pooled::no);
+    EXPECT_EQ(supervisor_->stats().stragglers.at("web"), 1U) << "what it missed is remembered";
+    boot_again();
+    pass(5min);
+    EXPECT_EQ(host.running, "two");
+    EXPECT_EQ(host.setting, (Setting{Pooled::yes, 100}));
+  }
 }
 
 TEST_F(SupervisorTest, ALaterReleaseTakesStragglersAlongAndPutsThemBackLast) {

@@ -395,7 +395,7 @@ Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
   if (options.command == "pool") co_return co_await pool(client, std::move(options));
   if (options.command == "desired") co_return co_await desired(client, std::move(options));
   if (options.command == "restart") {
-    options.release = "restart";
+    options.release = options.reboot ? "reboot" : "restart";
     co_return co_await start(client, std::move(options));
   }
   if (options.command == "logs") co_return co_await logs(client, std::move(options));

@@ -39,6 +39,7 @@ void on_release(CLI::App& command, Options& options) {
 
 void on_restart(CLI::App& command, Options& options) {
   command.add_option("SERVICE", options.service)->required();
+  command.add_flag("--reboot", options.reboot, "the hosts themselves, as the service's release.reboot says");
   on_part(command, options);
   command.add_flag("--wait", options.wait, "until it has ended; its outcome is the exit code");
 }

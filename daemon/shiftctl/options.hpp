@@ -29,6 +29,7 @@ struct Options {
   bool no_watch = false;
   bool untested = false;
   bool irreversible = false;
+  bool reboot = false;  // restart --reboot
   bool wait = false;
 
   std::string rollout;  // empty: the newest

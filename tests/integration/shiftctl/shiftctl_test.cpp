@@ -128,6 +128,8 @@ TEST_F(ShiftctlTest, ARestartIsARolloutOfNoRelease) {
     EXPECT_EQ(control.starts.at(0).release, (Release{"restart", "restart", ""}));
     EXPECT_EQ(control.starts.at(0).limit, std::vector<std::string>{"web1"});
   });
+  EXPECT_EQ(run({"restart", "web", "--reboot", "--reason", "a kernel"}).code, 0);
+  api_.control([](FakeControl& control) { EXPECT_EQ(control.starts.at(1).release, (Release{"reboot", "reboot", ""})); });
 }
 
 TEST_F(ShiftctlTest, PlansInWordsAndInJson) {

@@ -48,6 +48,8 @@ release:
   path: "{folder}/hosts/{{{{host}}}}/srv"
   restart: "{folder}/hosts/{{{{host}}}}/{restart}"
   version: {{url: "http://{{{{address}}}}/version"}}
+  reboot: "{folder}/hosts/{{{{host}}}}/reboot"
+  boot_id: "{folder}/hosts/{{{{host}}}}/boot_id"
   prove_limit: 3s
 {release}checks:
   - http: {{path: {check}, status: 200, timeout: 2s}}

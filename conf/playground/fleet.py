@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
+import uuid
 
 import processes
 from processes import WorldError
@@ -74,6 +76,13 @@ else
 fi
 """
 
+# Returns at once, as `systemctl reboot` does; what is below the hosts does it (Fleet.serve_reboots).
+REBOOT = """\
+#!/bin/sh
+echo {name} >>{home}/reboots
+echo {name} >{folder}/asked
+"""
+
 # First in the hosts' PATH, so that unpacking can be slow on one of them.
 TAR = """\
 #!/bin/bash
@@ -103,8 +112,13 @@ class Host:
         """The digests with which the service was started, the playground's own first start included."""
         return (self.home / "restarts").read_text().split()
 
+    def reboots(self) -> int:
+        """How often it was told to."""
+        file = self.home / "reboots"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
     def pause(self, what: str, seconds: float):
-        """Makes the host slow: `restart`, `tar`, or a path of its service (`version`, `healthz`, `deep`). 0: fast again, and
+        """Makes the host slow: `boot`, `restart`, `tar`, or a path of its service (`version`, `healthz`, `deep`). 0: fast again, and
         a restart that waits goes on."""
         file = self.home / f"pause-{what}"
         if seconds:
@@ -118,9 +132,13 @@ class Host:
 
     def power_off(self):
         """Its sshd, the connections to it, and its service end at once, as without power."""
-        pids = [*self.sessions(), self.sshd.pid, int((self.home / "service.pid").read_text())]
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        os.kill(self.sshd.pid, signal.SIGSTOP)
+        processes.until(5, lambda: processes.parents()[self.sshd.pid][1] == "T", f"{self.name}: nobody is let in any more")
+        for pid in [*self.sessions(), int((self.home / "service.pid").read_text()), self.sshd.pid]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # ended by itself
         self.sshd.wait()
 
     def running(self) -> str:
@@ -148,6 +166,8 @@ class Fleet:
         self.same_ports = names_are_addresses
         addresses = [f"127.0.0.{FIRST_ADDRESS + i}" for i in range(count)]
         names = addresses if names_are_addresses else [f"web{i + 1}" for i in range(count)]
+        self.ending = threading.Event()
+        self.machine = threading.Thread(target=self.serve_reboots, daemon=True)
         self.hosts = [Host(name, folder / "hosts" / name, address) for name, address in zip(names, addresses)]
 
     def start(self, release: Release):
@@ -172,20 +192,52 @@ class Fleet:
             (host.home / "bin").mkdir()
             (host.home / "bin" / "tar").write_text(TAR.format(home=host.home))
             (host.home / "bin" / "tar").chmod(0o755)
+            (host.home / "reboot").write_text(REBOOT.format(home=host.home, name=host.name, folder=self.folder))
+            (host.home / "reboot").chmod(0o755)
             install(host, release)
-            self.start_sshd(host)
-            self.restart(host)
+            self.power_on(host)
         self.write_known_hosts()
         for host in self.hosts:
             self.wait_for_sshd(host)
+        os.mkfifo(self.folder / "asked")
+        self.machine.start()
 
     def start_sshd(self, host: Host):
         host.sshd = processes.start([SSHD, "-D", "-e", "-f", host.home / "sshd_config"], host.home / "sshd.log")
 
     def power_on(self, host: Host):
         """It starts with the release that it had."""
+        (host.home / "boot_id").write_text(f"{uuid.uuid4()}\n")
         self.start_sshd(host)
         self.restart(host)
+
+    def serve_reboots(self):
+        """What is below the hosts: whoever asks for it loses its power and gets it back."""
+        under_way = []
+        with os.fdopen(os.open(self.folder / "asked", os.O_RDWR)) as asked:  # its own writer, so that it has no end
+            for line in asked:
+                if self.ending.is_set():
+                    break
+                under_way.append(threading.Thread(target=self.reboot, args=(self.by_name(line.strip()),)))
+                under_way[-1].start()
+        for each in under_way:
+            each.join()
+
+    def reboot(self, host: Host):
+        host.power_off()
+        slow = host.home / "pause-boot"
+        if slow.exists():
+            limit = float(slow.read_text())
+            processes.until(limit, lambda: self.ending.is_set() or not slow.exists(), f"{host.name}: power")
+        if not self.ending.is_set():
+            self.power_on(host)
+
+    def stop(self):
+        """Nobody is given power any more."""
+        self.ending.set()
+        if self.machine.ident is not None:
+            (self.folder / "asked").write_text("\n")
+            self.machine.join()
 
     def restart(self, host: Host):
         code, _, error = processes.run([host.home / "restart"], 60)

@@ -102,6 +102,7 @@ class World:
         self.ending.set()
         if self.reaper.ident is not None:
             self.reaper.join()
+        self.fleet.stop()
         processes.end_all()
         servers = [*self.balancers, *self.pybals, *([self.etcd] if self.etcd else [])]
         for process in [*(server.process for server in servers), *(host.sshd for host in self.fleet.hosts)]:

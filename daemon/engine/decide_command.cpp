@@ -216,7 +216,13 @@ void Deciding::hand_back(const Command& event) {
     return move(host, back || state(host).failed ? HostPhase::restored : waits, why);
   }
   // It missed a release, and does not serve its former one beside those that have it.
-  if (planned(host).returning) return depool(host, HostPhase::out, why);
+  if (planned(host).returning) {
+    each_member(rollout_, host, [&](MemberIndex index) {
+      auto setting = present(rollout_.members[index]);
+      if (setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(setting.weight, 1)});
+    });
+    return move(host, HostPhase::out, why);
+  }
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     bool theirs_differs =

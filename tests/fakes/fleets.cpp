@@ -24,8 +24,10 @@ Fleet fleet_of(const FleetSpec& spec) {
     for (std::size_t pool = 0; pool < spec.pools.size(); ++pool) {
       const auto& weights = pool < spec.pool_weights.size() ? spec.pool_weights[pool] : spec.weights;
       auto weight = weights[static_cast<std::size_t>(number - 1) % weights.size()];
-      auto pooled = spec.depooled.contains(number) ? Pooled::no : Pooled::yes;
+      bool missed = spec.missed.contains(number);
+      auto pooled = missed || spec.depooled.contains(number) ? Pooled::no : Pooled::yes;
       fleet.members.push_back({name, spec.pools[pool], name, observed({pooled, weight}), "restore " + name});
+      if (missed) fleet.members.back().owed = observed({Pooled::yes, weight});
     }
   }
   return fleet;

@@ -21,6 +21,7 @@ struct FleetSpec {
   DepoolThreshold threshold;  // of each pool; counted over all hosts where it says nothing of them
   std::set<int> already;      // hosts, counted from 1, that run the new release
   std::set<int> depooled;     // hosts found out of their pools
+  std::set<int> missed;       // hosts that an earlier rollout has left out
   std::set<int> without;      // hosts that are in no pool at all
 };
 

@@ -107,6 +107,7 @@ class Script {
     fleet.pools = split(line.value("pools", "app"), '+');
     fleet.already = numbers(line.value("already"));
     fleet.depooled = numbers(line.value("depooled"));
+    fleet.missed = numbers(line.value("missed"));
     fleet.without = numbers(line.value("without"));
     fleet.capabilities.cuts_connections = line.value("cuts") == "yes";
     if (auto threshold = line.value("threshold"); !threshold.empty()) fleet.threshold = {"lb1/app", std::stod(threshold), 0, 0};

@@ -55,6 +55,8 @@ json host_json(const RolloutStatus& status, HostIndex index) {
           {"down", state.down > 0},
           {"erring", state.erring},
           {"release", release_on(status.rollout, index)},
+          {"key", state.key},
+          {"rendered", state.rendered},
           {"requests", live.requests},
           {"failures", live.failures},
           {"members", std::move(members)}};

@@ -112,10 +112,11 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   Backoff backoff(Duration(100), std::chrono::seconds(5), effect);
   while (true) {
     auto left = limit - (clock_.steady() - began);
-    std::string note;
-    auto result = co_await within(clock_, left, try_step(host, effect, step, note));
+    StepDone done{host, effect, {}};
+    auto result = co_await within(clock_, left, try_step(host, effect, step, done));
     if (result) {
-      StepDone done{host, effect, shown(host), std::move(note)};
+      done.members = shown(host);
+      if (const auto* executor = place_of(host).executor) done.key = executor->key();
       // Prepared before its turn, it need not have a commit of its own.
       bool early = step == Step::prepare && host >= committed_.next_start + committed_.plan.batch;
       co_return post(std::move(done), early ? prepared_patience : Duration(0));
@@ -133,24 +134,27 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   }
 }
 
-Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, std::string& note) {
+// `done`: what is to be told of it when it ends well.
+Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, StepDone& done) {
   const auto& place = place_of(host).place;
   const auto& release = committed_.request.release;
   const auto& former = committed_.plan.hosts[host].digest;
   switch (step) {
     case Step::prepare: {
-      auto found = co_await service_.releaser->prepare(place, release);
-      if (!found) co_return found.error();
+      auto prepared = co_await service_.releaser->prepare(place, release);
+      if (!prepared) co_return prepared.error();
+      auto& found = prepared->current;
+      done.rendered = std::move(prepared->rendered);
       if (!committed_.plan.hosts[host].asked) {
         // The plan did not count it among those that have the release: it would be too many.
-        if (*found == release.digest)
+        if (found == release.digest)
           co_return Failure{Errc::conflict, "the host could not be asked when the plan was made, and has the release already: plan anew"};
-        note = std::move(*found);
+        done.note = std::move(found);
         co_return Result<void>{};
       }
-      if (*found != former) {
+      if (found != former) {
         co_return Failure{Errc::conflict, "the release on the host changed since the plan: " + (former.empty() ? "none" : former) +
-                                              " then, " + *found + " now"};
+                                              " then, " + found + " now"};
       }
       co_return Result<void>{};
     }
@@ -170,7 +174,7 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
       if (former.empty()) co_return Failure{Errc::bad_input, "there was no release on the host before, to go back to"};
       co_return co_await service_.releaser->revert(place, former, job_id(effect));
     case Step::verify_new: co_return co_await verify(host, release.digest, nullptr);
-    case Step::verify_old: co_return co_await verify(host, former, &note);
+    case Step::verify_old: co_return co_await verify(host, former, &done.note);
   }
   co_return Failure{Errc::bad_input, "no such step"};
 }

@@ -80,6 +80,8 @@ class Bookkeeper {
     host.since = at_;
     host.effect = fact.effect;
     host.why = fact.why;
+    if (!fact.key.empty()) host.key = fact.key;
+    if (!fact.rendered.empty()) host.rendered = fact.rendered;
     if (fact.effect != 0) rollout_.next_effect = std::max(rollout_.next_effect, fact.effect + 1);
     if (fact.failed && !host.failed) {
       host.failed = true;

@@ -174,7 +174,7 @@ class FieldReader {
 // clang-format off
 template <class V> void fields(V& v, Requested& f) { v.request(f.request); }
 template <class V> void fields(V& v, Planned& f) { v.plan(f.plan); }
-template <class V> void fields(V& v, HostMoved& f) { v.host(f.host); v.phase(f.phase); v.field("effect", f.effect); v.field("failed", f.failed); v.field("why", f.why); v.field("empty", f.empty); }
+template <class V> void fields(V& v, HostMoved& f) { v.host(f.host); v.phase(f.phase); v.field("effect", f.effect); v.field("failed", f.failed); v.field("why", f.why); v.field("empty", f.empty); v.field("key", f.key); v.field("rendered", f.rendered); }
 template <class V> void fields(V& v, HostHealth& f) { v.host(f.host); v.field("down", f.down); v.field("why", f.why); }
 template <class V> void fields(V& v, LateResult& f) { v.host(f.host); v.field("effect", f.effect); v.field("what", f.what); }
 template <class V> void fields(V& v, MemberWanted& f) { v.member(f.member); v.setting(f.setting); v.field("verbatim", f.verbatim); v.field("effect", f.effect); }

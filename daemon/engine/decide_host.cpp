@@ -93,14 +93,14 @@ void Deciding::operator()(const StepDone& event) {
   switch (state(host).phase) {
     case HostPhase::preparing:
       if (!planned(host).asked) say(ReleaseFound{host, event.note});
-      return move(host, HostPhase::ready);
+      return move_on(event, HostPhase::ready);
     case HostPhase::quiescing:
     case HostPhase::requiescing: return idle_or_not(host, {});
     case HostPhase::withdrawing:
     case HostPhase::emptying: return proven_idle(host, event.members, {});
-    case HostPhase::upgrading: return rollout_.phase == Phase::rolling_back ? undo(host) : move(host, HostPhase::verifying);
+    case HostPhase::upgrading: return rollout_.phase == Phase::rolling_back ? undo(host) : move_on(event, HostPhase::verifying);
     case HostPhase::verifying: return healthy(host, event.members) && open(host) ? join(host) : move(host, HostPhase::awaiting_health);
-    case HostPhase::reverting: return move(host, HostPhase::reverifying, state(host).why);
+    case HostPhase::reverting: return move_on(event, HostPhase::reverifying, state(host).why);
     case HostPhase::reverifying: {
       auto why = event.note.empty() ? state(host).why : with_failure(state(host).why, event.note);
       if (healthy(host, event.members) && open(host)) return give_back(host, why);

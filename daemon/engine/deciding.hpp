@@ -62,6 +62,7 @@ class Deciding {
 
   // Moves of one host (decide_host.cpp).
   void move(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false, bool empty = false);
+  void move_on(const StepDone& done, HostPhase phase, const std::string& why = {});
   void depool(HostIndex host, HostPhase phase, std::string why = {}, bool failed = false);
   void leave(HostIndex host);
   void leave_again(HostIndex host, const std::string& why);

@@ -47,7 +47,9 @@ struct StepDone {
   HostIndex host = 0;
   EffectId effect = 0;
   std::vector<Shown> members;
-  std::string note = {};  // what people should know of how it ended well; prepared: the release that was found
+  std::string note = {};      // what people should know of how it ended well; prepared: the release that was found
+  std::string key = {};       // the fingerprint of the key that shiftd logged in with; empty: unknown, or it did not
+  std::string rendered = {};  // prepared: the digest of the configuration's files as they were rendered for this host
 };
 struct StepFailed {
   HostIndex host = 0;

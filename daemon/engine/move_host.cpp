@@ -39,6 +39,18 @@ void Deciding::move(HostIndex host, HostPhase phase, std::string why, bool faile
   say(std::move(moved));
 }
 
+// What is kept of a step that ended well is said by the move that it leads to.
+void Deciding::move_on(const StepDone& done, HostPhase phase, const std::string& why) {
+  HostMoved moved;
+  moved.host = done.host;
+  moved.phase = phase;
+  moved.effect = has_step(phase) ? next_effect_++ : 0;
+  moved.why = why;
+  if (done.key != state(done.host).key) moved.key = done.key;
+  moved.rendered = done.rendered;
+  say(std::move(moved));
+}
+
 // Out of every pool that it serves in; `phase` is depooling, withdrawing or out.
 void Deciding::depool(HostIndex host, HostPhase phase, std::string why, bool failed) {
   if (planned(host).members == 0 && phase != HostPhase::out) {

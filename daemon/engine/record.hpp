@@ -28,6 +28,9 @@ struct HostMoved {
   bool failed = false;  // this move is the host's failure: counts against max_failed
   std::string why;
   bool empty = false;  // its last requests have finished: it is kept so for the grace
+  // Of the step that ended well, and so led here:
+  std::string key = {};       // the fingerprint of the key that shiftd logged in with; empty: the one last said, or none
+  std::string rendered = {};  // the digest of the configuration's files as they were rendered for this host; empty: none
   bool operator==(const HostMoved&) const = default;
 };
 // A load balancer's own check of a host in traffic fails, or passes again.

@@ -82,6 +82,8 @@ struct HostState {
   std::uint32_t unconfirmed = 0;  // members whose wanted setting is not yet shown by every view
   std::string why;                // of the last move, when there is something to say
   Instant joined;                 // when it began to serve the release
+  std::string key;                // the fingerprint of the key that shiftd last logged in there with
+  std::string rendered;           // the digest of the release's configuration files as they were rendered for it
 
   bool operator==(const HostState&) const = default;
 };

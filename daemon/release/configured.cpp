@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "daemon/io/log.hpp"
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/release_scripts.hpp"
 #include "daemon/release/version_question.hpp"
@@ -34,7 +33,7 @@ class Configured final : public Releaser {
   Task<Result<Release>> check_source(Release release) override;
   Task<Result<Release>> complete(Release release, std::vector<std::string> found) override;
   Task<Result<std::string>> dry_run(HostPlace host, Release release) override;
-  Task<Result<std::string>> prepare(HostPlace host, Release release) override;
+  Task<Result<Prepared>> prepare(HostPlace host, Release release) override;
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override {
     return tarballs_->upgrade(std::move(host), std::move(release), std::move(job_id));
   }
@@ -58,7 +57,7 @@ class Configured final : public Releaser {
   };
   Result<std::string> asked_configuration(const std::string& asked);
   Result<Files> files_for(const HostPlace& host, const ReleaseParts& release, const std::string& base);
-  Task<Result<std::string>> configure(HostPlace host, Release release);
+  Task<Result<Prepared>> configure(HostPlace host, Release release);
 
   std::unique_ptr<Releaser> tarballs_;
   ReleaseOptions options_;
@@ -176,7 +175,7 @@ Task<Result<std::string>> Configured::dry_run(HostPlace host, Release release) {
   co_return cut ? text + "\n... and more" : text;
 }
 
-Task<Result<std::string>> Configured::prepare(HostPlace host, Release release) {
+Task<Result<Prepared>> Configured::prepare(HostPlace host, Release release) {
   auto parts = parts_of(release.digest);
   if (parts.configuration.empty()) co_return co_await tarballs_->prepare(std::move(host), std::move(release));
   auto current = co_await configure(host, release);
@@ -190,7 +189,7 @@ Task<Result<std::string>> Configured::prepare(HostPlace host, Release release) {
 }
 
 // Fails with not_found when the code is not on the host.
-Task<Result<std::string>> Configured::configure(HostPlace host, Release release) {
+Task<Result<Prepared>> Configured::configure(HostPlace host, Release release) {
   auto activity = fmt::format("prepare {} for {}", host.name, release.version);
   auto parts = parts_of(release.digest);
   auto base = release_base(options_, host);
@@ -211,8 +210,7 @@ Task<Result<std::string>> Configured::configure(HostPlace host, Release release)
   }
   auto current = read_current(result->out);
   if (!current) co_return std::move(current).error().during(activity);
-  log::info("{}: configuration {} is rendered there as {}", host.name, parts.configuration.substr(0, 12), digest_of(files->rendered));
-  co_return current;
+  co_return Prepared{std::move(*current), digest_of(files->rendered)};
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ class CustomReleaser final : public Releaser {
   Task<Result<std::string>> inspect(HostPlace host) override;
   Task<Result<Release>> check_source(Release release) override;
   Task<Result<std::string>> dry_run(HostPlace host, Release release) override;
-  Task<Result<std::string>> prepare(HostPlace host, Release release) override;
+  Task<Result<Prepared>> prepare(HostPlace host, Release release) override;
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string version, std::string job_id) override;
   Task<Result<std::string>> logs(HostPlace host, std::string rollout) override;
@@ -122,7 +122,7 @@ Task<Result<std::string>> CustomReleaser::dry_run(HostPlace host, Release releas
   co_return std::string(last_words(result->out));
 }
 
-Task<Result<std::string>> CustomReleaser::prepare(HostPlace host, Release release) {
+Task<Result<Prepared>> CustomReleaser::prepare(HostPlace host, Release release) {
   auto activity = fmt::format("prepare {} for {}", host.name, release.version);
   auto values = placeholders(host, release.version);
   if (!values) co_return std::move(values).error().during(activity);
@@ -135,7 +135,7 @@ Task<Result<std::string>> CustomReleaser::prepare(HostPlace host, Release releas
   auto version = co_await installed(host);
   if (!version) co_return std::move(version).error().during(activity);
   co_await steps(host).stand_by();
-  co_return version;
+  co_return Prepared{std::move(*version), {}};
 }
 
 Task<Result<void>> CustomReleaser::job(const HostPlace& host, const std::string& text, const std::string& version, std::string job_id) {

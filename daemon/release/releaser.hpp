@@ -26,6 +26,14 @@ struct HostPlace {
   std::string address;  // where its checks and version proof are asked: "10.1.2.3:8080"
 };
 
+// What a preparation has found and made on a host.
+struct Prepared {
+  std::string current;   // the digest that `current` names; empty: there is none yet
+  std::string rendered;  // the digest of the configuration's files as they were rendered for it; empty: the release has none
+
+  bool operator==(const Prepared&) const = default;
+};
+
 class Releaser {
  public:
   virtual ~Releaser() = default;
@@ -47,8 +55,8 @@ class Releaser {
   virtual Task<Result<std::string>> dry_run(HostPlace /*host*/, Release /*release*/) { co_return std::string(); }
 
   // While the host still serves: opens its connection, checks the disk, brings the code to releases/<digest> and proves
-  // its digest. May be repeated. Returns the digest that `current` names.
-  virtual Task<Result<std::string>> prepare(HostPlace host, Release release) = 0;
+  // its digest. May be repeated.
+  virtual Task<Result<Prepared>> prepare(HostPlace host, Release release) = 0;
 
   // Swaps `current` to `release` and restarts the service, as one detached job named by `job_id`. Repeating it with the
   // same id never runs it twice.

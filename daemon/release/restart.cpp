@@ -27,9 +27,11 @@ class WithRestarts final : public Releaser {
     co_return co_await inner_->dry_run(std::move(host), std::move(release));
   }
 
-  Task<Result<std::string>> prepare(HostPlace host, Release release) override {
+  Task<Result<Prepared>> prepare(HostPlace host, Release release) override {
     if (!is_restart(release)) co_return co_await inner_->prepare(std::move(host), std::move(release));
-    co_return co_await running(std::move(host));
+    auto current = co_await running(std::move(host));
+    if (!current) co_return std::move(current).error();
+    co_return Prepared{std::move(*current), {}};
   }
 
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override {

@@ -59,7 +59,7 @@ class TarballReleaser final : public Releaser {
 
   Task<Result<std::string>> inspect(HostPlace host) override;
   Task<Result<Release>> check_source(Release release) override;
-  Task<Result<std::string>> prepare(HostPlace host, Release release) override;
+  Task<Result<Prepared>> prepare(HostPlace host, Release release) override;
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override;
   Task<Result<void>> note_success(HostPlace host, std::string digest, std::string rollout) override;
@@ -148,7 +148,7 @@ Task<Result<Release>> TarballReleaser::check_source(Release release) {
   co_return release;
 }
 
-Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release release) {
+Task<Result<Prepared>> TarballReleaser::prepare(HostPlace host, Release release) {
   if (!is_digest(release.digest)) co_return Failure{Errc::bad_input, "'" + release.digest + "' is no sha256 in lower case hex"};
   auto activity = fmt::format("prepare {} for {}", host.name, release.version);
   auto base = release_base(options_, host);
@@ -170,7 +170,7 @@ Task<Result<std::string>> TarballReleaser::prepare(HostPlace host, Release relea
   auto current = read_current(result->out);
   if (!current) co_return std::move(current).error().during(activity);
   co_await executor.stand_by();
-  co_return current;
+  co_return Prepared{std::move(*current), {}};
 }
 
 Task<Result<void>> TarballReleaser::upgrade(HostPlace host, Release release, std::string job_id) {

@@ -84,14 +84,18 @@ Result<void> check_host_key(const KnownHosts& known, const std::string& file, co
   return host_key_refused(verdict, target.address, target.port, kind, key, file);
 }
 
-Task<Result<void>> authenticate(Session& session, const SshOptions& options, const std::string& user) {
+// The fingerprint of the key that was accepted; empty: it is not known.
+Task<Result<std::string>> authenticate(Session& session, const SshOptions& options, const std::string& user) {
   std::vector<std::string> tried;
   if (!options.key_file.empty() && !is_public_key_file(options.key_file)) {
     auto readable = read_file(options.key_file);
     if (!readable) co_return readable.error();
     auto accepted = co_await session.authenticate_with_file(user, options.key_file);
     if (!accepted) co_return accepted.error();
-    if (*accepted) co_return Result<void>{};
+    if (*accepted) {
+      auto key = public_half(*readable);
+      co_return key ? key_fingerprint(*key) : std::string();
+    }
     tried.push_back(options.key_file);
   }
   if (!options.agent_socket.empty()) {
@@ -102,7 +106,7 @@ Task<Result<void>> authenticate(Session& session, const SshOptions& options, con
       Session::Sign sign = [&](std::string data) { return agent_sign(options.agent_socket, key.blob, std::move(data)); };
       auto accepted = co_await session.authenticate(user, key.blob, sign);
       if (!accepted) co_return accepted.error();
-      if (*accepted) co_return Result<void>{};
+      if (*accepted) co_return key_fingerprint(key.blob);
       tried.push_back(fmt::format("{} {} from the agent", key_type_of(key.blob), key_fingerprint(key.blob)));
     }
   }
@@ -116,6 +120,7 @@ struct Attempt {
   std::shared_ptr<Session> session;
   bool had_banner = false;
   std::string last_failure;  // of the attempt before this one
+  std::string key;           // as authenticate() gives it
 };
 
 // `attempt` says how far it came.
@@ -136,7 +141,10 @@ Task<Result<void>> attempt_once(Clock& clock, const SshOptions& options, const S
   if (!spoken) co_return spoken.error();
   auto checked = check_host_key(known, options.known_hosts, target, session.host_key());
   if (!checked) co_return checked.error();
-  co_return co_await authenticate(session, options, target.user.empty() ? options.user : target.user);
+  auto key = co_await authenticate(session, options, target.user.empty() ? options.user : target.user);
+  if (!key) co_return std::move(key).error();
+  attempt.key = std::move(*key);
+  co_return Result<void>{};
 }
 
 Task<Result<void>> attempt_until_spoken(Clock& clock, const SshOptions& options, const SshTarget& target, const KnownHosts& known,
@@ -153,10 +161,11 @@ Task<Result<void>> attempt_until_spoken(Clock& clock, const SshOptions& options,
 // A session as a connection that commands run over.
 class SessionConnection final : public Connection {
  public:
-  SessionConnection(Clock& clock, Duration opening_limit, std::shared_ptr<Session> session)
-      : clock_(clock), opening_limit_(opening_limit), session_(std::move(session)) {}
+  SessionConnection(Clock& clock, Duration opening_limit, std::shared_ptr<Session> session, std::string key)
+      : clock_(clock), opening_limit_(opening_limit), session_(std::move(session)), key_(std::move(key)) {}
 
   bool alive() override { return session_->alive(); }
+  std::string key() const override { return key_; }
   void end() override { session_->end({Errc::unreachable, "closed by us"}); }
   // sshd gives the command to the user's own shell, which may be any.
   std::string by_sh(const std::string& command) const override { return "exec /bin/sh -c " + shell_quote(command); }
@@ -202,6 +211,7 @@ class SessionConnection final : public Connection {
   Clock& clock_;
   Duration opening_limit_;
   std::shared_ptr<Session> session_;
+  std::string key_;
   std::string waiting_command_;              // that of
   std::optional<Session::Channel> waiting_;  // what runs already and waits for its input
 };
@@ -223,7 +233,7 @@ Task<Result<std::shared_ptr<Connection>>> connect_session(Clock& clock, const Ss
   }
   if (!done) co_return std::move(done).error().during(place_of(target));
   attempt.session->keep_alive(options.keepalive);
-  co_return std::make_shared<SessionConnection>(clock, options.command_timeout, std::move(attempt.session));
+  co_return std::make_shared<SessionConnection>(clock, options.command_timeout, std::move(attempt.session), std::move(attempt.key));
 }
 
 }  // namespace shiftd

@@ -34,6 +34,9 @@ class Connection {
   // The command line that has the host's sh run `command` and tells how that ended, also when a signal ended it.
   [[nodiscard]] virtual std::string by_sh(const std::string& command) const = 0;
 
+  // As Executor::key().
+  [[nodiscard]] virtual std::string key() const = 0;
+
   virtual void end() = 0;
 };
 

@@ -70,6 +70,10 @@ class Executor {
   // Fails as job(), and with unavailable when it runs still.
   virtual Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) = 0;
 
+  // The fingerprint of the key with which the present connection was authenticated, as ssh-keygen prints it ("SHA256:...");
+  // empty: there is no connection, or it is not known.
+  [[nodiscard]] virtual std::string key() const { return {}; }
+
   // Ends the connection. A later call opens a new one.
   virtual void close() = 0;
 };

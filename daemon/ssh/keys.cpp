@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "daemon/ssh/digest.hpp"
+#include "daemon/ssh/wire.hpp"
 
 namespace shiftd {
 
@@ -33,6 +34,26 @@ Result<std::string> public_key_blob(const std::string& path) {
 }  // namespace
 
 bool is_public_key_file(const std::string& path) { return path.ends_with(".pub"); }
+
+// OpenSSH's PROTOCOL.key.
+std::optional<std::string> public_half(std::string_view private_key) {
+  constexpr std::string_view begin = "-----BEGIN OPENSSH PRIVATE KEY-----";
+  constexpr std::string_view end = "-----END OPENSSH PRIVATE KEY-----";
+  constexpr std::string_view magic("openssh-key-v1\0", 15);
+  auto from = private_key.find(begin);
+  auto to = private_key.find(end);
+  if (from == std::string_view::npos || to == std::string_view::npos || to < from) return std::nullopt;
+  std::string text(private_key.substr(from + begin.size(), to - from - begin.size()));
+  std::erase_if(text, [](char c) { return c == '\n' || c == '\r'; });
+  auto bytes = from_base64(text);
+  if (!bytes || !bytes->starts_with(magic)) return std::nullopt;
+  auto rest = std::string_view(*bytes).substr(magic.size());
+  for (int skipped = 0; skipped < 3; ++skipped) {  // the cipher, and how its key is derived
+    if (!take_string(rest)) return std::nullopt;
+  }
+  if (take_u32(rest) != 1U) return std::nullopt;
+  return take_string(rest);
+}
 
 Task<Result<std::vector<AgentKey>>> keys_to_try(const SshOptions& options) {
   auto keys = co_await agent_keys(options.agent_socket);

@@ -2,7 +2,9 @@
 
 // Which keys we log in with.
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/base/failure.hpp"
@@ -17,6 +19,10 @@ Result<std::string> read_file(const std::string& path);
 
 // A public key file names the one key of the agent that is meant.
 bool is_public_key_file(const std::string& path);
+
+// The public half of a private key, as it goes over the wire, from the text of its file. Nothing when that is not written in
+// OpenSSH's own format, which holds it in the clear.
+std::optional<std::string> public_half(std::string_view private_key);
 
 // The agent's keys worth trying: only the named one when `key_file` is a public key; RSA last, because libssh2 1.10 signs
 // with SHA-1 only, which sshd refuses since 8.8.

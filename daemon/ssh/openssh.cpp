@@ -33,6 +33,8 @@ namespace asio = boost::asio;
 constexpr std::size_t said_most = 4 * 1024;
 // What the child's shell prints when ssh has logged in and its control socket listens.
 constexpr std::string_view ready = "ready\n";
+// Of its log one line is asked for, which names the key that the host takes. `LogVerbose` is of OpenSSH 8.5.
+constexpr std::string_view log_of_key = "sshconnect2.c:input_userauth_pk_ok():";
 constexpr Duration last_words_limit = std::chrono::seconds(2);
 
 bool says(std::string_view text, std::string_view words) { return text.find(words) != std::string_view::npos; }
@@ -77,9 +79,30 @@ Result<std::string> config_text(const SshOptions& options) {
       "ConnectTimeout {}\n"
       "ServerAliveInterval {}\n"
       "ServerAliveCountMax 2\n"
-      "LogLevel ERROR\n",
+      "LogLevel ERROR\n"
+      "IgnoreUnknown LogVerbose\n"
+      "LogVerbose {}*\n",
       options.user, options.key_file.empty() ? "none" : *key, only_this_key ? "yes" : "no", options.agent_socket.empty() ? "none" : *agent,
-      *known_hosts, seconds(options.connect_timeout), seconds(options.keepalive));
+      *known_hosts, seconds(options.connect_timeout), seconds(options.keepalive), log_of_key);
+}
+
+// Takes the log's lines out of what ssh said: the fingerprint in the last of them, since a jump logs in before its host;
+// empty: there is none.
+std::string take_key(std::string& said) {
+  constexpr std::string_view mark = " SHA256:";
+  std::string key;
+  for (auto at = said.find(log_of_key); at != std::string::npos; at = said.find(log_of_key)) {
+    auto begin = at == 0 ? 0 : said.rfind('\n', at) + 1;
+    auto end = std::min(said.find('\n', at), said.size() - 1) + 1;
+    auto line = std::string_view(said).substr(begin, end - begin);
+    // A key's comment stands before, and may be anything.
+    if (auto from = line.rfind(mark); from != std::string_view::npos) {
+      line.remove_prefix(from + 1);
+      key = line.substr(0, line.find_first_of(" \r\n"));
+    }
+    said.erase(begin, end - begin);
+  }
+  return key;
 }
 
 std::string trimmed(std::string_view text) {
@@ -131,12 +154,13 @@ bool hung_up_before_it_spoke(std::string_view said) {
 
 class OpensshConnection final : public Connection {
  public:
-  OpensshConnection(Clock& clock, std::unique_ptr<ChildProcess> ssh, std::string control_socket)
-      : clock_(clock), ssh_(std::move(ssh)), control_socket_(std::move(control_socket)) {}
+  OpensshConnection(Clock& clock, std::unique_ptr<ChildProcess> ssh, std::string control_socket, std::string key)
+      : clock_(clock), ssh_(std::move(ssh)), control_socket_(std::move(control_socket)), key_(std::move(key)) {}
 
   ~OpensshConnection() override { end(); }
 
   bool alive() override { return ssh_ && ssh_->running(); }
+  std::string key() const override { return key_; }
 
   // The multiplexing protocol has no word for signals: a second sh turns one into a status.
   std::string by_sh(const std::string& command) const override {
@@ -184,6 +208,7 @@ class OpensshConnection final : public Connection {
   Clock& clock_;
   std::shared_ptr<ChildProcess> ssh_;
   std::string control_socket_;
+  std::string key_;
   Gate channels_{channels_most};
 };
 
@@ -201,6 +226,7 @@ Task<Result<void>> check_agent(const SshOptions& options) {
 struct Attempt {
   std::unique_ptr<ChildProcess> ssh;
   std::string said;
+  std::string key;  // that it logged in with: its fingerprint
 };
 
 // True when it has logged in. Otherwise it has ended, or hangs up its outputs to.
@@ -211,10 +237,15 @@ Task<Result<bool>> await_login(Attempt& attempt) {
     if (piece.empty()) break;
     heard += piece;
   }
-  if (heard.ends_with(ready)) co_return true;
+  if (heard.ends_with(ready)) {
+    attempt.said = attempt.ssh->take_err(said_most);
+    attempt.key = take_key(attempt.said);
+    co_return true;
+  }
   for (auto piece = co_await attempt.ssh->read_err(); !piece.empty(); piece = co_await attempt.ssh->read_err()) {
     if (attempt.said.size() < said_most) attempt.said += piece;
   }
+  (void)take_key(attempt.said);
   co_return false;
 }
 
@@ -291,11 +322,12 @@ Task<Result<std::shared_ptr<Connection>>> OpensshClient::connect(SshTarget targe
   auto done = co_await within(clock_, options_.connect_timeout, std::move(work));
   if (!done && done.error().code == Errc::timed_out) {
     auto said = attempt.said.empty() && attempt.ssh ? attempt.ssh->take_err(said_most) : attempt.said;
+    (void)take_key(said);
     co_return Failure{Errc::unreachable, fmt::format("{}: no SSH session within {}{}", place, to_string(options_.connect_timeout),
                                                      said.empty() ? "" : "; tried again after: " + trimmed(said))};
   }
   if (!done) co_return std::move(done).error().during(place);
-  co_return std::make_shared<OpensshConnection>(clock_, std::move(attempt.ssh), std::move(control_socket));
+  co_return std::make_shared<OpensshConnection>(clock_, std::move(attempt.ssh), std::move(control_socket), std::move(attempt.key));
 }
 
 }  // namespace shiftd

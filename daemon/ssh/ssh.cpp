@@ -51,6 +51,8 @@ class SshHost final : public Executor {
   Task<Result<CommandResult>> job(RemoteJob job) override;
   Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override;
 
+  std::string key() const override { return connection_ ? connection_->key() : std::string(); }
+
   void close() override {
     if (auto connection = std::exchange(connection_, nullptr)) connection->end();
   }

@@ -111,7 +111,8 @@ std::vector<Record> sample_records() {
        {Fact(Overridden{1, "ada", why}), Fact(MemberHealth{2, true, why}), Fact(MemberHealth{2, false, ""}), Fact(ShareOff{1, why}),
         Fact(ShareOff{1, ""}), Fact(HostErring{1, true, why}), Fact(HostErring{1, false, ""}), Fact(MemberConfirmed{2, true}),
         Fact(Forced{"ada", why}), Fact(ThresholdChanged{1, {"lvs1/app_80", 0.66, 12, 2}}), Fact(ThresholdChanged{1, {}}),
-        Fact(Watched{3'600'000ms}), Fact(MetricIgnored{"slow", "ada", why}), Fact(ReleaseFound{1, "d1"})})
+        Fact(Watched{3'600'000ms}), Fact(MetricIgnored{"slow", "ada", why}), Fact(ReleaseFound{1, "d1"}),
+        Fact(HostMoved{1, HostPhase::ready, 0, false, "", false, "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", "f00d"})})
     facts.push_back(std::move(fact));
   std::vector<Record> records;
   auto at = Instant(1'764'000'000'007ms);

@@ -191,11 +191,11 @@ class Upgrades final : public Releaser {
     if (!host.reachable) co_return silent();
     co_return host.dry_run.empty() ? host.dry_run : release.version + ": " + host.dry_run;
   }
-  Task<Result<std::string>> prepare(HostPlace place, Release) override {
+  Task<Result<Prepared>> prepare(HostPlace place, Release) override {
     co_await world_.clock.sleep_for(Duration(50));
     auto& host = world_.hosts.at(place.name);
     if (!host.reachable) co_return silent();
-    co_return host.current;
+    co_return Prepared{host.current, {}};
   }
   Task<Result<void>> upgrade(HostPlace place, Release release, std::string job) override {
     return swap(std::move(place), std::move(release.digest), std::move(job));

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from scene import Scene  # noqa: E402
+from scene import Scene, processes  # noqa: E402
 
 
 def said(host) -> dict:
@@ -38,6 +38,20 @@ class Configuration(unittest.TestCase):
             self.assertEqual([said(host) for host in scene.hosts], [{"release": "2", "code": code}] * 3)
             self.assertEqual(scene.failures(), [])
             self.assertEqual(scene.shiftctl("plan", "web", *releases["2"].words())[0], 0, "there is nothing left to do")
+
+            # Of each host the journal has the key that let shiftd in, and what its files were rendered as.
+            code_of_keygen, listed, _ = processes.run(["ssh-keygen", "-lf", f"{scene.world.fleet.key}.pub"], 10)
+            self.assertEqual(code_of_keygen, 0)
+            fingerprint = listed.split()[1]
+            rollout = scene.daemon.newest()["rollout"]
+            kept = {record["host"]: (record["key"], record["rendered"]) for record in scene.all_records(rollout) if "key" in record}
+            on_host = {
+                host.name: (fingerprint, next(host.base.glob("current/.shiftd-configuration/digest")).read_text().strip())
+                for host in scene.hosts
+            }
+            self.assertEqual(kept, on_host)
+            shown = {host["name"]: (host["key"], host["rendered"]) for host in scene.status(rollout)["hosts"]}
+            self.assertEqual(shown, on_host)
 
             # The bad one does not even start: the host that tried it has its former code and configuration again.
             outcome, reason = scene.daemon.roll(releases["3"])

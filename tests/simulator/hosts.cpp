@@ -104,13 +104,13 @@ class SimulatedReleaser final : public Releaser {
     co_return world_.hosts[index].current;
   }
 
-  Task<Result<std::string>> prepare(HostPlace place, Release) override {
+  Task<Result<Prepared>> prepare(HostPlace place, Release) override {
     auto index = find(place);
     auto reached = co_await connect(index);
     if (!reached) co_return reached.error();
     co_await world_.reach(life_, Duration(world_.chance.pick(50, 3'000)));
     if (world_.faults.strikes(Fault::ssh_drops_during)) co_return Failure{Errc::timed_out, "connection lost during the upload"};
-    co_return world_.hosts[index].current;
+    co_return Prepared{world_.hosts[index].current, {}};
   }
 
   Task<Result<void>> upgrade(HostPlace place, Release release, std::string job) override {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -174,6 +175,59 @@ TEST_P(SshIdentity, APublicKeyFilePicksTheAgentsKeyAmongMoreThanTheHostLetsUsTry
   options.key_file = sshd.file("user_key.pub");
   auto opened = open_with(sshd, options);
   EXPECT_TRUE(opened) << opened.error();
+}
+
+// As ssh-keygen prints it, of the public half of `key_file`.
+std::string fingerprint_of(const TemporaryDirectory& dir, const std::string& key_file) {
+  auto out = dir.path() + "/fingerprint";
+  EXPECT_EQ(Process::run({"sh", "-c", "ssh-keygen -lf '" + key_file + ".pub' >'" + out + "'"}), 0);
+  auto text = read_text(out);
+  auto from = text.find("SHA256:");
+  return text.substr(from, text.find(' ', from) - from);
+}
+
+// The executor's key before it was opened, while it is open, and after it was closed.
+std::vector<std::string> keys_of(SshdServer& sshd, SshOptions options) {
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), std::move(options));
+  auto host = connector->to(sshd.target());
+  std::vector<std::string> keys{host->key()};
+  auto opened = loop.run(host->open());
+  EXPECT_TRUE(opened) << opened.error();
+  keys.push_back(host->key());
+  host->close();
+  keys.push_back(host->key());
+  return keys;
+}
+
+TEST_P(SshIdentity, TheKeyThatTheHostTookIsToldWhileThereIsAConnection) {
+  SshdServer sshd;
+  TemporaryDirectory dir;
+  auto options = client_of(sshd);
+  auto fingerprint = fingerprint_of(dir, options.key_file);
+  const std::vector<std::string> wanted{"", fingerprint, ""};
+  EXPECT_EQ(keys_of(sshd, options), wanted);
+
+  // The agent's second. Its comment is somebody else's word.
+  Agent agent(new_key(dir, "stranger"));
+  auto commented = dir.path() + "/commented";
+  ASSERT_EQ(Process::run({"ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-C", "a SHA256:made-up one", "-f", commented}), 0);
+  agent.add(commented);
+  write_text(sshd.file("authorized_keys"), read_text(commented + ".pub"));
+  options.key_file.clear();
+  options.agent_socket = agent.socket();
+  EXPECT_EQ(keys_of(sshd, options)[1], fingerprint_of(dir, commented));
+}
+
+// Which is how ssh-keygen wrote keys until 2018.
+TEST_P(SshIdentity, OfAKeyFileInPemFormOnlySshTellsTheFingerprint) {
+  SshdServer sshd;
+  TemporaryDirectory dir;
+  auto options = client_of(sshd);
+  options.key_file = dir.path() + "/pem";
+  ASSERT_EQ(Process::run({"ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "", "-f", options.key_file}), 0);
+  write_text(sshd.file("authorized_keys"), read_text(options.key_file + ".pub"));
+  EXPECT_EQ(keys_of(sshd, options)[1], GetParam() == SshClient::openssh ? fingerprint_of(dir, options.key_file) : "");
 }
 
 TEST_P(SshIdentity, AFrozenAgentCostsTheTimeoutAndNotTheLoop) {

@@ -72,7 +72,7 @@ class ConfiguredTest : public testing::Test, public ReleaseHost {
     if (!found) return found.error();
     return loop_.run(releaser_->complete(std::move(*checked), {*found}));
   }
-  Result<std::string> prepare(const Release& release) { return loop_.run(releaser_->prepare(place_, release)); }
+  Result<std::string> prepare(const Release& release) { return prepare_with(*releaser_, release); }
   Result<void> upgrade(const Release& release) { return loop_.run(releaser_->upgrade(place_, release, "job-" + std::to_string(++jobs_))); }
   Result<void> revert(const std::string& digest) { return loop_.run(releaser_->revert(place_, digest, "job-" + std::to_string(++jobs_))); }
 
@@ -127,6 +127,21 @@ TEST_F(ConfiguredTest, CodeAndConfigurationGoAndComeBackTogether) {
   EXPECT_EQ(read_text(etc("web.conf")), "by hand\n");
   EXPECT_EQ(fs::status(etc("web.conf")).permissions(), fs::perms(0600));
   EXPECT_EQ(current(), one.digest);
+}
+
+TEST_F(ConfiguredTest, APreparationTellsTheDigestOfTheFilesAsTheyWereRendered) {
+  auto plain = loop_.run(releaser_->prepare(place_, make_release("1.0")));
+  ASSERT_TRUE(succeeded(plain));
+  EXPECT_EQ(plain->rendered, "") << "there is nothing to render";
+  roll(make_release("1.0"), "");
+  auto a = asked(only_config, configuration("a", "level {{level}} on {{host}}\n"));
+  ASSERT_TRUE(succeeded(a));
+  auto prepared = loop_.run(releaser_->prepare(place_, *a));
+  ASSERT_TRUE(succeeded(prepared));
+  EXPECT_EQ(prepared->rendered + "\n", read_text(at("releases/" + a->digest + "/.shiftd-configuration/digest")));
+  auto again = loop_.run(releaser_->prepare(place_, *a));
+  ASSERT_TRUE(succeeded(again));
+  EXPECT_EQ(*again, *prepared) << "it is there already";
 }
 
 TEST_F(ConfiguredTest, WhatWasStartedIsRenderedWhateverBecomesOfTheFiles) {

@@ -39,7 +39,7 @@ class CustomReleaserTest : public testing::Test, public ReleaseHost {
   }
   static Release release(const std::string& version) { return {version, version, ""}; }
   Result<std::string> inspect() { return loop_.run(releaser().inspect(place_)); }
-  Result<std::string> prepare(const std::string& version) { return loop_.run(releaser().prepare(place_, release(version))); }
+  Result<std::string> prepare(const std::string& version) { return prepare_with(releaser(), release(version)); }
   Result<std::string> dry_run(const std::string& version) { return loop_.run(releaser().dry_run(place_, release(version))); }
   Result<void> upgrade(const std::string& version, std::string job) {
     return loop_.run(releaser().upgrade(place_, release(version), std::move(job)));

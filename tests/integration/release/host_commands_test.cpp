@@ -84,11 +84,11 @@ TEST_P(HostCommandsTest, AllThatARolloutNeedsPasses) {
   auto one = make_release("1.0");
   auto two = make_release("2.0");
   EXPECT_EQ(loop_.run(releaser->inspect(place_)), Result<std::string>(""));
-  EXPECT_EQ(loop_.run(releaser->prepare(place_, one)), Result<std::string>(""));
+  EXPECT_EQ(prepare_with(*releaser, one), Result<std::string>(""));
   ASSERT_TRUE(succeeded(loop_.run(releaser->upgrade(place_, one, "r1-1"))));
-  EXPECT_EQ(loop_.run(releaser->prepare(place_, two)), Result<std::string>(one.digest));
+  EXPECT_EQ(prepare_with(*releaser, two), Result<std::string>(one.digest));
   // It is there already, and needs no tarball.
-  EXPECT_EQ(loop_.run(releaser->prepare(place_, {"2.0", two.digest, ""})), Result<std::string>(one.digest));
+  EXPECT_EQ(prepare_with(*releaser, {"2.0", two.digest, ""}), Result<std::string>(one.digest));
   ASSERT_TRUE(succeeded(loop_.run(releaser->upgrade(place_, two, "r2-1"))));
   EXPECT_EQ(read_text(at("running")), "2.0\n");
   ASSERT_TRUE(succeeded(loop_.run(releaser->revert(place_, one.digest, "r2-2"))));
@@ -111,7 +111,7 @@ TEST_P(HostCommandsTest, TheHostMayFetchWhatAUrlNames) {
   restrict_key();
   auto releaser = make_tarball_releaser(loop_.clock(), options_, *this);
   auto refused = "http://127.0.0.1:" + std::to_string(free_port()) + "/web-1.0.tar.gz?x=1";
-  auto fetched = loop_.run(releaser->prepare(place_, {"1.0", std::string(64, 'a'), refused}));
+  auto fetched = prepare_with(*releaser, {"1.0", std::string(64, 'a'), refused});
   ASSERT_FALSE(fetched);
   // It is curl that says so.
   EXPECT_EQ(fetched.error().code, Errc::unavailable) << fetched.error();
@@ -126,7 +126,7 @@ TEST_P(HostCommandsTest, CommandsOfTheServicesOwnPassWithAnyVersion) {
   auto releaser = make_custom_releaser(loop_.clock(), options_, *this);
   Release two{"2:2.0~rc1-1", "2:2.0~rc1-1", ""};
   EXPECT_EQ(loop_.run(releaser->dry_run(place_, two)), Result<std::string>("would install 2:2.0~rc1-1"));
-  EXPECT_EQ(loop_.run(releaser->prepare(place_, two)), Result<std::string>(""));
+  EXPECT_EQ(prepare_with(*releaser, two), Result<std::string>(""));
   ASSERT_TRUE(succeeded(loop_.run(releaser->upgrade(place_, two, "r1-1"))));
   ASSERT_TRUE(succeeded(loop_.run(releaser->prove_running(place_, two.version))));
   ASSERT_TRUE(succeeded(loop_.run(releaser->revert(place_, "1.0-1", "r1-2"))));

@@ -51,6 +51,13 @@ class ReleaseHost : public Hosts {
     return {version, *loop_.run(sha256_of_file(tarball)), tarball};
   }
 
+  // Prepares the host; what `current` names there.
+  Result<std::string> prepare_with(Releaser& releaser, const Release& release) {
+    auto prepared = loop_.run(releaser.prepare(place_, release));
+    if (!prepared) return prepared.error();
+    return prepared->current;
+  }
+
   SshdServer sshd_;
   TemporaryDirectory local_;
   OnALoop loop_;

@@ -51,7 +51,7 @@ class TarballReleaserTest : public testing::Test, public ReleaseHost {
     if (!releaser_) releaser_ = make_tarball_releaser(loop_.clock(), options_, *this);
     return *releaser_;
   }
-  Result<std::string> prepare(const Release& release) { return loop_.run(releaser().prepare(place_, release)); }
+  Result<std::string> prepare(const Release& release) { return prepare_with(releaser(), release); }
   Result<void> upgrade(const Release& release, const std::string& job) { return loop_.run(releaser().upgrade(place_, release, job)); }
 
   std::unique_ptr<Releaser> releaser_;
@@ -178,17 +178,17 @@ TEST_F(TarballReleaserTest, ARestartRestartsWhatRunsAndChangesNoLink) {
   auto with = with_restarts(make_tarball_releaser(loop_.clock(), options_, *this));
   const Release restart{std::string(restart_version), std::string(restart_version), ""};
   EXPECT_TRUE(loop_.run(with->check_source(restart)).has_value());
-  auto nothing = loop_.run(with->prepare(place_, restart));
+  auto nothing = prepare_with(*with, restart);
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error().code, Errc::refused) << nothing.error();
 
   // Everything else goes through to the tarballs.
   for (const auto& release : {one, two}) {
     ASSERT_TRUE(loop_.run(with->check_source(release)).has_value());
-    ASSERT_TRUE(loop_.run(with->prepare(place_, release)).has_value());
+    ASSERT_TRUE(prepare_with(*with, release).has_value());
     ASSERT_TRUE(loop_.run(with->upgrade(place_, release, "up-" + release.digest.substr(0, 4))).has_value());
   }
-  EXPECT_EQ(loop_.run(with->prepare(place_, restart)), Result<std::string>(two.digest));
+  EXPECT_EQ(prepare_with(*with, restart), Result<std::string>(two.digest));
   ASSERT_TRUE(loop_.run(with->upgrade(place_, restart, "r-1")).has_value());
   ASSERT_TRUE(loop_.run(with->upgrade(place_, restart, "r-1")).has_value());
   EXPECT_EQ(restarts(), 3) << "the same job again restarts nothing";
@@ -324,7 +324,7 @@ TEST_F(TarballReleaserTest, ATarballThatChangesOnItsWayIsBadInputAndUnpackedNowh
   Swapped swapped(*host_, two.source);
   SwappedHosts hosts(swapped);
   auto releaser = make_tarball_releaser(loop_.clock(), options_, hosts);
-  auto prepared = loop_.run(releaser->prepare(place_, one));
+  auto prepared = prepare_with(*releaser, one);
   ASSERT_FALSE(prepared);
   EXPECT_EQ(prepared.error().code, Errc::bad_input);
   EXPECT_NE(prepared.error().what.find(one.digest), std::string::npos) << prepared.error();
@@ -380,7 +380,7 @@ TEST_F(TarballReleaserTest, ADiskWithoutRoomIsExhaustedAndTakesNothing) {
   Full full(*host_);
   FullHosts hosts(full);
   auto releaser = make_tarball_releaser(loop_.clock(), options_, hosts);
-  auto prepared = loop_.run(releaser->prepare(place_, one));
+  auto prepared = prepare_with(*releaser, one);
   ASSERT_FALSE(prepared);
   EXPECT_EQ(prepared.error().code, Errc::exhausted) << prepared.error();
   EXPECT_NE(prepared.error().what.find("has 0 MB free"), std::string::npos) << prepared.error();

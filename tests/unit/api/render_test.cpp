@@ -57,6 +57,7 @@ TEST(StatusJson, CountsTheBakeDownToNothingAndNoFurther) {
 
 TEST(StatusJson, ShowsAHostWithItsMembers) {
   auto status = begun();
+  say(status, HostMoved{0, HostPhase::ready, 0, false, "", false, "SHA256:abc", "f00d"});
   say(status, HostMoved{0, HostPhase::depooling, 0, false, ""});
   say(status, MemberWanted{0, {Pooled::no, 100}, false, 1});
   say(status, MemberSet{0, 1, {{Pooled::no, 100}, "drain 100", "2"}});
@@ -65,6 +66,8 @@ TEST(StatusJson, ShowsAHostWithItsMembers) {
   EXPECT_EQ(host["name"], "web1");
   EXPECT_EQ(host["phase"], "depooling");
   EXPECT_EQ(host["release"], "old");
+  EXPECT_EQ(host["key"], "SHA256:abc");
+  EXPECT_EQ(host["rendered"], "f00d");
   EXPECT_EQ(host["requests"], 1'000);
   EXPECT_EQ(host["failures"], 3);
   auto member = host["members"][0];

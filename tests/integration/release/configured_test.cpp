@@ -291,14 +291,26 @@ TEST_F(ConfiguredTest, AReleaseThatIsCompleteMayBeAskedForAgain) {
   EXPECT_TRUE(*the_same == *complete) << the_same->digest << " " << the_same->config;
 }
 
-TEST_F(ConfiguredTest, OldReleasesGoAndTheirCodeStaysWhereItIsNeeded) {
+TEST_F(ConfiguredTest, OldReleasesGoWithTheirRenderedFilesAndTheirCodeStaysWhereItIsNeeded) {
   options_.keep = 1;
   start_over();
-  auto one = roll(make_release("1.0"), "");
-  for (const auto* name : {"a", "b", "c", "d", "e"}) roll(only_config, configuration(name, "level {{level}}\n"));
-  auto left = std::distance(fs::directory_iterator(at("releases")), fs::directory_iterator());
-  EXPECT_LE(left, 4) << "the running one, the one before it, and one more; of the code alone nothing is needed";
-  EXPECT_TRUE(fs::exists(at("current/version")));
+  roll(make_release("1.0"), "");
+  std::vector<std::string> rolled;
+  for (const auto* name : {"a", "b", "c", "d"}) rolled.push_back(roll(only_config, configuration(name, "level {{level}}\n")).digest);
+  // Prepared, and not swapped: a roll back of this rollout leads to d.
+  auto e = asked(only_config, configuration("e", "level {{level}}\n"));
+  ASSERT_TRUE(succeeded(e));
+  ASSERT_TRUE(succeeded(prepare(*e)));
+  std::set<std::string> left;
+  for (const auto& release : fs::directory_iterator(at("releases"))) left.insert(release.path().filename());
+  EXPECT_EQ(left, (std::set{e->digest, rolled[3], rolled[2], rolled[1]}))
+      << "the new one, the running one, the one before it, and one more; of the code alone nothing is needed";
+  auto found = local_.path() + "/found";
+  ASSERT_NE(Process::run({"sh", "-c", "grep -rl 'level a' " + at("") + " >" + found}), 0) << read_text(found);
+
+  ASSERT_TRUE(succeeded(upgrade(*e)));
+  ASSERT_TRUE(succeeded(revert(rolled[3])));
+  EXPECT_EQ(read_text(at("running")), "1.0\nlevel d\n");
 }
 
 // Every command of the swap script in turn is the one before which the host loses its power. Whatever was done by then,

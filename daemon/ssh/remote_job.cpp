@@ -28,7 +28,7 @@ answer() {
 // `run` has the lock between jobs (8) as well, and gives it back before the end can be seen: whoever hears of it may start
 // the next job at once. The script gets neither lock, so that a service which it leaves behind does not hold them. That
 // service may keep the pipe open, so the rest of the output is waited for briefly only. `timeout` ends with 124 or 137 at
-// the limit; when the script itself ends so, the time tells.
+// the limit; when the script itself ends so, the time tells: by the host's uptime, as its clock may be set meanwhile.
 //
 // `drain` keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk
 // nor stops. dd writes what it reads at once: what a service left behind holds back does not hold back what came before.
@@ -38,10 +38,15 @@ answer() {
 constexpr std::string_view job_functions = R"sh(
 run() {
   exec 2>&1
+  began=0 ended=0
+  read -r began _ </proc/uptime
   timeout -k 5 "$limit" sh ./script 7>&- 8>&- 9>&-
   status=$? how=done
   case $status in
-    124 | 137) [ $(($(date +%s) - $(stat -c %Y started))) -lt "${limit%.*}" ] || how=limit ;;
+    124 | 137)
+      read -r ended _ </proc/uptime
+      [ $((${ended%.*} - ${began%.*})) -lt "${limit%.*}" ] || how=limit
+      ;;
   esac
   exec 8>&- >/dev/null 2>&1
   printf '%-20s\n' "$how $status" 1<>result
@@ -70,7 +75,8 @@ drain() {
 
 // dir, id, lock, limit, most and script are set in front of it. (`true` and not `:` before a redirection that may fail: a
 // failed redirection of a special builtin ends the shell.) What may be written when the disk is full has its blocks before
-// the job starts. The lock's file is written in place: a file system flushes one that was cut and written anew.
+// the job starts; why it could not be had, dd says (dash: "I/O error"). The lock's file is written in place: a file system
+// flushes one that was cut and written anew.
 constexpr std::string_view start_or_join = R"sh(
 need() { command -v "$1" >/dev/null || { say "error no $1 on this host: install $2"; return 1; }; }
 prepare() {
@@ -81,7 +87,12 @@ begin() {
   true >>"$lock" || { echo "error cannot open the lock $lock"; return; }
   exec 8>>"$lock"
   if ! flock -n 8; then read -r holder _ <"$lock"; echo "refused $holder"; return; fi
-  prepare || { echo "error cannot write in $dir/$id"; return; }
+  if ! prepare; then
+    LC_ALL=C dd if=/dev/zero of=room bs=64k count=1 status=none
+    rm -f room
+    echo "error cannot write in $dir/$id"
+    return
+  fi
   exec 7>&1 >/dev/null
   run | drain &
 }

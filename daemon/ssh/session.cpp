@@ -259,6 +259,15 @@ std::string Session::host_key() const {
   return key == nullptr ? std::string() : std::string(key, length);
 }
 
+// The host's word on a key. One that was cut off looks to libssh2 like a signature that was refused.
+Result<bool> Session::accepted(int rc) {
+  if (rc == 0) return true;
+  if (rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED) return false;
+  if (rc != LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED) return failure_of(rc).during("authenticate");
+  if (ended_) return *ended_;
+  return false;
+}
+
 Task<Result<bool>> Session::authenticate(std::string user, std::string key_blob, Sign sign) {
   Signing signing;
   void* abstract = &signing;
@@ -269,9 +278,7 @@ Task<Result<bool>> Session::authenticate(std::string user, std::string key_blob,
   while (true) {
     auto seen = moves();
     auto rc = step();
-    if (rc == 0) co_return true;
-    if (rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED || rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED) co_return false;
-    if (rc != LIBSSH2_ERROR_EAGAIN) co_return failure_of(rc).during("authenticate");
+    if (rc != LIBSSH2_ERROR_EAGAIN) co_return accepted(rc);
     if (signing.data.empty() || signing.signature) {
       if (ended_) co_return *ended_;
       co_await moved_.since(seen);
@@ -289,12 +296,10 @@ Task<Result<bool>> Session::authenticate_with_file(std::string user, std::string
                                                   nullptr);
   };
   auto rc = co_await until_done(step);
-  if (rc == 0) co_return true;
-  if (rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED || rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED) co_return false;
   if (rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_METHOD_NONE) {
     co_return Failure{Errc::bad_input, "key file " + key_file + " holds no private key that can be read without a passphrase"};
   }
-  co_return failure_of(rc).during("authenticate");
+  co_return accepted(rc);
 }
 
 void Session::keep_alive(Duration interval) {

@@ -126,6 +126,7 @@ class Session : public std::enable_shared_from_this<Session> {
   static Task<> read(std::shared_ptr<Session> self);
   static Task<> keep(std::shared_ptr<Session> self, Duration interval);
   Task<Result<void>> hear_banner();
+  Result<bool> accepted(int rc);
   void flush();
   void abandon(_LIBSSH2_CHANNEL* channel, Gate::Pass pass);
   void close_abandoned();

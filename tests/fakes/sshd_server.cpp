@@ -62,7 +62,7 @@ SshdServer::SshdServer(Options options) : options_(std::move(options)), port_(fr
          << "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups " << options_.max_startups
          << "\n"
          // A home without the login files of whoever runs the test.
-         << "SetEnv HOME=" << file("home") << "\n"
+         << "SetEnv HOME=" << file("home") << " " << options_.environment << "\n"
          << options_.more_config << "\n";
   std::filesystem::create_directories(file("home"));
   write_text(file("sshd_config"), config.str());

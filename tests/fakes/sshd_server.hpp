@@ -19,6 +19,7 @@ class SshdServer {
     std::string max_startups = "100";
     std::string more_config;           // further lines of sshd_config
     unsigned long file_size_most = 0;  // as a disk that is full: no file grows beyond
+    std::string environment{};         // "NAME=value ..." that its sessions see
   };
 
   SshdServer() : SshdServer(Options()) {}

@@ -81,6 +81,18 @@ TEST_F(RemoteJobTest, AScriptThatEndsAsTheLimitWouldIsNoJobOverItsLimit) {
   }
 }
 
+// Its clock is set ahead while the job runs.
+TEST_F(RemoteJobTest, AClockThatIsSetMeanwhileMakesNoJobLate) {
+  TemporaryDirectory bin;
+  write_text(bin.path() + "/date", "#!/bin/sh\nexec /bin/date -d '1 hour' \"$@\"\n");
+  std::filesystem::permissions(bin.path() + "/date", std::filesystem::perms::owner_all);
+  SshdServer early({.max_startups = "100", .more_config = {}, .file_size_most = 0, .environment = "PATH=" + bin.path() + ":/usr/bin:/bin"});
+  auto connector = make_ssh_connector(loop_.clock(), early.client());
+  auto result = loop_.run(connector->to(early.target())->job({"r1-1", "exit 124", early.file("lock"), early.file("jobs"), 20s}));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->exit_status, 124);
+}
+
 TEST_F(RemoteJobTest, AServiceThatTheScriptLeavesBehindHoldsNothingUp) {
   auto pid_file = sshd_.file("service.pid");
   auto started = run(job("r1-1", "sleep 300 & echo $! >" + pid_file + "; echo up"));

@@ -16,7 +16,7 @@
 #include "tests/fakes/loopback_server.hpp"
 #include "tests/fakes/process.hpp"
 #include "tests/fakes/succeeded.hpp"
-#include "tests/integration/release/release_host.hpp"
+#include "tests/integration/release/tarball_host.hpp"
 
 namespace shiftd {
 namespace {
@@ -24,38 +24,7 @@ namespace {
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-class TarballReleaserTest : public testing::Test, public ReleaseHost {
- protected:
-  TarballReleaserTest() {
-    // The "service" runs the release that was current at its last restart, and counts its restarts.
-    options_.restart = "cat {{path}}/current/version >{{path}}/running && echo {{release}} >>{{path}}/restarts";
-    options_.version_command = "cat {{path}}/running";
-  }
-
-  Release make_release(const std::string& version) {
-    fs::create_directories(tree_of(version) + "/bin");
-    write_text(tree_of(version) + "/bin/serve", std::string(50'000, 'x'));
-    return ReleaseHost::make_release(version);
-  }
-
-  std::string link(const std::string& name) const {
-    std::error_code none;
-    return fs::read_symlink(at(name), none).string();
-  }
-  int restarts() const {
-    auto text = read_text(at("restarts"));
-    return static_cast<int>(std::ranges::count(text, '\n'));
-  }
-
-  Releaser& releaser() {
-    if (!releaser_) releaser_ = make_tarball_releaser(loop_.clock(), options_, *this);
-    return *releaser_;
-  }
-  Result<std::string> prepare(const Release& release) { return prepare_with(releaser(), release); }
-  Result<void> upgrade(const Release& release, const std::string& job) { return loop_.run(releaser().upgrade(place_, release, job)); }
-
-  std::unique_ptr<Releaser> releaser_;
-};
+class TarballReleaserTest : public testing::Test, public TarballHost {};
 
 TEST_F(TarballReleaserTest, GoesFromNothingToOneReleaseToTheNextAndBack) {
   auto one = make_release("1.0");

@@ -245,6 +245,26 @@ TEST_F(ExampleTest, AnsibleRunsAPlaybookForTheHost) {
   EXPECT_THAT(*logs, HasSubstr("PLAY RECAP"));
 }
 
+// The example's module, applied by the real puppet without a server.
+TEST_F(ExampleTest, PuppetBringsTheVersionOfAFactAndItsOwnRunsLeaveIt) {
+  auto etc = local_.path() + "/puppet";
+  for (const auto* folder : {"/builds", "/root/builds", "/modules/web/manifests"}) fs::create_directories(etc + folder);
+  for (const auto* version : {"1.0", "2.0"}) write_text(etc + "/builds/web-" + version, std::string(version) + "\n");
+  fs::copy_file(std::string(SHIFTD_SOURCE_DIR) + "/conf/examples/web.pp", etc + "/modules/web/manifests/init.pp");
+  write_text(etc + "/site.pp",
+             "class { 'web': builds => '" + etc + "/builds', root => '" + etc + "/root', restart => 'touch " + etc + "/restarted' }\n");
+  fs::create_directories(at(""));
+  where_ = etc + "/root/web";
+  auto apply = "puppet apply --detailed-exitcodes --confdir " + etc + "/conf --vardir " + etc + "/var --modulepath " + etc + "/modules " +
+               etc + "/site.pp";
+  ASSERT_NO_FATAL_FAILURE(take_example("puppet.yaml", "puppet agent --test", apply));
+  walk("1.0", "2.0");
+  EXPECT_THAT(told_, HasSubstr("-1.0\n+2.0"));
+  EXPECT_TRUE(fs::exists(etc + "/restarted"));
+  EXPECT_EQ(Process::run({"sh", "-c", apply + " 2>&1"}), 0) << "nothing to change";
+  EXPECT_EQ(read_text(where_), "1.0\n");
+}
+
 TEST_F(ExampleTest, AptInstallsAVersion) {
   auto world = local_.path() + "/apt";
   ASSERT_EQ(Process::run({"bash", std::string(SHIFTD_SOURCE_DIR) + "/tests/fakes/apt_world.sh", world, "1.0-1", "1.0-10~deb12u1"}), 0);

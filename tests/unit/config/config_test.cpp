@@ -365,7 +365,7 @@ TEST(Config, LoadsTheExamples) {
   ASSERT_TRUE(config) << to_string(config.error());
   EXPECT_EQ(config->services.at(0).hosts.size(), 4);
   EXPECT_FALSE(config->services.at(0).release.custom);
-  for (auto file : {"apt.yaml", "git.yaml", "ansible.yaml"}) {
+  for (auto file : {"apt.yaml", "git.yaml", "ansible.yaml", "puppet.yaml"}) {
     SCOPED_TRACE(file);
     folder.write("web.yaml", content_of(examples / file));
     auto other = load_config(folder.path() / "shiftd.yaml");

@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Clients, RebootTest, testing::Values(SshClient::libssh2
 
 TEST_P(RebootTest, EndsWhenTheHostHasBootedAndBringsNothing) {
   ASSERT_TRUE(succeeded(loop_.run(releaser_->check_source(reboot_))));
-  EXPECT_EQ(loop_.run(releaser_->prepare(place_, reboot_)), Result<std::string>(release_.digest));
+  EXPECT_EQ(loop_.run(releaser_->prepare(place_, reboot_)).value().current, release_.digest);
   ASSERT_TRUE(succeeded(reboot("r2-1")));
   EXPECT_EQ(reboots(), 1);
   EXPECT_EQ(read_text(boot_id()), "second\n");

@@ -57,6 +57,20 @@ TEST_F(StageJudgement, PassesWithoutProofAtTheLongestBakeAndSaysSo) {
   EXPECT_EQ(ruling.text, "weak evidence: what was seen");
 }
 
+// A stage too short for evidence: its host has died with the first requests.
+TEST_F(StageJudgement, DoesNotPassWithoutProofWhileTheCanaryFailsBlatantly) {
+  options.max_bake = 0s;
+  options.harm_limit = 0;
+  judge = StageJudge(options);
+  moment.bake_until = start;
+  moment.bake = 0s;
+  evidence.e_value = 1.7;
+  auto ruling = second(98, 2);
+  EXPECT_EQ(ruling.call, Call::keep_watching);
+  EXPECT_EQ(ruling.text, "something speaks against the release, though not enough to roll back");
+  EXPECT_EQ(seconds_of(60, 0, 0).call, Call::promote) << "when it has passed";
+}
+
 TEST_F(StageJudgement, HoldsWithoutProofWhenToldTo) {
   options.at_max_bake = AtMaxBake::hold;
   judge = StageJudge(options);

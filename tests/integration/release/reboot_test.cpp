@@ -228,6 +228,9 @@ TEST(RebootScript, SyncsWhatItWroteDownAndOnlyThenReboots) {
 
 // A host in memory, for what takes minutes or depends on the moment.
 class RebootOfAFakeTest : public testing::Test, public Hosts {
+ public:
+  ~RebootOfAFakeTest() override { host_.leave_loop(); }
+
  protected:
   RebootOfAFakeTest() {
     options_.path = "/srv/web";
@@ -235,7 +238,6 @@ class RebootOfAFakeTest : public testing::Test, public Hosts {
     host_.on("reboot-now", CommandResult{});
     host_.on("before=$(cat boot_id)", CommandResult{.exit_status = same_boot_status, .out = {}, .err = {}, .truncated = false});
   }
-  ~RebootOfAFakeTest() override { host_.leave_loop(); }
   Executor& executor(const std::string&) override { return host_; }
 
   // What happens to the host, by when.

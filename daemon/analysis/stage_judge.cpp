@@ -119,7 +119,8 @@ Ruling StageJudge::pass(const Moment& moment, const Verdict& verdict, const Evid
 
 std::string StageJudge::missing(const Evidence& evidence) const {
   if (evidence.stage_canary_requests == 0) return "the canary has had no requests in this stage";
-  if (evidence.e_value >= doubt || rate(state_.canary) >= options_.ceiling) return "something speaks against the release, though not enough to roll back";
+  if (evidence.e_value >= doubt || rate(state_.canary) >= options_.ceiling)
+    return "something speaks against the release, though not enough to roll back";
   if (state_.baseline.recent.requests < 1) return "nothing on the old release serves to compare with";
   if (evidence.until_promote) return about(*evidence.until_promote);
   if (evidence.stage_canary_requests < options_.min_requests)

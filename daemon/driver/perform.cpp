@@ -266,9 +266,10 @@ bool Driver::takes_traffic_off(MemberIndex index) const {
 std::string Driver::why_not_sent(MemberIndex index) const {
   if (!informed_) return "what its pools hold is not known yet";
   const auto& closed = closed_[committed_.plan.members[index].pool];
-  bool may_be_written = sent_[index] == committed_.members[index].effect;  // it takes nothing more away
+  // Where all that wait may have been written, they would wait for one another: each is sent again as if it were the only one.
+  bool may_be_written = sent_[index] == committed_.members[index].effect;
   if (takes_traffic_off(index) || (closed && closed->empty()))
-    return may_be_written ? std::string() : why_not_write(committed_, index, sent_);
+    return why_not_write(committed_, index, may_be_written ? std::vector<EffectId>() : sent_);
   return closed ? *closed : "its load balancers have not been asked yet";
 }
 
@@ -285,6 +286,8 @@ Task<> Driver::write_lane(MemberIndex index) {
   std::string waits;
   while (true) {
     auto effect = committed_.members[index].effect;
+    // What was thought lost was found done: then the store answers.
+    if (effect == 0 && unheard != 0) source_answer(source, {});
     if (effect == 0 || effect == told) co_return;
     if (auto why = why_not_sent(index); !why.empty()) {
       if (waits != why)

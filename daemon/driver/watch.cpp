@@ -218,9 +218,12 @@ bool Driver::tell_closed(PoolIndex pool) {
     if (!state.disagreement.empty()) reasons.push_back(state.disagreement);
     for (const auto& reason : reasons) why += (why.empty() ? "" : "; ") + pools_[pool]->views[view]->name() + ": " + reason;
   }
-  closed_[pool] = why;
   auto known = committed_.closed.find(pool);
   bool closed = known != committed_.closed.end();
+  // One that has not answered since we began says what it said before.
+  bool unheard = std::any_of(views_[pool].begin(), views_[pool].end(), [](const ViewState& view) { return view.reading.members.empty(); });
+  if (why.empty() && closed && unheard) why = known->second;
+  closed_[pool] = why;
   if (!why.empty() && (!closed || without_digits(why) != without_digits(known->second))) post(PoolCloses{pool, why});
   return why.empty() && closed;
 }

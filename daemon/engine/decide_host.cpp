@@ -76,7 +76,7 @@ void Deciding::fail(HostIndex host, const std::string& why) {
     case HostPhase::upgrading:
     case HostPhase::verifying:
     case HostPhase::awaiting_health: return undo(host, why, true);
-    case HostPhase::joining: return depool(host, HostPhase::withdrawing, why, true);
+    case HostPhase::joining:  // it may serve in some of its pools already
     case HostPhase::serving_new:
       if (why_not_out(rollout_, host, false).empty()) return depool(host, HostPhase::withdrawing, why, true);
       return move(host, HostPhase::serving_new, why, true);  // it leaves as soon as the others can do without it
@@ -332,8 +332,8 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
     if (waited_patiently(host) >= confirm_limit(host) && open(host)) fail(host, "the load balancer's check fails as soon as it is back");
     return;
   }
+  if (entered || state(host).down > 0) note_health(host, shown);  // what was down before it left may carry again
   if (!entered) return;
-  note_health(host, shown);
   if (forward) return move(host, HostPhase::serving_new);
   move(host, after_return(host, false), state(host).why);
 }

@@ -110,17 +110,18 @@ Ruling StageJudge::pass(const Moment& moment, const Verdict& verdict, const Evid
   if (moment.now >= limit) {
     if (evidence.e_value >= enough_at_the_end)
       return {Call::roll_back, {}, "the longest bake is over, and much speaks against it: " + evidence.text};
-    bool blatant = rate(state_.canary) >= options_.ceiling;  // of late, and too short a time for evidence
-    if (served && !blatant && evidence.e_value < doubt && options_.at_max_bake == AtMaxBake::promote)
+    if (served && !in_doubt(evidence) && options_.at_max_bake == AtMaxBake::promote)
       return {Call::promote, {}, "weak evidence: " + evidence.text};
   }
   return {Call::keep_watching, {}, missing(evidence)};
 }
 
+// Also what fails blatantly, but too short a time for evidence.
+bool StageJudge::in_doubt(const Evidence& evidence) const { return evidence.e_value >= doubt || rate(state_.canary) >= options_.ceiling; }
+
 std::string StageJudge::missing(const Evidence& evidence) const {
   if (evidence.stage_canary_requests == 0) return "the canary has had no requests in this stage";
-  if (evidence.e_value >= doubt || rate(state_.canary) >= options_.ceiling)
-    return "something speaks against the release, though not enough to roll back";
+  if (in_doubt(evidence)) return "something speaks against the release, though not enough to roll back";
   if (state_.baseline.recent.requests < 1) return "nothing on the old release serves to compare with";
   if (evidence.until_promote) return about(*evidence.until_promote);
   if (evidence.stage_canary_requests < options_.min_requests)

@@ -51,6 +51,7 @@ class StageJudge {
   [[nodiscard]] std::string fails_by_itself(const Evidence& evidence) const;
   [[nodiscard]] std::string incident() const;
   [[nodiscard]] Ruling pass(const Moment& moment, const Verdict& verdict, const Evidence& evidence) const;
+  [[nodiscard]] bool in_doubt(const Evidence& evidence) const;
   [[nodiscard]] std::string missing(const Evidence& evidence) const;
 
   AnalysisOptions options_;

@@ -197,16 +197,17 @@ void Deciding::hand_back(const Command& event) {
   if (planned(host).role != Role::upgrade || state(host).phase != HostPhase::left) return;
   bool back = rollout_.phase == Phase::rolling_back;
   auto why = (adopted ? "returned by " : "taken by ") + event.by;
+  auto leave_pools = [&](MemberIndex index) {
+    const auto& member = rollout_.members[index];
+    auto setting = present(member);
+    const auto& original = adopted && member.holder == Holder::theirs ? member.known : member.original;
+    if (setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(setting.weight, 1)}, original);
+  };
   if (state(host).swapped) {
     // Which release answers there is not known for sure: it leaves its pools and goes the whole way again; while rolling
     // back, as the others do that serve the release, in its turn.
     if (back) return move(host, HostPhase::serving_new, why);
-    each_member(rollout_, host, [&](MemberIndex index) {
-      const auto& member = rollout_.members[index];
-      auto setting = present(member);
-      const auto& original = adopted && member.holder == Holder::theirs ? member.known : member.original;
-      if (setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(setting.weight, 1)}, original);
-    });
+    each_member(rollout_, host, leave_pools);
     if (planned(host).members == 0) return move(host, HostPhase::upgrading, why);
     if (!rollout_.weights_due && below_their_stage()) say(WeightsDue{true});  // when it is out
     return move(host, HostPhase::depooling, why);
@@ -217,10 +218,7 @@ void Deciding::hand_back(const Command& event) {
   }
   // It missed a release, and does not serve its former one beside those that have it.
   if (planned(host).returning) {
-    each_member(rollout_, host, [&](MemberIndex index) {
-      auto setting = present(rollout_.members[index]);
-      if (setting.pooled == Pooled::yes) want(index, Setting{Pooled::no, std::max(setting.weight, 1)});
-    });
+    each_member(rollout_, host, leave_pools);
     return move(host, HostPhase::out, why);
   }
   each_member(rollout_, host, [&](MemberIndex index) {

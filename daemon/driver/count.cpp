@@ -81,11 +81,13 @@ Task<> Driver::count_loop() {
     auto counted = co_await count_once();
     auto now = clock_.steady();
     source_answer("front end", counted ? std::string() : counted.error().what);
-    if (counted && now > last) {
+    if (counted) {
+      // The first one after a restart reaches back to the checkpoint, however soon it is answered.
+      auto length = std::max(now - last, Duration(1));
       if (std::exchange(known, true)) {
-        judge(now - last);
-        tell_shares(now - last);
-        tell_erring(now - last);
+        judge(length);
+        tell_shares(length);
+        tell_erring(length);
       }
       // A roll back may end the rollout soon: what led to it is kept at once.
       if (rolls_back_) co_await keep_recording();

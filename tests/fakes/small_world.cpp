@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <iterator>
 
+#include <nlohmann/json.hpp>
+
 #include "daemon/release/restart.hpp"
 
 namespace shiftd {
@@ -120,30 +122,31 @@ class Counts final : public FrontEnd {
     if (!world_.front_end_answers) co_return silent();
     world_.pass_time();
     CountsReading reading;
-    reading.first = std::exchange(first_, false);
+    reading.first = counted_.empty();
     for (auto& [name, host] : world_.hosts) {
+      auto& counted = counted_[name];
+      Counted now{static_cast<std::uint64_t>(host.requests), static_cast<std::uint64_t>(host.failures)};
       HostCounts counts;
       counts.member = name;
-      auto requests = std::floor(host.requests);
-      auto failures = std::floor(host.failures);
-      counts.requests = static_cast<std::uint64_t>(requests - host.counted_requests);
-      counts.failures = static_cast<std::uint64_t>(failures - host.counted_failures);
-      host.counted_requests = requests;
-      host.counted_failures = failures;
+      if (!reading.first) counts.requests = now.first - counted.first;
+      if (!reading.first) counts.failures = now.second - counted.second;
+      counted = now;
       reading.hosts.push_back(std::move(counts));
     }
     co_return reading;
   }
-  std::string checkpoint() const override { return "counts"; }
-  Result<void> restore(const std::string&) override {
-    first_ = false;
+  std::string checkpoint() const override { return nlohmann::json(counted_).dump(); }
+  Result<void> restore(const std::string& checkpoint) override {
+    counted_ = nlohmann::json::parse(checkpoint).get<std::map<std::string, Counted>>();
     return {};
   }
 
  private:
+  using Counted = std::pair<std::uint64_t, std::uint64_t>;  // requests, failures
+
   SmallWorld& world_;
   std::string name_ = "lb1/app";
-  bool first_ = true;
+  std::map<std::string, Counted> counted_;
 };
 
 // Two counters for each host, "slow" and "all", and its "weight".

@@ -41,11 +41,9 @@ struct SmallWorld {
     std::map<std::string, Job> jobs;   // by id; each ran once
     std::map<std::string, int> swaps;  // by digest: how often it was swapped in
     int boots = 0;                     // how often it was rebooted
-    double requests = 0;               // served since the last count, fractions kept
+    double requests = 0;               // served, fractions kept
     double failures = 0;
     double slow = 0;
-    double counted_requests = 0;
-    double counted_failures = 0;
   };
 
   SmallWorld(Clock& clock, int hosts, int weight = 100);

@@ -854,6 +854,46 @@ TEST_F(SupervisorTest, AHostThatTheOthersCannotReplaceAnyMoreStaysUntilTheyCan) 
   expect_all("one");
 }
 
+// Its swap was decided while it was out, and began when the journal had taken its time.
+TEST_F(SupervisorTest, AHostThatAPersonPutBackWhileTheJournalTookItsTimeIsNotSwapped) {
+  begin(4, five_stages());
+  world_->drain_time = 2s;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::draining);
+  pass(1s);
+  journal_->append_time = 3s;
+  pass(2s);
+  world_->look_time = 10s;  // what the load balancer has shown last is older than what the person does
+  auto& host = world_->hosts.at("web01");
+  host.setting = {Pooled::yes, 70};
+  pass_until_phase(id, HostPhase::left);
+  EXPECT_TRUE(host.swaps.empty());
+  EXPECT_EQ(host.setting, (Setting{Pooled::yes, 70}));
+}
+
+// Nobody heard whether they were written. If all were, the others could not do without any of these since one more host is lost.
+TEST_F(SupervisorTest, WritesThatMayHaveLandedDoNotWaitForOneAnother) {
+  auto strategy = five_stages();
+  strategy.canary = HostQuota{4, {}};
+  strategy.stages = {{BasisPoints{5'000}, 1h, Gate::open}, {all_traffic, 0s, Gate::open}};
+  begin(8, strategy);
+  auto id = start("two");
+  clock_.run(*loop_, [&] { return running(id)->serving_new() == 4; });
+  pass(1min);
+  auto before = world_->writes;
+  world_->write_time = 10s;
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::roll_back, "", "test", "because"})));
+  ASSERT_EQ(running(id)->in(HostPhase::withdrawing), 4U);
+  pass(6s);
+  ASSERT_EQ(world_->writes, before);
+  world_->hosts.at("web08").health_up = false;
+  pass(1s);
+  world_->write_time = 0s;
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
+  expect_all("one");
+}
+
 TEST_F(SupervisorTest, TheFeedTellsEveryRecordAndItsEnd) {
   begin(2, five_stages());
   auto id = start("two");

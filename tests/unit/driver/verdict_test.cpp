@@ -434,5 +434,36 @@ TEST_F(VerdictDrives, ARestartMidStageKeepsWhatTheJudgeKnew) {
   EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
 }
 
+// The first count after a restart reaches back to the last checkpoint, when the host served its former release.
+TEST_F(VerdictDrives, WhatAHostAnsweredBeforeItsSwapIsNotTheCanarysAfterARestart) {
+  auto strategy = two_stages();
+  strategy.stages[0].bake = 10min;
+  begin(4, strategy);
+  auto id = start("two");
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::pause, "", "ada", "to look"})));
+  pass(15s);
+  auto kept = [&] { return ask(journal_->load_checkpoint(id)).value().value_or(""); };
+  for (auto before = kept(); kept() == before;) pass(100ms);
+  pass(7s);
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::resume, "", "ada", ""})));
+  auto resumed = clock_.steady();
+  pass_until_phase(id, HostPhase::serving_new);
+  ASSERT_LT(clock_.steady() - resumed, 2s);
+  restart(id);
+  pass(12s);
+  auto text = ask(supervisor_->trace(id));
+  ASSERT_TRUE(text) << text.error();
+  std::istringstream in(*text);
+  auto trace = read_trace(in);
+  ASSERT_TRUE(trace) << trace.error();
+  // Of the 200 requests a second each host answers 50.
+  auto reaches_back = [](const TraceRow& row) { return row.hosts[0].requests > 300; };
+  auto first = std::find_if(trace->rows.begin(), trace->rows.end(), reaches_back);
+  ASSERT_NE(first, trace->rows.end());
+  EXPECT_NE(first->hosts[0].cohort, Cohort::canary);
+  EXPECT_EQ(trace->rows.back().hosts[0].cohort, Cohort::canary);
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
 }  // namespace
 }  // namespace shiftd

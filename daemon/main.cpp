@@ -71,7 +71,8 @@ Task<> serve(Clock& clock, const Config& config, Journal& journal) {
   auto executor = co_await asio::this_coro::executor;
   std::vector<std::unique_ptr<Service>> services;
   auto configurations = std::make_shared<ConfigurationStore>(config.daemon.configurations, read_configuration);
-  for (const auto& service : config.services) services.push_back(or_cannot_start(make_service(clock, service, configurations)));
+  auto epoch = journal.stats().epoch;
+  for (const auto& service : config.services) services.push_back(or_cannot_start(make_service(clock, service, configurations, epoch)));
   std::vector<FrontEnd*> front_ends;
   for (auto& service : services) {
     for (auto& pool : service->pools) {

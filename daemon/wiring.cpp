@@ -136,17 +136,17 @@ std::function<Task<>(Rollout)> hook(Clock& clock, const std::string& command) {
   };
 }
 
-std::unique_ptr<Releaser> make_releaser(Clock& clock, const ServiceConfig& config, Hosts& hosts,
+std::unique_ptr<Releaser> make_releaser(Clock& clock, const ServiceConfig& config, const ReleaseOptions& options, Hosts& hosts,
                                         std::shared_ptr<ConfigurationStore> configurations) {
-  if (config.release.custom) return make_custom_releaser(clock, config.release, hosts);
-  auto tarballs = make_tarball_releaser(clock, config.release, hosts);
-  return with_configurations(std::move(tarballs), config.release, hosts, std::move(configurations), facts_of(config));
+  if (options.custom) return make_custom_releaser(clock, options, hosts);
+  auto tarballs = make_tarball_releaser(clock, options, hosts);
+  return with_configurations(std::move(tarballs), options, hosts, std::move(configurations), facts_of(config));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config,
-                                              std::shared_ptr<ConfigurationStore> configurations) {
+Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config, std::shared_ptr<ConfigurationStore> configurations,
+                                              std::uint64_t epoch) {
   auto service = std::make_unique<Service>();
   service->name = config.name;
   service->tested_in = config.tested_in;
@@ -178,9 +178,11 @@ Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig&
     service->hosts.push_back(make_host(host, *connections));
   }
   if (config.hosts_from) service->found = found_hosts(config, *service, connections);
-  service->reboot_limit = config.release.reboot_limit;
-  service->releaser = with_restarts(make_releaser(clock, config, *connections, std::move(configurations)),
-                                    make_reboot(clock, config.release, *connections));
+  auto release = config.release;
+  release.epoch = epoch;
+  service->reboot_limit = release.reboot_limit;
+  service->releaser = with_restarts(make_releaser(clock, config, release, *connections, std::move(configurations)),
+                                    make_reboot(clock, release, *connections));
   service->owned = std::move(connections);
   return service;
 }

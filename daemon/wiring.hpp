@@ -12,10 +12,10 @@
 namespace shiftd {
 
 // Opens no connection. `clock` outlives the service.
-// `configurations` is shared by all services.
+// `configurations` is shared by all services. `epoch` is the journal's: hosts do nothing for an earlier one.
 // Fails with: bad_input (a check that cannot be made), unavailable (a log socket that cannot be created).
-Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config,
-                                              std::shared_ptr<ConfigurationStore> configurations);
+Result<std::unique_ptr<Service>> make_service(Clock& clock, const ServiceConfig& config, std::shared_ptr<ConfigurationStore> configurations,
+                                              std::uint64_t epoch);
 
 // All that the service asks of one of its hosts, as conf/hosts/shiftd-only reads it. Fails with: not_found (no such service
 // or host), bad_input.

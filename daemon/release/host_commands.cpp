@@ -21,6 +21,8 @@ std::string with_place(std::string text, std::string_view value, std::string_vie
   return text.replace(at, value.size(), place);
 }
 
+std::string in_any_epoch(std::string text) { return with_place(std::move(text), "epoch=0", "epoch={{epoch}}"); }
+
 class Listing {
  public:
   Listing(const ReleaseOptions& options, std::string base, const HostPlace& host)
@@ -31,8 +33,11 @@ class Listing {
 
   Result<void> tarball() {
     command("inspect", current_script(base_));
-    command("prepare", with_place(prepare_script(base_, "{{digest}}", std::nullopt, options_.keep), "room=", "room={{kilobytes}}"));
-    command("fetch", with_place(prepare_script(base_, "{{digest}}", 0, options_.keep, "{{url}}"), "room=0", "room={{kilobytes}}"));
+    auto brings = [&](std::optional<std::int64_t> room, const char* url) {
+      return in_any_epoch(prepare_script(base_, "{{digest}}", room, options_.keep, 0, url));
+    };
+    command("prepare", with_place(brings(std::nullopt, ""), "room=", "room={{kilobytes}}"));
+    command("fetch", with_place(brings(0, "{{url}}"), "room=0", "room={{kilobytes}}"));
     command("note", note_script(base_, "{{release}}", "{{rollout}}"));
     auto restart = fill_placeholders(options_.restart, values_);
     if (!restart) return std::move(restart).error().during("restart command");
@@ -86,9 +91,9 @@ class Listing {
   }
 
   Result<void> job(std::string name, std::string script, Duration limit) {
-    auto program = job_program({any_job, std::move(script), base_ + "/.shiftd/lock", jobs(), limit});
+    auto program = job_program({any_job, std::move(script), base_ + "/.shiftd/lock", jobs(), limit, 0});
     if (!program) return std::move(program).error();
-    commands_.push_back({std::move(name), true, with_place(*program, any_job, "{{job}}")});
+    commands_.push_back({std::move(name), true, in_any_epoch(with_place(*program, any_job, "{{job}}"))});
     return {};
   }
 

@@ -37,6 +37,8 @@ struct ReleaseOptions {
   Duration reboot_limit{std::chrono::minutes(10)};          // from that command until the host has booted
   std::string boot_id = "/proc/sys/kernel/random/boot_id";  // file on the host that holds something else after each boot
 
+  std::uint64_t epoch = 0;  // of this daemon, as RemoteJob's; no configuration says it
+
   bool operator==(const ReleaseOptions&) const = default;
 };
 

@@ -66,8 +66,13 @@ else
 fi
 )sh";
 
-// Reads the tarball from its input, unless it leaves before. `df` may name two file systems: the least counts.
+// Reads the tarball from its input, unless it leaves before. The jobs' lock tells in which epoch the last one ran. `df` may name two file
+// systems: the least counts.
 constexpr std::string_view bring = R"sh(
+last=
+[ ! -e .shiftd/lock ] || read -r _ last _ <.shiftd/lock
+case $last in '' | *[!0-9]*) last=0 ;; esac
+if [ "$last" -gt "$epoch" ]; then echo "epoch $last"; exit 76; fi
 [ -n "$now" ] || [ ! -e current ] || exit 0
 [ ! -e "releases/$digest/.shiftd-complete" ] || exit 0
 [ -n "$room" ] || exit 64
@@ -300,8 +305,8 @@ std::string note_script(const std::string& base, const std::string& release, con
 }
 
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
-                           const std::string& url) {
-  return fmt::format("room={}; url={}\n{}{}{}{}{}", room ? std::to_string((*room + 1023) / 1024) : "", shell_quote(url),
+                           std::uint64_t epoch, const std::string& url) {
+  return fmt::format("epoch={}; room={}; url={}\n{}{}{}{}{}", epoch, room ? std::to_string((*room + 1023) / 1024) : "", shell_quote(url),
                      making_layout(base, digest, keep), url.empty() ? fetch_from_input : fetch_from_url, yield_to_users, bring, tidy);
 }
 
@@ -403,6 +408,8 @@ std::int64_t read_free(std::string_view out) {
   if (error != std::errc() || parsed != end || kilobytes < 0 || kilobytes > INT64_MAX / 1024) return -1;
   return kilobytes * 1024;
 }
+
+std::string read_epoch(std::string_view out) { return std::string(line_of(out, "epoch").value_or("").substr(0, 20)); }
 
 std::string read_found(std::string_view out) { return std::string(line_of(out, "found").value_or("").substr(0, 100)); }
 

@@ -37,15 +37,17 @@ std::string note_script(const std::string& base, const std::string& release, con
 //   65  the digest that arrived is another one
 //   69  fewer than `room` bytes are free there
 //   75  an earlier unpacking still runs
+//   76  a job of a later epoch than `epoch` has run there
 inline constexpr int no_tarball_status = 64;
 inline constexpr int wrong_digest_status = 65;
 inline constexpr int no_room_status = 69;
 inline constexpr int not_fetched_status = 71;
 inline constexpr int busy_status = 75;
+inline constexpr int outdated_status = 76;
 //   71  the host could not reach the place of the URL
 // `url`: where the host fetches the tarball; empty: it comes by the script's input.
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
-                           const std::string& url = {});
+                           std::uint64_t epoch, const std::string& url = {});
 
 // Makes releases/<release> of code that is on the host and of the rendered files, which come one after the other by its
 // input; checks their digests, runs the validations, and changes nothing at their paths. A release that is there with the
@@ -61,6 +63,8 @@ std::string file_in_the_making(const std::string& base, const ReleaseParts& rele
 
 // Bytes free on the host, as prepare_script printed it; -1: it did not.
 std::int64_t read_free(std::string_view out);
+// The later epoch that has worked there.
+std::string read_epoch(std::string_view out);
 // The digest that arrived.
 std::string read_found(std::string_view out);
 

@@ -14,6 +14,7 @@
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/release_scripts.hpp"
 #include "daemon/release/version_question.hpp"
+#include "daemon/ssh/remote_job.hpp"
 
 namespace shiftd {
 namespace {
@@ -33,6 +34,7 @@ Failure why_not_brought(const CommandResult& result, const std::string& base, co
               fmt::format("the tarball arrived with the digest {}, and the release says {}", read_found(result.out), digest)};
     case not_fetched_status: return {Errc::unavailable, std::string(said)};
     case busy_status: return {Errc::unavailable, "the lock is held by an unpacking that began earlier"};
+    case outdated_status: return outdated(read_epoch(result.out));
     case no_room_status:
       return {Errc::exhausted, fmt::format("{} has {} MB free and needs {} MB ({} times the tarball, and one)", base,
                                            read_free(result.out) >> 20, (room >> 20) + 1, space_factor)};
@@ -160,7 +162,7 @@ Task<Result<Prepared>> TarballReleaser::prepare(HostPlace host, Release release)
   // Without it the host is asked all the same: one that has the release already needs no tarball.
   auto room = size ? *size * space_factor + space_besides : 0;
   auto url = is_url(release.source) ? release.source : std::string();
-  auto script = prepare_script(*base, release.digest, size ? std::optional(room) : std::nullopt, options_.keep, url);
+  auto script = prepare_script(*base, release.digest, size ? std::optional(room) : std::nullopt, options_.keep, options_.epoch, url);
   auto bringing =
       size ? executor.send(url.empty() ? release.source : "/dev/null", std::move(script), unpack_limit) : executor.run(std::move(script));
   auto result = co_await std::move(bringing);
@@ -197,8 +199,9 @@ Task<Result<void>> TarballReleaser::swap(const HostPlace& host, const std::strin
   auto restart = fill_placeholders_for_shell(options_.restart, *values);
   if (!restart) co_return std::move(restart).error().during("restart command");
   const auto& base = values->at("path");
-  RemoteJob job{std::move(job_id), swap_script(base, digest, *restart), base + "/.shiftd/lock", base + "/.shiftd/jobs",
-                options_.restart_limit};
+  RemoteJob job{std::move(job_id),      swap_script(base, digest, *restart),
+                base + "/.shiftd/lock", base + "/.shiftd/jobs",
+                options_.restart_limit, options_.epoch};
   auto result = co_await hosts_.executor(host.name).job(std::move(job));
   if (!result) co_return in_a_releasers_words(std::move(result).error());
   if (result->exit_status == 0) co_return Result<void>{};

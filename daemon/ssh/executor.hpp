@@ -29,11 +29,12 @@ inline constexpr std::size_t output_most = 256 * 1024;
 // A detached job on the host, named by the id of the effect that asked for it. It survives our connection and our
 // process; asking for the same id again re-attaches to it or returns its result, and never runs it twice.
 struct RemoteJob {
-  std::string id;      // [a-z0-9-]+, unique for all time: "<rollout>-<effect>"
-  std::string script;  // POSIX sh
-  std::string lock;    // jobs with the same lock never overlap on one host; a path on the host
-  std::string dir;     // where jobs keep their output and result files; a path on the host
-  Duration limit;      // the job's own process group is ended after this
+  std::string id;           // [a-z0-9-]+, unique for all time: "<rollout>-<effect>"
+  std::string script;       // POSIX sh
+  std::string lock;         // jobs with the same lock never overlap on one host; a path on the host
+  std::string dir;          // where jobs keep their output and result files; a path on the host
+  Duration limit;           // the job's own process group is ended after this
+  std::uint64_t epoch = 0;  // of who asks: once a job of a later one has had the lock, no job of an earlier one gets it
 };
 
 class Executor {
@@ -61,6 +62,7 @@ class Executor {
 
   // Starts the job, or joins it if it runs already, or returns the result it left behind. Both its outputs are in `out`.
   // Fails with: refused (it was not started: the lock is held by another job, says whose, or the host cannot run jobs),
+  // conflict (it was not started: the lock was held by a job of a later epoch),
   // unreachable / timed_out (the connection was lost: the job may go on; ask again with the same id), exhausted (the job's
   // limit passed and it was ended, or the disk is full), unavailable (the job vanished: it was started and is gone without
   // a result, so that nobody knows whether it finished; asking again says the same).

@@ -73,7 +73,7 @@ drain() {
 }
 )sh";
 
-// dir, id, lock, limit, most and script are set in front of it. (`true` and not `:` before a redirection that may fail: a
+// dir, id, epoch, lock, limit, most and script are set in front of it. (`true` and not `:` before a redirection that may fail: a
 // failed redirection of a special builtin ends the shell.) What may be written when the disk is full has its blocks before
 // the job starts; why it could not be had, dd says (dash: "I/O error"). The lock's file is written in place: a file system
 // flushes one that was cut and written anew.
@@ -81,12 +81,15 @@ constexpr std::string_view start_or_join = R"sh(
 need() { command -v "$1" >/dev/null || { say "error no $1 on this host: install $2"; return 1; }; }
 prepare() {
   printf '%s' "$script" >script && printf '%-20s\n' lost >result && printf '%-10s\n' soon >draining &&
-    printf '%-200s\n' "$id" 1<>"$lock" && true >started
+    printf '%-222s\n' "$id $epoch" 1<>"$lock" && true >started
 }
 begin() {
   true >>"$lock" || { echo "error cannot open the lock $lock"; return; }
   exec 8>>"$lock"
   if ! flock -n 8; then read -r holder _ <"$lock"; echo "refused $holder"; return; fi
+  read -r _ last _ <"$lock"
+  case $last in '' | *[!0-9]*) last=0 ;; esac
+  if [ "$last" -gt "$epoch" ]; then echo "outdated $last"; return; fi
   if ! prepare; then
     LC_ALL=C dd if=/dev/zero of=room bs=64k count=1 status=none
     rm -f room
@@ -164,6 +167,13 @@ Failure could_not(std::string_view said, std::string_view before) {
 
 }  // namespace
 
+Failure outdated(std::string_view epoch) {
+  return {Errc::refused,
+          fmt::format("a shiftd that was started later from the same journal, or from a copy of it (epoch {}), has worked on this "
+                      "host: stop one of the two",
+                      epoch)};
+}
+
 Result<std::string> job_program(const RemoteJob& job) {
   for (auto& checked : {check_id(job.id), check_path("job lock", job.lock), check_path("job directory", job.dir)}) {
     if (!checked) return checked.error();
@@ -171,8 +181,8 @@ Result<std::string> job_program(const RemoteJob& job) {
   if (job.limit < Duration(1)) return Failure{Errc::bad_input, "a job's limit must be positive, not " + to_string(job.limit)};
   if (job.script.find('\0') != std::string::npos) return Failure{Errc::bad_input, "a job's script must not hold NUL bytes"};
   auto limit = fmt::format("{}.{:03}", job.limit.count() / 1000, job.limit.count() % 1000);
-  auto variables = fmt::format("dir={}\nid={}\nlock={}\nlimit={}\nmost={}\nscript={}\n", shell_quote(job.dir), shell_quote(job.id),
-                               shell_quote(job.lock), limit, output_most + 1, shell_quote(job.script));
+  auto variables = fmt::format("dir={}\nid={}\nepoch={}\nlock={}\nlimit={}\nmost={}\nscript={}\n", shell_quote(job.dir),
+                               shell_quote(job.id), job.epoch, shell_quote(job.lock), limit, output_most + 1, shell_quote(job.script));
   return program_of(variables, fmt::format("{}{}", job_functions, start_or_join));
 }
 
@@ -208,6 +218,9 @@ Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Durat
   }
   if (word == "refused") {
     return Failure{Errc::refused, fmt::format("job {}: the lock is held by job {}", id, rest.empty() ? "(unknown)" : rest)};
+  }
+  if (word == "outdated") {
+    return outdated(rest).during("job " + id);
   }
   if (word == "error") return could_not(rest, before.substr(0, 500)).during("job " + id);
   if (word == "limit") {

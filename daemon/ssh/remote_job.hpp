@@ -45,10 +45,13 @@ Result<std::string> job_program(const RemoteJob& job);
 Result<std::string> job_question(const std::string& dir, const std::string& id);
 
 // What either printed. Nothing: no such job was ever started (only job_question says so).
-// Fails with: refused, exhausted, unavailable (the job vanished, or runs still), unexpected_reply.
+// Fails with: refused, conflict (as Executor::job), exhausted, unavailable (the job vanished, or runs still), unexpected_reply.
 Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Duration limit, std::string_view reply);
 
 // What job_program printed: a job that was never started is unexpected_reply as well.
 Result<CommandResult> read_job_end(const RemoteJob& job, std::string_view reply);
+
+// conflict: a job of the later `epoch` has had the host's lock.
+Failure outdated(std::string_view epoch);
 
 }  // namespace shiftd

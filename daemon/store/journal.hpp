@@ -42,7 +42,10 @@ struct JournalStats {
   std::uint64_t commits = 0;                // transactions that made records durable
   std::uint64_t appended_records = 0;       // by create and append
   std::chrono::microseconds committing{0};  // what those commits took, waiting in line excluded
-  std::string notice;                       // what people should hear about how it was opened; empty: nothing
+  // How often it was opened to be written, this time included. A copy goes on from there, and so is told from what it was
+  // copied from once one of them is opened again. 0: not counted.
+  std::uint64_t epoch = 0;
+  std::string notice;  // what people should hear about how it was opened; empty: nothing
 };
 
 // The texts that a journal takes; more is refused with bad_input. The largest record is the plan of a large fleet.

@@ -19,6 +19,30 @@ std::int64_t column(std::uint64_t number) {
   return static_cast<std::int64_t>(std::min<std::uint64_t>(number, std::numeric_limits<std::int64_t>::max()));
 }
 
+Result<void> count_opening(Database& database) {
+  if (auto begun = database.begin(); !begun) return begun;
+  auto counted = database.script(
+      "CREATE TABLE IF NOT EXISTS openings (count INTEGER NOT NULL) STRICT;"
+      "INSERT INTO openings SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM openings);"
+      "UPDATE openings SET count = count + 1");
+  if (!counted) {
+    database.roll_back();
+    return counted;
+  }
+  return database.commit();
+}
+
+// A disk that takes nothing keeps no daemon from what it has to watch: it goes on in its former epoch.
+Result<std::uint64_t> next_epoch(Database& database) {
+  (void)count_opening(database);
+  auto there = database.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'openings'");
+  if (!there) return std::move(there).error();
+  if (*there == 0) return std::uint64_t{0};
+  auto count = database.integer("SELECT count FROM openings");
+  if (!count) return std::move(count).error();
+  return static_cast<std::uint64_t>(*count);
+}
+
 }  // namespace
 
 // A rollout that is being removed has no id any more: nothing finds it, and its records are freed step by step.
@@ -88,9 +112,11 @@ Result<std::unique_ptr<Records>> Records::open(const std::string& path) {
   }
   if (auto synced = database.run("PRAGMA synchronous = FULL"); !synced) return std::move(synced).error();
   if (auto made = bring_to(database, records_schema); !made) return std::move(made).error();
+  auto epoch = next_epoch(database);
+  if (!epoch) return std::move(epoch).error();
   database.checkpoint_by_hand();
   database.in_service();
-  return std::unique_ptr<Records>(new Records(std::move(*opened)));
+  return std::unique_ptr<Records>(new Records(std::move(*opened), *epoch));
 }
 
 Task<Result<std::vector<RolloutSummary>>> Records::list() {

@@ -43,6 +43,8 @@ class Records {
   // Removes these whole. They are gone at once, together; their space is freed in small steps that let appends pass.
   Task<Result<void>> remove(std::vector<std::string> rollouts);
 
+  // As JournalStats.
+  [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
   [[nodiscard]] std::uint64_t commits() const { return commits_; }
   [[nodiscard]] std::uint64_t appended() const { return appended_; }
   // What the commits took, waiting in line excluded.
@@ -60,7 +62,7 @@ class Records {
     Result<void> outcome = {};
   };
 
-  explicit Records(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  Records(std::unique_ptr<Database> database, std::uint64_t epoch) : database_(std::move(database)), epoch_(epoch) {}
 
   Task<Result<void>> write(Write write);
 
@@ -72,6 +74,7 @@ class Records {
   void checkpoint_when_due();
 
   std::unique_ptr<Database> database_;
+  std::uint64_t epoch_;
   std::mutex mutex_;
   std::vector<Write> waiting_;  // guarded by mutex_
   std::atomic<std::uint64_t> commits_ = 0;

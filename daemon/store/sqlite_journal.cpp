@@ -71,7 +71,9 @@ class SqliteJournal final : public Journal {
 
   Task<Result<void>> check() override { return records_->check(); }
 
-  JournalStats stats() const override { return {records_->commits(), records_->appended(), records_->committing(), notice_}; }
+  JournalStats stats() const override {
+    return {records_->commits(), records_->appended(), records_->committing(), records_->epoch(), notice_};
+  }
 
  private:
   LockFile lock_;  // first: it goes last

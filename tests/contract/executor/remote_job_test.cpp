@@ -93,6 +93,30 @@ TEST_F(RemoteJobTest, AClockThatIsSetMeanwhileMakesNoJobLate) {
   EXPECT_EQ(result->exit_status, 124);
 }
 
+// Two daemons at one host: the one that was started later from the same journal has it for good.
+TEST_F(RemoteJobTest, NoJobOfAnEarlierEpochFollowsOneOfALater) {
+  auto in_epoch = [&](std::uint64_t epoch, const std::string& id) {
+    auto wanted = job(id, "echo ran >>" + sshd_.file("ran"));
+    wanted.epoch = epoch;
+    return run(wanted);
+  };
+  ASSERT_TRUE(in_epoch(7, "r1-1"));
+  ASSERT_TRUE(in_epoch(7, "r1-2"));
+  ASSERT_TRUE(in_epoch(10, "r1-3"));
+  auto early = in_epoch(9, "r1-4");
+  ASSERT_FALSE(early);
+  EXPECT_EQ(early.error().code, Errc::conflict);
+  EXPECT_NE(early.error().what.find("(epoch 10), has worked on this host"), std::string::npos) << early.error();
+  EXPECT_TRUE(in_epoch(9, "r1-2")) << "what has run may be asked for by anybody";
+  EXPECT_TRUE(in_epoch(10, "r1-5"));
+  EXPECT_EQ(read_text(sshd_.file("ran")), "ran\nran\nran\nran\n");
+  // A shiftd that knew no epochs has left its id alone, and a disk may have left anything.
+  for (const auto* left : {"r0-1\n", "", "r0-1 x7\n", "\n"}) {
+    write_text(sshd_.file("lock"), left);
+    EXPECT_TRUE(in_epoch(1, "r2-" + std::to_string(std::string(left).size()))) << left;
+  }
+}
+
 TEST_F(RemoteJobTest, AServiceThatTheScriptLeavesBehindHoldsNothingUp) {
   auto pid_file = sshd_.file("service.pid");
   auto started = run(job("r1-1", "sleep 300 & echo $! >" + pid_file + "; echo up"));

@@ -140,7 +140,7 @@ TEST_P(HostCommandsTest, NothingElsePasses) {
   auto inspect = current_script(at("").substr(0, at("").size() - 1));
   ASSERT_EQ(loop_.run(host_->run(inspect))->exit_status, 0) << "the tests below differ from what passes";
   for (const auto& command : {touch, inspect + "; " + touch, inspect + "\n" + touch, touch + "\n" + inspect, current_script("/etc"),
-                              std::string(), "'; " + touch + "; '", prepare_script(at("x"), std::string(64, 'a'), 1, 5),
+                              std::string(), "'; " + touch + "; '", prepare_script(at("x"), std::string(64, 'a'), 1, 5, 0),
                               job_logs_script(at("").substr(0, at("").size() - 1), "r1'; " + touch + "; '")}) {
     expect_refused(command);
   }

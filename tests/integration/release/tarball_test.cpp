@@ -228,6 +228,30 @@ TEST_F(TarballReleaserTest, AnUnpackingThatAnEarlierDaemonBeganIsWaitedFor) {
   EXPECT_TRUE(succeeded(prepare(one)));
 }
 
+// A copy of shiftd's machine was started, and the original goes on.
+TEST_F(TarballReleaserTest, AShiftdThatHasALaterOneBesideItBringsNothingAndSwapsNothing) {
+  auto one = make_release("1");
+  auto two = make_release("2");
+  options_.epoch = 4;
+  ASSERT_TRUE(prepare(one));
+  ASSERT_TRUE(upgrade(one, "r1-1"));
+  ASSERT_TRUE(prepare(two));
+  auto early = options_;
+  early.epoch = 3;
+  auto original = make_tarball_releaser(loop_.clock(), early, *this);
+  auto swapped = loop_.run(original->upgrade(place_, two, "r2-1"));
+  ASSERT_FALSE(swapped);
+  EXPECT_EQ(swapped.error().code, Errc::conflict);
+  EXPECT_NE(swapped.error().what.find("(epoch 4), has worked on this host: stop one of the two"), std::string::npos) << swapped.error();
+  auto prepared = prepare_with(*original, two);
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, Errc::conflict);
+  EXPECT_NE(prepared.error().what.find("(epoch 4), has worked on this host"), std::string::npos) << prepared.error();
+  EXPECT_EQ(link("current"), "releases/" + one.digest);
+  EXPECT_EQ(restarts(), 1);
+  EXPECT_TRUE(upgrade(two, "r1-2"));
+}
+
 TEST_F(TarballReleaserTest, ATarballWithAnotherDigestIsBadInputBeforeItTravels) {
   auto one = make_release("1.0");
   auto two = make_release("2.0");

@@ -60,6 +60,15 @@ TEST_F(SqliteJournal, StillHasEverythingWhenItIsOpenedAgain) {
   EXPECT_EQ(journal->stats().commits, 0u);
 }
 
+TEST_F(SqliteJournal, IsInALaterEpochWithEveryOpeningAndSoIsACopyOfIt) {
+  EXPECT_EQ(open()->stats().epoch, 1u);
+  EXPECT_EQ(open()->stats().epoch, 2u);
+  auto original = path_;
+  path_ = directory_.path() + "/copy.db";
+  std::filesystem::copy_file(original, path_);
+  EXPECT_EQ(open()->stats().epoch, 3u);
+}
+
 TEST_F(SqliteJournal, KeepsItsFilesToItsUser) {
   write(path_, "");
   std::filesystem::permissions(path_, std::filesystem::perms(0644));

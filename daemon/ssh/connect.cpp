@@ -66,9 +66,9 @@ Task<Result<tcp::socket>> connect_socket(const SshTarget& target) {
 }
 
 // The kinds known for the host first, so that it shows the key that we can check.
-std::string preferred_kinds(const KnownHosts& known, const SshTarget& target) {
+std::string preferred_kinds(const KnownHosts& known) {
   std::vector<std::string> order;
-  for (auto& kind : known.key_types(target.address, target.port)) {
+  for (auto& kind : known.key_types()) {
     if (std::ranges::find(host_key_kinds, kind) != std::end(host_key_kinds)) order.push_back(kind);
   }
   for (auto kind : host_key_kinds) {
@@ -79,7 +79,7 @@ std::string preferred_kinds(const KnownHosts& known, const SshTarget& target) {
 
 Result<void> check_host_key(const KnownHosts& known, const std::string& file, const SshTarget& target, const std::string& key) {
   auto kind = key_type_of(key);
-  auto verdict = known.check(target.address, target.port, kind, key);
+  auto verdict = known.check(kind, key);
   if (verdict == KnownHosts::Verdict::known) return {};
   return host_key_refused(verdict, target.address, target.port, kind, key, file);
 }
@@ -136,7 +136,7 @@ Task<Result<void>> attempt_once(Clock& clock, const SshOptions& options, const S
   }
   attempt.session = Session::start(std::move(*socket), clock);
   auto& session = *attempt.session;
-  auto spoken = co_await session.handshake(preferred_kinds(known, target));
+  auto spoken = co_await session.handshake(preferred_kinds(known));
   attempt.had_banner = session.has_banner();
   if (!spoken) co_return spoken.error();
   auto checked = check_host_key(known, options.known_hosts, target, session.host_key());
@@ -221,7 +221,7 @@ class SessionConnection final : public Connection {
 Task<Result<std::shared_ptr<Connection>>> connect_session(Clock& clock, const SshOptions& options, SshTarget target) {
   auto text = read_file(options.known_hosts);
   if (!text) co_return std::move(text).error().during("known hosts").during(place_of(target));
-  auto known = KnownHosts::parse(*text);
+  auto known = KnownHosts::of(target.address, target.port, *text);
   Attempt attempt;
   auto work = attempt_until_spoken(clock, options, target, known, attempt);
   auto done = co_await within(clock, options.connect_timeout, std::move(work));

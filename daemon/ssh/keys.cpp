@@ -1,8 +1,9 @@
 #include "daemon/ssh/keys.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <fstream>
-#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -15,7 +16,10 @@ namespace shiftd {
 Result<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return Failure{Errc::bad_input, "cannot read " + path};
-  return std::string(std::istreambuf_iterator<char>(file), {});
+  std::string text;
+  std::array<char, std::size_t{16} * 1024> piece;
+  while (file.read(piece.data(), piece.size()) || file.gcount() > 0) text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
+  return text;
 }
 
 namespace {

@@ -1,7 +1,7 @@
 #include "daemon/ssh/known_hosts.hpp"
 
 #include <algorithm>
-#include <cctype>
+#include <cstddef>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,29 +13,33 @@
 namespace shiftd {
 namespace {
 
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
 std::string_view next_word(std::string_view& line) {
-  auto start = line.find_first_not_of(" \t");
-  if (start == std::string::npos) return line = {};
-  auto end = std::min(line.find_first_of(" \t", start), line.size());
-  auto word = line.substr(start, end - start);
-  line.remove_prefix(end);
+  const auto* start = std::ranges::find_if_not(line, is_blank);
+  const auto* end = std::find_if(start, line.end(), is_blank);
+  std::string_view word(start, end);
+  line.remove_prefix(static_cast<std::size_t>(end - line.begin()));
   return word;
 }
 
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(result, result.begin(), [](char c) { return lower(c); });
   return result;
 }
 
-// `*` and `?` as in a shell, without recursion so that a hostile pattern costs no more than its length times the name's.
+// `*` and `?` as in a shell, in any case, without recursion so that a hostile pattern costs no more than its length times the
+// name's. `name` is in lower case.
 bool glob_matches(std::string_view pattern, std::string_view name) {
   std::size_t p = 0;
   std::size_t n = 0;
   std::size_t star = std::string::npos;
   std::size_t star_at = 0;
   while (n < name.size()) {
-    if (p < pattern.size() && (pattern[p] == '?' || (pattern[p] == name[n] && pattern[p] != '*'))) {
+    if (p < pattern.size() && (pattern[p] == '?' || (lower(pattern[p]) == name[n] && pattern[p] != '*'))) {
       ++p;
       ++n;
     } else if (p < pattern.size() && pattern[p] == '*') {
@@ -70,8 +74,8 @@ bool hosts_match(std::string_view hosts, std::string_view name) {
     auto pattern = hosts.substr(0, comma);
     hosts.remove_prefix(std::min(comma + 1, hosts.size()));
     if (pattern.starts_with('!')) {
-      if (glob_matches(lower(pattern.substr(1)), name)) return false;
-    } else if (glob_matches(lower(pattern), name)) {
+      if (glob_matches(pattern.substr(1), name)) return false;
+    } else if (glob_matches(pattern, name)) {
       matched = true;
     }
   }
@@ -84,7 +88,9 @@ std::string known_hosts_name(std::string_view address, int port) {
   return port == 22 ? lower(address) : fmt::format("[{}]:{}", lower(address), port);
 }
 
-KnownHosts KnownHosts::parse(std::string_view text) {
+KnownHosts KnownHosts::of(std::string_view address, int port, std::string_view text) {
+  auto name = known_hosts_name(address, port);
+  auto plain = known_hosts_name(address, 22);
   KnownHosts known;
   while (!text.empty()) {
     auto end = std::min(text.find('\n'), text.size());
@@ -100,7 +106,8 @@ KnownHosts KnownHosts::parse(std::string_view text) {
       line.revoked = true;
       word = next_word(rest);
     }
-    line.hosts = word;
+    line.with_port = hosts_match(word, name);
+    if (!line.with_port && (port == 22 || !hosts_match(word, plain))) continue;
     line.key_type = next_word(rest);
     auto blob = from_base64(next_word(rest));
     if (!blob) continue;
@@ -110,23 +117,20 @@ KnownHosts KnownHosts::parse(std::string_view text) {
   return known;
 }
 
-KnownHosts::Verdict KnownHosts::check(std::string_view address, int port, std::string_view key_type, std::string_view key_blob) const {
-  auto name = known_hosts_name(address, port);
-  auto plain = known_hosts_name(address, 22);
+KnownHosts::Verdict KnownHosts::check(std::string_view key_type, std::string_view key_blob) const {
   bool known = false;
   bool changed = false;
   bool known_without_port = false;
   for (const auto& line : lines_) {
     bool same_key = line.key_blob == key_blob;
+    if (line.revoked && same_key) return Verdict::revoked;
+    if (line.revoked) continue;
     // Under its own name, and, as OpenSSH does, the very same key without the port.
-    if (hosts_match(line.hosts, name)) {
-      if (line.revoked && same_key) return Verdict::revoked;
-      if (line.revoked) continue;
+    if (line.with_port) {
       known = known || same_key;
       changed = changed || (!same_key && line.key_type == key_type);
-    } else if (same_key && hosts_match(line.hosts, plain)) {
-      if (line.revoked) return Verdict::revoked;
-      known_without_port = true;
+    } else {
+      known_without_port = known_without_port || same_key;
     }
   }
   if (known) return Verdict::known;
@@ -134,16 +138,16 @@ KnownHosts::Verdict KnownHosts::check(std::string_view address, int port, std::s
   return known_without_port ? Verdict::known : Verdict::unknown;
 }
 
-std::vector<std::string> KnownHosts::key_types(std::string_view address, int port) const {
+std::vector<std::string> KnownHosts::key_types() const {
   std::vector<std::string> types;
-  auto add = [&](const std::string& name) {
+  auto add = [&](bool with_port) {
     for (const auto& line : lines_) {
-      if (line.revoked || std::ranges::find(types, line.key_type) != types.end()) continue;
-      if (hosts_match(line.hosts, name)) types.push_back(line.key_type);
+      if (line.revoked || line.with_port != with_port || std::ranges::find(types, line.key_type) != types.end()) continue;
+      types.push_back(line.key_type);
     }
   };
-  add(known_hosts_name(address, port));
-  if (types.empty() && port != 22) add(known_hosts_name(address, 22));
+  add(true);
+  if (types.empty()) add(false);
   return types;
 }
 

@@ -23,20 +23,21 @@ class KnownHosts {
     revoked,  // the file says never to trust this key
   };
 
-  // Lines that cannot be read are passed over, as OpenSSH does.
-  static KnownHosts parse(std::string_view text);
+  // What the file's text says of one host. Lines that cannot be read are passed over, as OpenSSH does. A fleet's file is read
+  // for each of its hosts: a line that is of another host costs no more than the look at its names.
+  static KnownHosts of(std::string_view address, int port, std::string_view text);
 
   // `key_blob` is the host's public key as it came over the wire.
-  [[nodiscard]] Verdict check(std::string_view address, int port, std::string_view key_type, std::string_view key_blob) const;
+  [[nodiscard]] Verdict check(std::string_view key_type, std::string_view key_blob) const;
 
   // The kinds of key known for the host, in the file's order: "ssh-ed25519".
-  [[nodiscard]] std::vector<std::string> key_types(std::string_view address, int port) const;
+  [[nodiscard]] std::vector<std::string> key_types() const;
 
  private:
   struct Line {
-    std::string hosts;
     std::string key_type;
     std::string key_blob;
+    bool with_port = false;  // under the host's own name; else under the one that it would have at port 22
     bool revoked = false;
   };
   std::vector<Line> lines_;

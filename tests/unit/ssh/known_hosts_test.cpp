@@ -45,6 +45,9 @@ TEST(KnownHosts, KnowsAHostByEveryWayOfNamingIt) {
       {"another key", line("mw1", key_b), "mw1", 22, Verdict::changed},
       {"another key beside the right one", line("mw1", key_b) + line("mw1", key_a), "mw1", 22, Verdict::known},
       {"another kind of key", line("mw1", key_b, "ssh-rsa"), "mw1", 22, Verdict::unknown},
+      {"revoked without its port", line("[mw1]:2222", key_a) + "@revoked " + line("mw1", key_a), "mw1", 2222, Verdict::revoked},
+      {"another key without its port is revoked", line("[mw1]:2222", key_a) + "@revoked " + line("mw1", key_b), "mw1", 2222,
+       Verdict::known},
       {"revoked", line("mw1", key_a) + "@revoked " + line("*", key_a), "mw1", 22, Verdict::revoked},
       {"another key is revoked", line("mw1", key_a) + "@revoked " + line("*", key_b), "mw1", 22, Verdict::known},
       {"only by an authority", "@cert-authority " + line("*", key_a), "mw1", 22, Verdict::unknown},
@@ -56,23 +59,24 @@ TEST(KnownHosts, KnowsAHostByEveryWayOfNamingIt) {
   };
   for (const auto& [name, text, address, port, verdict] : cases) {
     SCOPED_TRACE(name);
-    EXPECT_EQ(KnownHosts::parse(text).check(address, port, "ssh-ed25519", key_a), verdict);
+    EXPECT_EQ(KnownHosts::of(address, port, text).check("ssh-ed25519", key_a), verdict);
   }
 }
 
 TEST(KnownHosts, TellsTheKindsOfKeyInTheFilesOrder) {
-  auto known = KnownHosts::parse(line("mw1", key_a, "ecdsa-sha2-nistp256") + line("mw1", key_b) + line("mw2", key_b, "ssh-rsa") +
-                                 "@revoked " + line("mw1", key_b, "ssh-dss"));
-  EXPECT_EQ(known.key_types("mw1", 22), (std::vector<std::string>{"ecdsa-sha2-nistp256", "ssh-ed25519"}));
-  EXPECT_EQ(known.key_types("mw1", 2222), (std::vector<std::string>{"ecdsa-sha2-nistp256", "ssh-ed25519"}));
-  EXPECT_TRUE(known.key_types("mw3", 22).empty());
+  auto text = line("mw1", key_a, "ecdsa-sha2-nistp256") + line("mw1", key_b) + line("mw2", key_b, "ssh-rsa") + "@revoked " +
+              line("mw1", key_b, "ssh-dss") + line("[mw1]:2223", key_b, "ssh-rsa");
+  EXPECT_EQ(KnownHosts::of("mw1", 22, text).key_types(), (std::vector<std::string>{"ecdsa-sha2-nistp256", "ssh-ed25519"}));
+  EXPECT_EQ(KnownHosts::of("mw1", 2222, text).key_types(), (std::vector<std::string>{"ecdsa-sha2-nistp256", "ssh-ed25519"}));
+  EXPECT_EQ(KnownHosts::of("mw1", 2223, text).key_types(), (std::vector<std::string>{"ssh-rsa"}));
+  EXPECT_TRUE(KnownHosts::of("mw3", 22, text).key_types().empty());
 }
 
 TEST(KnownHosts, APatternFullOfStarsIsNoWorkWithoutEnd) {
   std::string stars;
   for (int i = 0; i < 2000; ++i) stars += "*a";
-  auto known = KnownHosts::parse(line(stars, key_a));
-  EXPECT_EQ(known.check(std::string(3000, 'a') + "b", 22, "ssh-ed25519", key_a), Verdict::unknown);
+  auto known = KnownHosts::of(std::string(3000, 'a') + "b", 22, line(stars, key_a));
+  EXPECT_EQ(known.check("ssh-ed25519", key_a), Verdict::unknown);
 }
 
 TEST(Digest, FingerprintsAreThoseOfSshKeygen) {

@@ -1,9 +1,12 @@
 #include "daemon/ssh/digest.hpp"
 
 #include <array>
+#include <memory>
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+
+#include "daemon/base/invariant.hpp"
 
 namespace shiftd {
 namespace {
@@ -45,6 +48,19 @@ std::string key_fingerprint(std::string_view key_blob) {
   auto text = base64(std::string_view(reinterpret_cast<const char*>(digest.data()), length));
   while (text.ends_with('=')) text.pop_back();
   return "SHA256:" + text;
+}
+
+std::string ed25519_signature(std::string_view seed, std::string_view data) {
+  using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+  using Context = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
+  const Key key(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, bytes_of(seed), seed.size()), &EVP_PKEY_free);
+  const Context context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  std::array<unsigned char, 64> signature;
+  auto length = signature.size();
+  bool made = key && context && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
+              EVP_DigestSign(context.get(), signature.data(), &length, bytes_of(data), data.size()) == 1;
+  INVARIANT(made, "a seed of 32 bytes signs");
+  return std::string(reinterpret_cast<const char*>(signature.data()), length);
 }
 
 }  // namespace shiftd

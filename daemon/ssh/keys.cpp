@@ -35,28 +35,57 @@ Result<std::string> public_key_blob(const std::string& path) {
   return std::move(*blob);
 }
 
+// The private half in the file is the seed with the public half behind it.
+constexpr std::size_t ed25519_seed = 32;
+constexpr std::size_t ed25519_pair = 64;
+
+struct KeyFile {
+  std::string cipher;  // "none": the private half is in the clear
+  std::string public_half;
+  std::string private_half;
+};
+
+// OpenSSH's PROTOCOL.key.
+std::optional<KeyFile> open_key_file(std::string_view text) {
+  constexpr std::string_view begin = "-----BEGIN OPENSSH PRIVATE KEY-----";
+  constexpr std::string_view end = "-----END OPENSSH PRIVATE KEY-----";
+  constexpr std::string_view magic("openssh-key-v1\0", 15);
+  auto from = text.find(begin);
+  auto to = text.find(end);
+  if (from == std::string_view::npos || to == std::string_view::npos || to < from) return std::nullopt;
+  std::string lines(text.substr(from + begin.size(), to - from - begin.size()));
+  std::erase_if(lines, [](char c) { return c == '\n' || c == '\r'; });
+  auto bytes = from_base64(lines);
+  if (!bytes || !bytes->starts_with(magic)) return std::nullopt;
+  auto rest = std::string_view(*bytes).substr(magic.size());
+  auto cipher = take_string(rest);
+  // How the cipher's key is derived, in two strings; and how many keys there are.
+  if (!cipher || !take_string(rest) || !take_string(rest) || take_u32(rest) != 1U) return std::nullopt;
+  auto public_half = take_string(rest);
+  auto private_half = take_string(rest);
+  if (!public_half || !private_half) return std::nullopt;
+  return KeyFile{std::move(*cipher), std::move(*public_half), std::move(*private_half)};
+}
+
 }  // namespace
 
 bool is_public_key_file(const std::string& path) { return path.ends_with(".pub"); }
 
-// OpenSSH's PROTOCOL.key.
 std::optional<std::string> public_half(std::string_view private_key) {
-  constexpr std::string_view begin = "-----BEGIN OPENSSH PRIVATE KEY-----";
-  constexpr std::string_view end = "-----END OPENSSH PRIVATE KEY-----";
-  constexpr std::string_view magic("openssh-key-v1\0", 15);
-  auto from = private_key.find(begin);
-  auto to = private_key.find(end);
-  if (from == std::string_view::npos || to == std::string_view::npos || to < from) return std::nullopt;
-  std::string text(private_key.substr(from + begin.size(), to - from - begin.size()));
-  std::erase_if(text, [](char c) { return c == '\n' || c == '\r'; });
-  auto bytes = from_base64(text);
-  if (!bytes || !bytes->starts_with(magic)) return std::nullopt;
-  auto rest = std::string_view(*bytes).substr(magic.size());
-  for (int skipped = 0; skipped < 3; ++skipped) {  // the cipher, and how its key is derived
-    if (!take_string(rest)) return std::nullopt;
-  }
-  if (take_u32(rest) != 1U) return std::nullopt;
-  return take_string(rest);
+  auto key = open_key_file(private_key);
+  if (!key) return std::nullopt;
+  return std::move(key->public_half);
+}
+
+std::optional<Ed25519Key> ed25519_key(std::string_view private_key) {
+  auto key = open_key_file(private_key);
+  if (!key || key->cipher != "none") return std::nullopt;
+  auto rest = std::string_view(key->private_half);
+  // Two numbers that are alike when the passphrase was right.
+  if (!take_u32(rest) || !take_u32(rest) || take_string(rest) != "ssh-ed25519" || !take_string(rest)) return std::nullopt;
+  auto pair = take_string(rest);
+  if (!pair || pair->size() != ed25519_pair) return std::nullopt;
+  return Ed25519Key{std::move(key->public_half), pair->substr(0, ed25519_seed)};
 }
 
 Task<Result<std::vector<AgentKey>>> keys_to_try(const SshOptions& options) {

@@ -230,6 +230,18 @@ TEST_P(SshIdentity, OfAKeyFileInPemFormOnlySshTellsTheFingerprint) {
   EXPECT_EQ(keys_of(sshd, options)[1], GetParam() == SshClient::openssh ? fingerprint_of(dir, options.key_file) : "");
 }
 
+TEST_P(SshIdentity, AKeyFileWithAPassphraseLogsNobodyIn) {
+  SshdServer sshd;
+  TemporaryDirectory dir;
+  auto options = client_of(sshd);
+  options.key_file = dir.path() + "/locked";
+  ASSERT_EQ(Process::run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "a secret", "-f", options.key_file}), 0);
+  write_text(sshd.file("authorized_keys"), read_text(options.key_file + ".pub"));
+  auto opened = open_with(sshd, options);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, GetParam() == SshClient::openssh ? Errc::unauthenticated : Errc::bad_input) << opened.error();
+}
+
 TEST_P(SshIdentity, AFrozenAgentCostsTheTimeoutAndNotTheLoop) {
   SshdServer sshd;
   Agent agent(sshd.file("user_key"));

@@ -85,5 +85,13 @@ TEST(Digest, FingerprintsAreThoseOfSshKeygen) {
   for (const auto* text : {"", "a", "abc", "ab=c", "a b=", "===="}) EXPECT_NE(from_base64(text), std::string("x")) << text;
 }
 
+// RFC 8032, 7.1, the first.
+TEST(Digest, SignsAsEd25519Does) {
+  auto seed = from_base64("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=");
+  ASSERT_TRUE(seed);
+  EXPECT_EQ(base64(ed25519_signature(*seed, "")),
+            "5VZDAMNgrHKQhuLMgG6CioSHfx645dl02HPgZSJJAVVfuIIVkKM7rMYeOXAc+bRr0lv18FlbviRlUUFDjnoQCw==");
+}
+
 }  // namespace
 }  // namespace shiftd

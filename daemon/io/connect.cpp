@@ -3,7 +3,6 @@
 #include <charconv>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/address.hpp>
@@ -21,7 +20,6 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
-using Endpoints = std::vector<tcp::endpoint>;
 
 // sockaddr_un holds 108 bytes, the last of them a zero.
 constexpr std::size_t unix_path_most = 107;
@@ -56,13 +54,6 @@ Task<Result<Endpoints>> resolve(std::string host, std::uint16_t port) {
   if (!lookup->done) throw boost::system::system_error(asio::error::operation_aborted);
   if (lookup->error) co_return Failure{Errc::unreachable, "resolve " + host + ": " + lookup->error.message()};
   co_return std::move(lookup->found);
-}
-
-Task<Result<Endpoints>> endpoints_of(std::string host, std::uint16_t port) {
-  error_code not_numeric;
-  auto numeric = asio::ip::make_address(host, not_numeric);
-  if (not_numeric) co_return co_await resolve(host, port);
-  co_return Endpoints{tcp::endpoint(numeric, port)};
 }
 
 Task<Result<StreamSocket>> connect_by_path(std::string path) {
@@ -115,6 +106,13 @@ std::string to_string(const Address& address) {
   if (!address.path.empty()) return address.path;
   auto host = address.host.find(':') == std::string::npos ? address.host : "[" + address.host + "]";
   return host + ":" + std::to_string(address.port);
+}
+
+Task<Result<Endpoints>> endpoints_of(std::string host, std::uint16_t port) {
+  error_code not_numeric;
+  auto numeric = asio::ip::make_address(host, not_numeric);
+  if (not_numeric) co_return co_await resolve(host, port);
+  co_return Endpoints{tcp::endpoint(numeric, port)};
 }
 
 Task<Result<StreamSocket>> connect_to(Address address) {

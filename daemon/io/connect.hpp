@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
 
 #include "daemon/base/failure.hpp"
 #include "daemon/io/task.hpp"
@@ -27,6 +29,13 @@ Result<Address> parse_address(std::string_view text);
 
 // The way back: brackets around what has a colon in it.
 std::string to_string(const Address& address);
+
+using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
+
+// Where a host listens: its address if it is one, else all that its name leads to.
+// Fails with unreachable: the name is unknown.
+// Cancelled: unwinds at once, also while the name is being resolved.
+Task<Result<Endpoints>> endpoints_of(std::string host, std::uint16_t port);
 
 using StreamSocket = boost::asio::generic::stream_protocol::socket;
 

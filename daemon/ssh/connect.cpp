@@ -1,6 +1,7 @@
 #include "daemon/ssh/connect.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -18,6 +19,7 @@
 #include <boost/system/system_error.hpp>
 
 #include "daemon/io/backoff.hpp"
+#include "daemon/io/connect.hpp"
 #include "daemon/io/within.hpp"
 #include "daemon/ssh/agent.hpp"
 #include "daemon/ssh/digest.hpp"
@@ -45,15 +47,11 @@ void unwind_if_cancelled(const boost::system::error_code& error) {
 }
 
 Task<Result<tcp::socket>> connect_socket(const SshTarget& target) {
-  auto executor = co_await asio::this_coro::executor;
+  auto found = co_await endpoints_of(target.address, static_cast<std::uint16_t>(target.port));
+  if (!found) co_return std::move(found).error();
+  tcp::socket socket(co_await asio::this_coro::executor);
   boost::system::error_code error;
-  tcp::resolver resolver(executor);
-  auto port = std::to_string(target.port);
-  auto found = co_await resolver.async_resolve(target.address, port, asio::redirect_error(asio::use_awaitable, error));
-  unwind_if_cancelled(error);
-  if (error) co_return Failure{Errc::unreachable, "resolve " + target.address + ": " + error.message()};
-  tcp::socket socket(executor);
-  co_await asio::async_connect(socket, found, asio::redirect_error(asio::use_awaitable, error));
+  co_await asio::async_connect(socket, *found, asio::redirect_error(asio::use_awaitable, error));
   unwind_if_cancelled(error);
   if (error) co_return Failure{Errc::unreachable, "connect: " + error.message()};
   // Without it every command waits for a delayed acknowledgement: 44 ms measured, 2 ms with it.

@@ -55,6 +55,17 @@ void on_task_end(const std::exception_ptr& error) {
   }
 }
 
+// An idle session keeps no more than this of what it needed for a command that said much.
+constexpr std::size_t idle_most = std::size_t{16} * 1024;
+
+void empty(std::string& bytes) {
+  if (bytes.capacity() > idle_most) {
+    std::string().swap(bytes);
+  } else {
+    bytes.clear();
+  }
+}
+
 // What passes between Session::authenticate and libssh2's sign callback.
 struct Signing {
   std::string data;
@@ -118,19 +129,29 @@ void Session::end(Failure why) {
   moved_.notify();
 }
 
+// Takes what has come.
+boost::system::error_code Session::take_in() {
+  // One for all sessions: a buffer of its own would cost each of hundreds of idle ones as much.
+  static thread_local std::array<char, std::size_t{64} * 1024> bytes;
+  boost::system::error_code error;
+  auto count = socket_.read_some(asio::buffer(bytes), error);
+  bytes_in_ += count;
+  in_.append(bytes.data(), count);
+  return error;
+}
+
 Task<> Session::read(std::shared_ptr<Session> self) {
-  std::array<char, 64 * 1024> bytes;
   while (!self->ended_) {
     boost::system::error_code error;
-    auto count = co_await self->socket_.async_read_some(asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, error));
+    co_await self->socket_.async_wait(tcp::socket::wait_read, asio::redirect_error(asio::use_awaitable, error));
     if (self->ended_) break;
+    if (!error) error = self->take_in();
+    if (error == asio::error::would_block) continue;
     if (error) {
       auto why = error == asio::error::eof ? std::string("the host closed the connection") : error.message();
       self->end({Errc::unreachable, std::move(why)});
       break;
     }
-    self->bytes_in_ += count;
-    self->in_.append(bytes.data(), count);
     self->close_abandoned();
     self->moved_.notify();
     while (self->in_.size() - self->in_taken_ > unread_most && !self->ended_) {
@@ -173,7 +194,7 @@ long Session::give_to(char* bytes, std::size_t most) {
   std::memcpy(bytes, in_.data() + in_taken_, count);
   in_taken_ += count;
   if (in_taken_ == in_.size()) {
-    in_.clear();
+    empty(in_);
     in_taken_ = 0;
   } else if (in_taken_ > unread_most / 4) {
     in_.erase(0, std::exchange(in_taken_, 0));

@@ -23,6 +23,7 @@
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/system/error_code.hpp>
 
 #include "daemon/base/failure.hpp"
 #include "daemon/io/clock.hpp"
@@ -124,6 +125,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Session(boost::asio::ip::tcp::socket socket, Clock& clock);
   static Task<> read(std::shared_ptr<Session> self);
+  boost::system::error_code take_in();
   static Task<> keep(std::shared_ptr<Session> self, Duration interval);
   Task<Result<void>> hear_banner();
   Result<bool> accepted(int rc);

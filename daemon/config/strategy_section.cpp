@@ -19,6 +19,12 @@ std::optional<HostQuota> some_hosts(const yaml::Value& value) {
   return given;
 }
 
+std::optional<HostQuota> hosts_ahead(const yaml::Value& value) {
+  auto given = value.scalar("a number of hosts such as 20, a percentage such as 10%, or all");
+  if (!given) return std::nullopt;
+  return *given == "all" ? every_host : some_hosts(value);
+}
+
 std::optional<CanaryChoice> canary(const yaml::Value& value) {
   if (!value.is_list()) {
     auto given = some_hosts(value);
@@ -93,6 +99,8 @@ void read_strategy(yaml::Section& at, Strategy& strategy) {
   at.optional("when_busy", strategy.when_busy, word<WhenBusy>({{"refuse", WhenBusy::refuse}, {"queue", WhenBusy::queue}}));
   at.optional("depooled", strategy.depooled, word<Depooled>({{"upgrade", Depooled::upgrade}, {"skip", Depooled::skip}}));
   at.optional("max_members", strategy.max_members, whole(1, 2'000'000));
+  at.optional("prepare_ahead", strategy.prepare_ahead, hosts_ahead);
+  at.optional("prepare_at_once", strategy.prepare_at_once, whole(1, 80));
 
   at.optional("confirm_limit", strategy.confirm_limit, duration(100ms, 1h));
   at.optional("drain_limit", strategy.drain_limit, duration(1s, 24h));
@@ -100,6 +108,7 @@ void read_strategy(yaml::Section& at, Strategy& strategy) {
               word<DrainDeadline>({{"give_back", DrainDeadline::give_back}, {"go_on", DrainDeadline::go_on}}));
   at.optional("rollback_drain_limit", strategy.rollback_drain_limit, duration(0s, 24h));
   at.optional("drain_grace", strategy.drain_grace, duration(0s, 1h));
+  at.optional("prepare_limit", strategy.prepare_limit, duration(1s, 24h));
   at.optional("upgrade_limit", strategy.upgrade_limit, duration(1s, 24h));
   at.optional("verify_limit", strategy.verify_limit, duration(1s, 24h));
   at.optional("health_limit", strategy.health_limit, duration(1s, 24h));

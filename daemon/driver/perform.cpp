@@ -105,6 +105,7 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   bool verifies = step == Step::verify_new || step == Step::verify_old;
   auto began = clock_.steady();
   auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;
+  if (step == Step::prepare) limit = strategy.prepare_limit.value_or(limit);
   // Those that have a limit of their own tell what is left when that has passed.
   if (step == Step::upgrade && is_reboot(committed_.request.release)) limit += service_.reboot_limit;
   if (step == Step::await_idle || step == Step::prove_idle)

@@ -62,6 +62,9 @@ json strategy_to_json(const Strategy& strategy) {
   value["when_busy"] = strategy.when_busy == WhenBusy::queue ? "queue" : "refuse";
   if (strategy.depooled == Depooled::skip) value["depooled"] = "skip";
   if (strategy.max_members) value["max_members"] = *strategy.max_members;
+  if (strategy.prepare_ahead) value["prepare_ahead"] = quota_to_json(*strategy.prepare_ahead);
+  if (strategy.prepare_at_once) value["prepare_at_once"] = *strategy.prepare_at_once;
+  if (strategy.prepare_limit) value["prepare_limit_ms"] = strategy.prepare_limit->count();
   value["confirm_limit_ms"] = strategy.confirm_limit.count();
   value["drain_limit_ms"] = strategy.drain_limit.count();
   value["on_drain_limit"] = strategy.on_drain_limit == DrainDeadline::go_on ? "go_on" : "give_back";
@@ -104,6 +107,13 @@ Strategy strategy_from_json(const json& value) {
   strategy.when_busy = chooses(value, "when_busy", "queue", "refuse") ? WhenBusy::queue : WhenBusy::refuse;
   if (value.contains("depooled")) strategy.depooled = chooses(value, "depooled", "skip", "upgrade") ? Depooled::skip : Depooled::upgrade;
   if (value.contains("max_members")) strategy.max_members = integer<int>(value.at("max_members"), "max_members");
+  if (value.contains("prepare_ahead")) strategy.prepare_ahead = quota_from_json(value.at("prepare_ahead"));
+  if (value.contains("prepare_at_once")) {
+    strategy.prepare_at_once = integer<int>(value.at("prepare_at_once"), "prepare_at_once");
+    if (*strategy.prepare_at_once < 1) throw FieldError("'prepare_at_once' is at least 1");
+  }
+  if (value.contains("prepare_limit_ms"))
+    strategy.prepare_limit = Duration(integer<std::int64_t>(value.at("prepare_limit_ms"), "prepare_limit_ms"));
   strategy.on_drain_limit = chooses(value, "on_drain_limit", "go_on", "give_back") ? DrainDeadline::go_on : DrainDeadline::give_back;
   read_duration(value, "confirm_limit_ms", strategy.confirm_limit);
   read_duration(value, "drain_limit_ms", strategy.drain_limit);

@@ -14,6 +14,8 @@ std::uint32_t Plan::hosts_to_upgrade() const {
   return static_cast<std::uint32_t>(std::count_if(hosts.begin(), hosts.end(), upgraded));
 }
 
+std::uint32_t Plan::near_turn() const { return std::max<std::uint32_t>(10, 2 * batch); }
+
 int Plan::scale() const {
   int greatest = 1;
   for (const auto& pool : pools) greatest = std::max(greatest, pool.scale);

@@ -115,6 +115,8 @@ struct Plan {
   std::vector<std::string> notes;  // what people should know before they say yes
 
   [[nodiscard]] std::uint32_t hosts_to_upgrade() const;
+  // How many of the hosts that wait are near their turn: ten, or two batches.
+  [[nodiscard]] std::uint32_t near_turn() const;
   // The greatest over the pools.
   [[nodiscard]] int scale() const;
   bool operator==(const Plan&) const = default;

@@ -1,20 +1,29 @@
 // What follows from the state itself. Each call says a little; take_in() applies it and asks again, until nothing follows.
 
 #include <algorithm>
+#include <numeric>
 
 #include "daemon/engine/deciding.hpp"
 
 namespace shiftd {
 namespace {
 
-// How many hosts may be prepared or being prepared ahead of their turn: enough that a batch never waits for a connection.
-std::uint32_t prepare_ahead_most(const Rollout& rollout) { return std::max<std::uint32_t>(10, 2 * rollout.plan.batch); }
+// How many hosts may be prepared or being prepared ahead of their turn. Those that are near it, unless the service wants
+// more: enough that a batch never waits for a connection.
+std::uint32_t prepare_ahead_most(const Rollout& rollout) {
+  const auto& asked = rollout.plan.strategy.prepare_ahead;
+  if (!asked) return rollout.plan.near_turn();
+  return static_cast<std::uint32_t>(asked->of(static_cast<int>(rollout.plan.hosts.size())));
+}
 
 // How many are prepared at once. They share our link and whatever else they have in common, so that with more of them the
 // first would be ready later: two to begin with, and one more with every two that are ready.
 std::uint32_t prepare_at_once(const Rollout& rollout) {
-  auto prepared = rollout.next_prepare - std::min(rollout.next_prepare, rollout.in(HostPhase::preparing));
-  return std::min(2 + prepared / 2, std::max<std::uint32_t>(3, rollout.plan.batch));
+  auto all = std::accumulate(rollout.count.begin(), rollout.count.end(), std::uint32_t{0});
+  auto prepared = all - rollout.in(HostPhase::pooled_old)-rollout.in(HostPhase::preparing);
+  auto usual = std::max<std::uint32_t>(3, rollout.plan.batch);
+  const auto& asked = rollout.plan.strategy.prepare_at_once;
+  return std::min(2 + prepared / 2, asked ? static_cast<std::uint32_t>(*asked) : usual);
 }
 
 // How many serving hosts are looked at for one that may be withdrawn: with unequal weights a later one may fit.
@@ -112,7 +121,10 @@ void Deciding::proceed() {
 // While the stage bakes or waits at its gate, a host may fail: another takes its place, and the bake begins again.
 void Deciding::proceed_watching() {
   if (too_many_failed() || withdraw_failing()) return;
-  if (wants_another() || rollout_.in_flight() > 0 || rollout_.in(HostPhase::serving_new) == 0) begin_stage(rollout_.stage, rollout_.shrunk);
+  if (wants_another() || rollout_.in_flight() > 0 || rollout_.in(HostPhase::serving_new) == 0)
+    return begin_stage(rollout_.stage, rollout_.shrunk);
+  // What is watched needs nothing of the others: it is the best time to prepare them.
+  if (!rollout_.paused) prepare_ahead();
 }
 
 // Whether the stage is short of hosts, and has one to take. When others have dropped out of a stage that is to be judged,
@@ -155,12 +167,12 @@ bool Deciding::too_many_failed() {
 }
 
 void Deciding::prepare_ahead() {
+  if (rollout_.in(HostPhase::preparing) >= prepare_at_once(rollout_)) return;
   // Whoever is next, even when enough others are ready: they wait for it.
   auto next = rollout_.next_start;
   if (next < rollout_.hosts.size() && state(next).phase == HostPhase::pooled_old) return move(next, HostPhase::preparing);
   auto ahead = rollout_.in(HostPhase::preparing) + rollout_.in(HostPhase::ready);
-  if (ahead >= prepare_ahead_most(rollout_) || rollout_.in(HostPhase::preparing) >= prepare_at_once(rollout_)) return;
-  if (rollout_.next_prepare >= rollout_.hosts.size()) return;
+  if (ahead >= prepare_ahead_most(rollout_) || rollout_.next_prepare >= rollout_.hosts.size()) return;
   move(rollout_.next_prepare, HostPhase::preparing);
 }
 

@@ -187,6 +187,8 @@ struct Rollout {
   [[nodiscard]] std::uint32_t in_flight() const;
   // Hosts that serve what they were found with: what a canary is compared with.
   [[nodiscard]] std::uint32_t baseline() const;
+  // Whether a host that waits for its turn is among the next.
+  [[nodiscard]] bool turn_is_near(HostIndex host) const { return host < next_start + plan.near_turn(); }
   [[nodiscard]] const PlannedStage& current_stage() const { return plan.stages.at(stage); }
 
   bool operator==(const Rollout&) const = default;

@@ -24,6 +24,8 @@ struct HostQuota {
 
 std::string to_string(const HostQuota& quota);
 
+inline constexpr HostQuota every_host{0, all_traffic};
+
 // Which hosts are upgraded first: so many, or just these.
 using CanaryChoice = std::variant<HostQuota, std::vector<std::string>>;
 
@@ -57,13 +59,16 @@ struct Strategy {
   bool scale_pool = false;      // all weights may be raised by one factor, so that small shares can be expressed
   WhenBusy when_busy = WhenBusy::refuse;
   Depooled depooled = Depooled::upgrade;
-  std::optional<int> max_members;  // the most members of pools that one rollout may touch
+  std::optional<int> max_members;          // the most members of pools that one rollout may touch
+  std::optional<HostQuota> prepare_ahead;  // prepared or being prepared ahead of their turn; default: ten, or two batches
+  std::optional<int> prepare_at_once;      // of them, being prepared; default: three, or a batch
 
   Duration confirm_limit{std::chrono::seconds(10)};  // until every view shows a written change
   Duration drain_limit{std::chrono::minutes(5)};
   DrainDeadline on_drain_limit = DrainDeadline::give_back;
   Duration rollback_drain_limit{std::chrono::seconds(5)};  // for hosts of a condemned release; then it is taken away under them
   Duration drain_grace{0};                                 // kept empty for this long before it is touched
+  std::optional<Duration> prepare_limit;                   // default: upgrade_limit
   Duration upgrade_limit{std::chrono::minutes(10)};
   Duration verify_limit{std::chrono::minutes(2)};
   Duration health_limit{std::chrono::minutes(1)};  // until the load balancers' own checks pass again

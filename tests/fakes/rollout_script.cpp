@@ -121,6 +121,8 @@ class Script {
     }
     strategy.batch = quota(line.value("batch", "1"));
     strategy.max_failed = quota(line.value("max_failed", "10%"));
+    if (auto ahead = line.value("prepare_ahead"); !ahead.empty()) strategy.prepare_ahead = ahead == "all" ? every_host : quota(ahead);
+    if (auto at_once = line.value("prepare_at_once"); !at_once.empty()) strategy.prepare_at_once = number(at_once);
     if (auto floor = line.value("floor"); !floor.empty()) strategy.floor = parse_share(floor).value();
     if (auto load = line.value("max_load"); !load.empty()) strategy.max_load = std::stod(load);
     strategy.scale_pool = line.value("scale_pool") == "yes";

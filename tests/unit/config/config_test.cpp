@@ -43,6 +43,16 @@ TEST(Config, MinBakeIsForStagesThatDoNotSayHowLongTheyBake) {
   EXPECT_EQ(bakes("strategy: {batch: 1}\n"), std::vector<Duration>(5, 1min));
 }
 
+TEST(Config, HostsArePreparedAsFarAheadAsTheServiceSays) {
+  ConfigFolder folder;
+  auto smallest = content_of(config_data / "smallest.good.yaml");
+  auto ahead = [&](const std::string& more) { return load(folder, smallest + more).value().services.at(0).strategy.prepare_ahead; };
+  EXPECT_EQ(ahead(""), std::nullopt);
+  EXPECT_EQ(ahead("strategy: {prepare_ahead: 500}\n"), (HostQuota{500, {}})) << "more than there are hosts does no harm";
+  EXPECT_EQ(ahead("strategy: {prepare_ahead: 25%}\n"), (HostQuota{0, BasisPoints{2'500}}));
+  EXPECT_EQ(ahead("strategy: {prepare_ahead: all}\n"), every_host);
+}
+
 TEST(Config, GivesTheDaemonWhatWasWritten) {
   ConfigFolder folder;
   folder.write("shiftd.yaml", content_of(config_data / "daemon-complete.good.yaml"));
@@ -130,6 +140,9 @@ TEST(Config, GivesAServiceWhatWasWritten) {
   EXPECT_EQ(strategy.max_load, 1.34);
   EXPECT_FALSE(strategy.scale_pool);
   EXPECT_EQ(strategy.when_busy, WhenBusy::queue);
+  EXPECT_EQ(strategy.prepare_ahead, every_host);
+  EXPECT_EQ(strategy.prepare_at_once, 80);
+  EXPECT_EQ(strategy.prepare_limit, 1h);
   EXPECT_EQ(strategy.drain_limit, 2h);
   EXPECT_EQ(strategy.on_drain_limit, DrainDeadline::go_on);
   EXPECT_EQ(strategy.drain_grace, 250ms);

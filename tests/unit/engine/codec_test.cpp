@@ -111,6 +111,9 @@ TEST(Codec, ReadsBackWhatWasAddedToThePlanLater) {
   auto plan = sample_plan();
   plan.strategy.depooled = Depooled::skip;
   plan.strategy.max_members = 40;
+  plan.strategy.prepare_ahead = every_host;
+  plan.strategy.prepare_at_once = 80;
+  plan.strategy.prepare_limit = std::chrono::minutes(30);
   for (auto& pool : plan.pools) {
     pool.capabilities.cuts_connections = true;
     pool.capabilities.writes_per_second = 9.5;

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 class RandomWorld {
  public:
-  explicit RandomWorld(unsigned seed) : random_(seed) {}
+  explicit RandomWorld(unsigned seed) : random_(seed), preparing_(~seed) {}
 
   int pick(int least, int most) { return std::uniform_int_distribution<int>(least, most)(random_); }
   bool chance(int percent) { return pick(1, 100) <= percent; }
@@ -53,7 +53,14 @@ class RandomWorld {
     if (chance(20)) fleet.threshold = {"lb1/app", pick(2, 6) / 10.0, 0, 0};
     auto plan = make_plan(request_for(), strategy, fleet_of(fleet));
     if (plan && chance(20)) plan->watch = 10min;
+    if (plan) draw_preparing(plan->strategy);
     return plan;
+  }
+
+  void draw_preparing(Strategy& strategy) {
+    if (preparing_() % 3 == 0)
+      strategy.prepare_ahead = preparing_() % 2 == 0 ? every_host : HostQuota{1 + static_cast<int>(preparing_() % 6), {}};
+    if (preparing_() % 3 == 0) strategy.prepare_at_once = 1 + static_cast<int>(preparing_() % 4);
   }
 
   // One thing happens.
@@ -200,6 +207,7 @@ class RandomWorld {
   };
 
   std::mt19937 random_;
+  std::mt19937 preparing_;  // apart, so that the rest of a seed is what it was before this was an option
   std::vector<LateWrite> late_;
   int landed_ = 0;
 };

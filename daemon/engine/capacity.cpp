@@ -237,7 +237,8 @@ std::string named_hosts(const Rollout& rollout) {
     if (what == nullptr && state.phase == HostPhase::restored && unseen(rollout, host))
       what = "was given back, which not every load balancer showed";
     if (rollout.failing.contains(host)) what = "failed and still serves the release";
-    if (is_moving(state.phase)) what = "was left unfinished";
+    // Who is only being prepared needs nobody: it serves as it was found.
+    if (is_moving(state.phase) && state.phase != HostPhase::preparing) what = "was left unfinished";
     bool out_as_found = rollout.plan.hosts[host].returning && rollout.plan.hosts[host].role == Role::upgrade &&
                         state.phase != HostPhase::serving_new && state.phase != HostPhase::left;
     if (out_as_found) what = "is out of its pools";

@@ -151,12 +151,12 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
         if (found == release.digest)
           co_return Failure{Errc::conflict, "the host could not be asked when the plan was made, and has the release already: plan anew"};
         done.note = std::move(found);
-        co_return Result<void>{};
-      }
-      if (found != former) {
+      } else if (found != former) {
         co_return Failure{Errc::conflict, "the release on the host changed since the plan: " + (former.empty() ? "none" : former) +
                                               " then, " + found + " now"};
       }
+      // A host that is prepared long before its turn keeps nothing waiting until then.
+      if (committed_.turn_is_near(host)) co_await service_.releaser->stand_by(place);
       co_return Result<void>{};
     }
     case Step::await_idle:

@@ -34,6 +34,7 @@ class Configured final : public Releaser {
   Task<Result<Release>> complete(Release release, std::vector<std::string> found) override;
   Task<Result<std::string>> dry_run(HostPlace host, Release release) override;
   Task<Result<Prepared>> prepare(HostPlace host, Release release) override;
+  Task<> stand_by(HostPlace host) override { return tarballs_->stand_by(std::move(host)); }
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override {
     return tarballs_->upgrade(std::move(host), std::move(release), std::move(job_id));
   }

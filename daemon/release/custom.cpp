@@ -38,6 +38,7 @@ class CustomReleaser final : public Releaser {
   Task<Result<Release>> check_source(Release release) override;
   Task<Result<std::string>> dry_run(HostPlace host, Release release) override;
   Task<Result<Prepared>> prepare(HostPlace host, Release release) override;
+  Task<> stand_by(HostPlace host) override { co_await steps(host).stand_by(); }
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string version, std::string job_id) override;
   Task<Result<std::string>> logs(HostPlace host, std::string rollout) override;
@@ -134,7 +135,6 @@ Task<Result<Prepared>> CustomReleaser::prepare(HostPlace host, Release release) 
   }
   auto version = co_await installed(host);
   if (!version) co_return std::move(version).error().during(activity);
-  co_await steps(host).stand_by();
   co_return Prepared{std::move(*version), {}};
 }
 

@@ -58,6 +58,10 @@ class Releaser {
   // its digest. May be repeated.
   virtual Task<Result<Prepared>> prepare(HostPlace host, Release release) = 0;
 
+  // For a host that is prepared and whose turn is near: has what its upgrade begins with wait there, so that it begins at
+  // once. Of use or not, as Executor::stand_by(); a releaser that has no use for it does nothing.
+  virtual Task<> stand_by(HostPlace /*host*/) { co_return; }
+
   // Swaps `current` to `release` and restarts the service, as one detached job named by `job_id`. Repeating it with the
   // same id never runs it twice.
   // Fails with: refused (not swapped, or the restart failed or passed its limit: its output), unavailable (the job was not

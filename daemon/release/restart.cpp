@@ -34,6 +34,8 @@ class WithRestarts final : public Releaser {
     co_return Prepared{std::move(*current), {}};
   }
 
+  Task<> stand_by(HostPlace host) override { return inner_->stand_by(std::move(host)); }
+
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override {
     if (!is_restart(release)) co_return co_await inner_->upgrade(std::move(host), std::move(release), std::move(job_id));
     if (is_reboot(release)) {

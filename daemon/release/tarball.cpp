@@ -62,6 +62,7 @@ class TarballReleaser final : public Releaser {
   Task<Result<std::string>> inspect(HostPlace host) override;
   Task<Result<Release>> check_source(Release release) override;
   Task<Result<Prepared>> prepare(HostPlace host, Release release) override;
+  Task<> stand_by(HostPlace host) override { co_await hosts_.executor(host.name).stand_by(); }
   Task<Result<void>> upgrade(HostPlace host, Release release, std::string job_id) override;
   Task<Result<void>> revert(HostPlace host, std::string digest, std::string job_id) override;
   Task<Result<void>> note_success(HostPlace host, std::string digest, std::string rollout) override;
@@ -171,7 +172,6 @@ Task<Result<Prepared>> TarballReleaser::prepare(HostPlace host, Release release)
   if (result->exit_status != 0) co_return why_not_brought(*result, *base, release.digest, room).during(activity);
   auto current = read_current(result->out);
   if (!current) co_return std::move(current).error().during(activity);
-  co_await executor.stand_by();
   co_return Prepared{std::move(*current), {}};
 }
 

@@ -195,10 +195,14 @@ class Upgrades final : public Releaser {
     co_return host.dry_run.empty() ? host.dry_run : release.version + ": " + host.dry_run;
   }
   Task<Result<Prepared>> prepare(HostPlace place, Release) override {
-    co_await world_.clock.sleep_for(Duration(50));
+    co_await world_.clock.sleep_for(world_.prepare_time);
     auto& host = world_.hosts.at(place.name);
     if (!host.reachable) co_return silent();
     co_return Prepared{host.current, {}};
+  }
+  Task<> stand_by(HostPlace place) override {
+    world_.hosts.at(place.name).stands_by = true;
+    co_return;
   }
   Task<Result<void>> upgrade(HostPlace place, Release release, std::string job) override {
     return swap(std::move(place), std::move(release.digest), std::move(job));

@@ -41,6 +41,7 @@ struct SmallWorld {
     std::map<std::string, Job> jobs;   // by id; each ran once
     std::map<std::string, int> swaps;  // by digest: how often it was swapped in
     int boots = 0;                     // how often it was rebooted
+    bool stands_by = false;            // was asked to, once it was prepared
     double requests = 0;               // served, fractions kept
     double failures = 0;
     double slow = 0;
@@ -67,6 +68,7 @@ struct SmallWorld {
   Capabilities capabilities;
   Duration connection_time{3'000};  // how long users stay connected
   int cut_connections = 0;          // that a host still had as it left the pool, where that cuts them
+  Duration prepare_time{50};
   Duration drain_time{200};
   Duration upgrade_time{300};
   Duration look_time{0};

@@ -1,0 +1,96 @@
+// Hosts that are prepared long before their turn.
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/driver/supervisor_fixture.hpp"
+
+namespace shiftd {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Prepare : public SupervisorTest {
+ protected:
+  // How long it took until a host that is never done was given up.
+  Duration given_up_after(Strategy strategy) {
+    begin(4, std::move(strategy));
+    world_->prepare_time = 2h;
+    auto id = start("two");
+    pass_until_phase(id, HostPhase::preparing);
+    auto from = clock_.steady();
+    auto rollout = finish(id);
+    EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
+    EXPECT_THAT(rollout.reason, HasSubstr("prepare: "));
+    expect_all("one");
+    return clock_.steady() - from;
+  }
+};
+
+TEST_F(Prepare, HasALimitOfItsOwn) {
+  auto strategy = five_stages();
+  strategy.upgrade_limit = 1min;
+  strategy.prepare_limit = 20min;
+  auto took = given_up_after(strategy);
+  EXPECT_GE(took, Duration(20min));
+  EXPECT_LT(took, Duration(21min));
+}
+
+TEST_F(Prepare, HasTheUpgradesLimitWithoutOne) {
+  auto strategy = five_stages();
+  strategy.upgrade_limit = 3min;
+  auto took = given_up_after(strategy);
+  EXPECT_GE(took, Duration(3min));
+  EXPECT_LT(took, Duration(4min));
+}
+
+TEST_F(Prepare, AllOfThemWhileTheFirstStageBakes) {
+  auto strategy = five_stages();
+  strategy.prepare_ahead = every_host;
+  begin(30, strategy);
+  world_->prepare_time = 400ms;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  EXPECT_GT(running(id)->in(HostPhase::pooled_old), 10u);
+  pass(4s);
+  EXPECT_EQ(running(id)->phase, Phase::baking);
+  EXPECT_EQ(running(id)->in(HostPhase::ready), 29u);
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
+TEST_F(Prepare, OnlyWhoseTurnIsNearStandsBy) {
+  auto strategy = five_stages();
+  strategy.prepare_ahead = every_host;
+  strategy.prepare_at_once = 80;
+  begin(30, strategy);
+  auto id = start("two");
+  pass(3s);
+  EXPECT_EQ(running(id)->in(HostPhase::pooled_old) + running(id)->in(HostPhase::preparing), 0u);
+  int number = 0;
+  for (const auto& [name, host] : world_->hosts) {
+    ++number;
+    // The first may have left meanwhile.
+    if (number == 11) continue;
+    EXPECT_EQ(host.stands_by, number <= 10) << name;
+  }
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
+TEST_F(Prepare, ARestartOfTheDaemonGoesOnWithIt) {
+  auto strategy = five_stages();
+  strategy.prepare_ahead = every_host;
+  begin(20, strategy);
+  world_->prepare_time = 400ms;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  restart(id);
+  EXPECT_GT(running(id)->in(HostPhase::preparing), 0u);
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+  expect_no_swap_twice();
+}
+
+}  // namespace
+}  // namespace shiftd

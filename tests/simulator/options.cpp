@@ -155,4 +155,16 @@ void World::draw_strategy() {
   }
 }
 
+// By chance of its own: whatever else the seed draws stays as it was before this was an option.
+void World::draw_preparing() {
+  Random own(seed ^ 0xa4ead0f75);
+  if (own.chance(0.3)) {
+    strategy.prepare_ahead = every_host;
+  } else if (own.chance(0.3)) {
+    strategy.prepare_ahead = own.chance(0.5) ? HostQuota{own.pick(1, 30), {}} : HostQuota{0, BasisPoints{own.pick(1, 10'000)}};
+  }
+  if (own.chance(0.3)) strategy.prepare_at_once = own.one_of<int>({1, 2, 10, 80});
+  if (own.chance(0.2)) strategy.prepare_limit = Duration(own.pick(10, 120) * 1'000);
+}
+
 }  // namespace shiftd::simulator

@@ -24,6 +24,7 @@ World::World(std::uint64_t its_seed, const Limits& limits, bool traces)
   draw_fleet(limits);
   draw_release();
   draw_strategy();
+  draw_preparing();
   draw_verdict();
   brings_back = draw.chance(0.3);
   irreversible = draw.chance(0.05);

@@ -169,6 +169,7 @@ class World {
   // options.cpp: what the seed draws.
   void draw_fleet(const Limits& limits);
   void draw_strategy();
+  void draw_preparing();
   void draw_verdict();
   void draw_release();
 

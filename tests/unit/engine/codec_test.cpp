@@ -126,6 +126,16 @@ TEST(Codec, ReadsBackWhatWasAddedToThePlanLater) {
   EXPECT_EQ(read->fact, Fact(Planned{plan}));
 }
 
+// With none at once nobody would ever be prepared.
+TEST(Codec, RefusesAPlanThatPreparesNobody) {
+  auto plan = sample_plan();
+  plan.strategy.prepare_at_once = 0;
+  Codec codec;
+  auto read = codec.decode(codec.encode(Record{Instant(Duration(5)), Planned{plan}}));
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().what, HasSubstr("'prepare_at_once' is at least 1"));
+}
+
 TEST(Codec, AcceptsFieldsThatItDoesNotKnow) {
   auto codec = with_plan();
   auto read = codec.decode(R"({"v":1,"at":5,"is":"paused","by":"ada","mood":{"deep":[1,2]}})");

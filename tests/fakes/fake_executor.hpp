@@ -40,8 +40,13 @@ class FakeExecutor final : public Executor {
 
   std::vector<std::string> commands;  // all that ran, in order; each job's script once
   int opened = 0;                     // connections made
+  int stood_by = 0;                   // how often it was asked to
 
   Task<Result<void>> open() override;
+  Task<> stand_by() override {
+    ++stood_by;
+    co_return;
+  }
   Task<Result<CommandResult>> run(std::string command, std::string input) override;
   Task<Result<CommandResult>> send(std::string local_path, std::string command, Duration silence) override;
   Task<Result<CommandResult>> job(RemoteJob job) override;

@@ -87,7 +87,7 @@ Result<void> Planning::order_hosts() {
       canary_rank.emplace(name, static_cast<int>(canary_rank.size()));
       auto host = std::find_if(plan_.hosts.begin(), plan_.hosts.end(), [&](const PlannedHost& each) { return each.name == name; });
       if (host == plan_.hosts.end()) return Failure{Errc::bad_input, "the canary host " + name + " is not a host of the service"};
-      if (!takes_traffic(*host) && !host->returning)
+      if (host->role != Role::outside && !takes_traffic(*host) && !host->returning)
         return Failure{Errc::bad_input, "the canary host " + name + " takes no traffic to be judged by"};
     }
   }

@@ -249,6 +249,7 @@ class Simulation {
       if (rollout.rolling() && held_for > 30min) say(Verb::roll_back, 0);
       if (rollout.phase == Phase::rolling_back && held_for > 2h) say(Verb::abort, 0);
       if (held_for > 30min) depool_the_dead();
+      if (held_for > 30min && rollout.held.find("would tower over the others") != std::string::npos) lower_what_towers(kept);
     }
   }
 
@@ -265,6 +266,21 @@ class Simulation {
           world_.change(pool, member, its.base, By::others);
         }
       }
+    }
+  }
+
+  // As the hold says: what somebody has set weighs again what it was found with.
+  void lower_what_towers(const Checkers::Kept& kept) {
+    const auto& rollout = kept.rollout;
+    for (MemberIndex index = 0; index < rollout.members.size(); ++index) {
+      if (rollout.members[index].holder != Holder::theirs) continue;
+      auto [pool, member] = kept.places[index];
+      auto& its = world_.pools[pool].members[member];
+      auto found = rollout.plan.members[index].original.setting.weight;
+      if (its.carries() <= found) continue;
+      its.theirs = true;
+      its.base = {Pooled::yes, found};
+      world_.change(pool, member, its.base, By::others);
     }
   }
 

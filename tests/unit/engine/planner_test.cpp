@@ -321,6 +321,17 @@ TEST(Planner, RefusesWithTheSumThatItDid) {
   }
 }
 
+// Such as one that brings a straggler back while a host that the strategy names is out as well.
+TEST(Planner, ARolloutOfOtherHostsDoesNotAskWhatItsCanariesTake) {
+  auto made = plan(with(ask(4, {100}, "100%"), [](Asked& a) {
+    a.strategy.canary = std::vector<std::string>{"web2"};
+    a.fleet.depooled = {2};
+    a.limit = {"web3"};
+  }));
+  ASSERT_TRUE(made) << made.error();
+  EXPECT_EQ(made->hosts_to_upgrade(), 1U);
+}
+
 TEST(Planner, RefusesFleetsThatContradictThemselves) {
   auto good = fleet_of({});
   const struct {
@@ -415,10 +426,11 @@ TEST(Planner, SaysWhichHostsCannotBeDrainedByWeight) {
   asked.fleet.capabilities.cuts_connections = true;
   auto made = plan(asked);
   ASSERT_TRUE(made) << made.error();
-  EXPECT_THAT(made->notes, ::testing::Contains(
-                               "app: 10 hosts cannot be drained by weight: at the least weight web1 (weight 8) still gets 12.5% of its usual "
-                               "new connections, and when it is not idle within drain_limit (5m) it is given back and counts as failed; "
-                               "ten times the weights, or more, for the whole pool would let it drain"));
+  EXPECT_THAT(
+      made->notes,
+      ::testing::Contains("app: 10 hosts cannot be drained by weight: at the least weight web1 (weight 8) still gets 12.5% of its usual "
+                          "new connections, and when it is not idle within drain_limit (5m) it is given back and counts as failed; "
+                          "ten times the weights, or more, for the whole pool would let it drain"));
   asked.strategy.on_drain_limit = DrainDeadline::go_on;
   EXPECT_THAT(plan(asked)->notes, ::testing::Contains(HasSubstr("within drain_limit (5m) it is taken out all the same;")));
 }

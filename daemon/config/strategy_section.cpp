@@ -100,7 +100,7 @@ void read_strategy(yaml::Section& at, Strategy& strategy) {
   at.optional("depooled", strategy.depooled, word<Depooled>({{"upgrade", Depooled::upgrade}, {"skip", Depooled::skip}}));
   at.optional("max_members", strategy.max_members, whole(1, 2'000'000));
   at.optional("prepare_ahead", strategy.prepare_ahead, hosts_ahead);
-  at.optional("prepare_at_once", strategy.prepare_at_once, whole(1, 80));
+  at.optional("prepare_at_once", strategy.prepare_at_once, whole(1, prepare_at_once_most));
 
   at.optional("confirm_limit", strategy.confirm_limit, duration(100ms, 1h));
   at.optional("drain_limit", strategy.drain_limit, duration(1s, 24h));

@@ -21,7 +21,7 @@ std::uint32_t prepare_ahead_most(const Rollout& rollout) {
 std::uint32_t prepare_at_once(const Rollout& rollout) {
   auto all = std::accumulate(rollout.count.begin(), rollout.count.end(), std::uint32_t{0});
   auto prepared = all - rollout.in(HostPhase::pooled_old)-rollout.in(HostPhase::preparing);
-  auto usual = std::max<std::uint32_t>(3, rollout.plan.batch);
+  auto usual = std::clamp<std::uint32_t>(rollout.plan.batch, 3, prepare_at_once_most);
   const auto& asked = rollout.plan.strategy.prepare_at_once;
   return std::min(2 + prepared / 2, asked ? static_cast<std::uint32_t>(*asked) : usual);
 }

@@ -47,6 +47,8 @@ enum class Depooled : std::uint8_t { upgrade, skip };
 
 enum class WhenBusy : std::uint8_t { refuse, queue };
 
+inline constexpr std::uint32_t prepare_at_once_most = 80;
+
 struct Strategy {
   CanaryChoice canary = HostQuota{1, {}};
   std::vector<StageSpec> stages;  // shares rise; the last is 100%

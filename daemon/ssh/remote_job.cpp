@@ -168,7 +168,7 @@ Failure could_not(std::string_view said, std::string_view before) {
 }  // namespace
 
 Failure outdated(std::string_view epoch) {
-  return {Errc::refused,
+  return {Errc::conflict,
           fmt::format("a shiftd that was started later from the same journal, or from a copy of it (epoch {}), has worked on this "
                       "host: stop one of the two",
                       epoch)};

@@ -8,6 +8,7 @@
 #include "daemon/release/options.hpp"
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/releaser.hpp"
+#include "daemon/ssh/remote_job.hpp"
 #include "daemon/ssh/shell.hpp"
 
 namespace shiftd {
@@ -69,10 +70,7 @@ fi
 // Reads the tarball from its input, unless it leaves before. The jobs' lock tells in which epoch the last one ran. `df` may name two file
 // systems: the least counts.
 constexpr std::string_view bring = R"sh(
-last=
-[ ! -e .shiftd/lock ] || read -r _ last _ <.shiftd/lock
-case $last in '' | *[!0-9]*) last=0 ;; esac
-if [ "$last" -gt "$epoch" ]; then echo "epoch $last"; exit 76; fi
+if outdated .shiftd/lock; then echo "epoch $last"; exit 76; fi
 [ -n "$now" ] || [ ! -e current ] || exit 0
 [ ! -e "releases/$digest/.shiftd-complete" ] || exit 0
 [ -n "$room" ] || exit 64
@@ -306,8 +304,9 @@ std::string note_script(const std::string& base, const std::string& release, con
 
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
                            std::uint64_t epoch, const std::string& url) {
-  return fmt::format("epoch={}; room={}; url={}\n{}{}{}{}{}", epoch, room ? std::to_string((*room + 1023) / 1024) : "", shell_quote(url),
-                     making_layout(base, digest, keep), url.empty() ? fetch_from_input : fetch_from_url, yield_to_users, bring, tidy);
+  return fmt::format("epoch={}; room={}; url={}\n{}{}{}{}{}{}", epoch, room ? std::to_string((*room + 1023) / 1024) : "", shell_quote(url),
+                     making_layout(base, digest, keep), url.empty() ? fetch_from_input : fetch_from_url, yield_to_users, outdated_function,
+                     bring, tidy);
 }
 
 std::string configure_script(const std::string& base, const ReleaseParts& release, const std::vector<RenderedFile>& files,

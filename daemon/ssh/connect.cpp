@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -96,7 +97,7 @@ Task<Result<std::string>> authenticate(Session& session, const SshOptions& optio
     auto accepted = co_await std::move(trying);
     if (!accepted) co_return accepted.error();
     if (*accepted) {
-      auto key = public_half(*readable);
+      auto key = own ? std::optional(own->blob) : public_half(*readable);
       co_return key ? key_fingerprint(*key) : std::string();
     }
     tried.push_back(options.key_file);

@@ -87,9 +87,7 @@ begin() {
   true >>"$lock" || { echo "error cannot open the lock $lock"; return; }
   exec 8>>"$lock"
   if ! flock -n 8; then read -r holder _ <"$lock"; echo "refused $holder"; return; fi
-  read -r _ last _ <"$lock"
-  case $last in '' | *[!0-9]*) last=0 ;; esac
-  if [ "$last" -gt "$epoch" ]; then echo "outdated $last"; return; fi
+  if outdated "$lock"; then echo "outdated $last"; return; fi
   if ! prepare; then
     LC_ALL=C dd if=/dev/zero of=room bs=64k count=1 status=none
     rm -f room
@@ -183,7 +181,7 @@ Result<std::string> job_program(const RemoteJob& job) {
   auto limit = fmt::format("{}.{:03}", job.limit.count() / 1000, job.limit.count() % 1000);
   auto variables = fmt::format("dir={}\nid={}\nepoch={}\nlock={}\nlimit={}\nmost={}\nscript={}\n", shell_quote(job.dir),
                                shell_quote(job.id), job.epoch, shell_quote(job.lock), limit, output_most + 1, shell_quote(job.script));
-  return program_of(variables, fmt::format("{}{}", job_functions, start_or_join));
+  return program_of(variables, fmt::format("{}{}{}", outdated_function, job_functions, start_or_join));
 }
 
 Result<std::string> job_question(const std::string& dir, const std::string& id) {
@@ -219,9 +217,7 @@ Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Durat
   if (word == "refused") {
     return Failure{Errc::refused, fmt::format("job {}: the lock is held by job {}", id, rest.empty() ? "(unknown)" : rest)};
   }
-  if (word == "outdated") {
-    return outdated(rest).during("job " + id);
-  }
+  if (word == "outdated") return outdated(rest).during("job " + id);
   if (word == "error") return could_not(rest, before.substr(0, 500)).during("job " + id);
   if (word == "limit") {
     auto tail = output.substr(output.size() - std::min<std::size_t>(output.size(), 500));

@@ -51,6 +51,15 @@ Result<std::optional<CommandResult>> read_job_reply(const std::string& id, Durat
 // What job_program printed: a job that was never started is unexpected_reply as well.
 Result<CommandResult> read_job_end(const RemoteJob& job, std::string_view reply);
 
+// In a host's sh, `outdated LOCK` tells whether a job of a later epoch than $epoch has had the lock; that one is in $last.
+inline constexpr std::string_view outdated_function = R"sh(
+outdated() {
+  last=
+  [ ! -e "$1" ] || read -r _ last _ <"$1"
+  case $last in '' | *[!0-9]*) last=0 ;; esac
+  [ "$last" -gt "$epoch" ]
+}
+)sh";
 // conflict: a job of the later `epoch` has had the host's lock.
 Failure outdated(std::string_view epoch);
 

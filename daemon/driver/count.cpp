@@ -374,9 +374,10 @@ Task<> Driver::load_checkpoint() {
   for (std::size_t host = 0; host < hosts.size() && host < live_.hosts.size(); ++host) {
     if (!hosts[host].is_array() || hosts[host].size() < 2) continue;
     live_.hosts[host] = {hosts[host][0].get<std::uint64_t>(), hosts[host][1].get<std::uint64_t>()};
-    // What the first count finds began there, whatever it serves now; and of a canary, in the stage of then.
+    // What the first count finds began there, whatever it serves now; and of a canary, in the stage of then, also where it had
+    // not yet joined.
     if (hosts[host].size() > 2) generations_[host] = hosts[host][2].get<int>();
-    if (generations_[host] == wanted && judged_stage_ != committed_.stage) generations_[host] = former;
+    if (generation(host) == wanted && judged_stage_ != committed_.stage) generations_[host] = former;
   }
 }
 

@@ -62,6 +62,7 @@ Driver::Driver(boost::asio::any_io_executor executor, Clock& clock, Journal& jou
       committed_(std::move(rollout)),
       scratch_(committed_),
       queue_signal_(executor),
+      asked_(committed_.plan.hosts.empty()),
       committed_signal_(std::move(committed)),
       test_(service.verdict),
       stage_judge_(service.verdict) {}
@@ -72,8 +73,10 @@ Task<> Driver::run() {
   TaskGroup tasks(executor_);
   tasks_ = &tasks;
   tasks.start("decide", decide_loop());
-  tasks.start("tick", tick_loop());
-  if (!committed_.plan.hosts.empty()) tasks.start("recover", guarded("recover", recover()));
+  if (committed_.plan.hosts.empty())
+    tasks.start("tick", tick_loop());
+  else
+    tasks.start("recover", guarded("recover", recover()));
   try {
     co_await tasks.join();
   } catch (const boost::system::system_error& error) {
@@ -87,16 +90,25 @@ Task<> Driver::run() {
   }
 }
 
-// Watches first, then repeats what was outstanding: every performer looks before it repeats. Nothing is written until every store and
-// view was asked once, and what they told was decided on: others may have come and gone while nobody looked.
+// Asks the stores first: others may have come and gone while nobody looked, and nothing is decided, a person's word neither, before
+// each has told what it holds, or not answered. Then repeats what was outstanding: every performer looks before it repeats. And nothing
+// is written until every view was asked, too, and what they told was decided on.
 Task<> Driver::recover() {
+  informed_ = false;
   bind_plan();
   co_await load_checkpoint();
-  informed_ = false;
-  start_watching();
+  watch_stores();
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
+    while (!read_[pool]) co_await looked_[pool]->wait();
+  }
+  std::stable_partition(queue_.begin(), queue_.end(), [](const Queued& queued) { return !std::holds_alternative<Command>(queued.event); });
+  asked_ = true;
+  queue_signal_.notify();
+  tasks_->start("tick", tick_loop());
+  watch_the_rest();
   for (const auto& effect : outstanding(committed_)) perform(effect);
   for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
-    while (!read_[pool] || !closed_[pool]) co_await looked_[pool]->wait();
+    while (!closed_[pool]) co_await looked_[pool]->wait();
   }
   co_await caught_up();
   informed_ = true;
@@ -158,7 +170,7 @@ Task<> Driver::tick_loop() {
 
 Task<> Driver::decide_loop() {
   while (why_over().empty()) {
-    while (queue_.empty()) co_await queue_signal_.wait();
+    while (queue_.empty() || (!asked_ && broken_.empty())) co_await queue_signal_.wait();
     auto events = take_queued();
     if (events.empty()) {
       co_await queue_signal_.wait_for(clock_, queue_.front().patient_until - clock_.steady());
@@ -298,7 +310,8 @@ void Driver::commit(const Decision& decision, const std::vector<std::string>& te
   committed_signal_->notify();
   if (!had_plan && !committed_.plan.hosts.empty()) {
     bind_plan();
-    start_watching();
+    watch_stores();
+    watch_the_rest();
   }
   for (const auto& record : decision.records) drop_superseded(record);
   for (const auto& effect : decision.effects) perform(effect);
@@ -346,11 +359,12 @@ void Driver::bind_plan() {
   make_metrics();
 }
 
-void Driver::start_watching() {
-  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) {
-    tasks_->start("watch store", guarded("watch store", watch_store(pool)));
-    tasks_->start("watch views", guarded("watch views", watch_views(pool)));
-  }
+void Driver::watch_stores() {
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) tasks_->start("watch store", guarded("watch store", watch_store(pool)));
+}
+
+void Driver::watch_the_rest() {
+  for (PoolIndex pool = 0; pool < pools_.size(); ++pool) tasks_->start("watch views", guarded("watch views", watch_views(pool)));
   tasks_->start("check hosts", guarded("check hosts", watch_served_hosts()));
   tasks_->start("count", guarded("count", count_loop()));
   tasks_->start("metrics", guarded("metrics", metric_loop()));

@@ -87,7 +87,8 @@ class Driver {
   [[nodiscard]] std::string why_over() const;
   void commit(const Decision& decision, const std::vector<std::string>& texts);
   void bind_plan();
-  void start_watching();
+  void watch_stores();
+  void watch_the_rest();
   Task<> guarded(std::string name, Task<> work);
 
   // perform.cpp: what an effect is.
@@ -161,6 +162,7 @@ class Driver {
   Rollout scratch_;
   std::deque<Queued> queue_;
   Signal queue_signal_;
+  bool asked_;        // nothing is decided before every store was (recover)
   Steady decided_{};  // when what was last committed was decided
   std::string journal_trouble_;
   std::string stopped_;

@@ -146,12 +146,18 @@ class SupervisorTest : public testing::Test {
     return {id, "", "", "ended", "", "", {}, {}};
   }
 
-  void pass_until_phase(const std::string& id, HostPhase phase) {
+  // Lets time pass until the rollout is so, or is over: at most an hour of it.
+  template <class Wanted>
+  void pass_until(const std::string& id, Wanted wanted) {
     auto until = clock_.steady() + 1h;
     clock_.run(*loop_, [&] {
       const auto* rollout = running(id);
-      return rollout == nullptr || clock_.steady() >= until || (!rollout->hosts.empty() && rollout->in(phase) > 0);
+      return rollout == nullptr || clock_.steady() >= until || (!rollout->hosts.empty() && wanted(*rollout));
     });
+  }
+
+  void pass_until_phase(const std::string& id, HostPhase phase) {
+    pass_until(id, [&](const Rollout& rollout) { return rollout.in(phase) > 0; });
   }
 
   void expect_all(const std::string& digest) {

@@ -234,6 +234,26 @@ TEST_F(SupervisorTest, AWriteThatWasDecidedBeforeARestartWaitsForWhatOthersDidMe
   EXPECT_TRUE(running(id)->paused);
 }
 
+// A person's word ends the rollout, and comes before the store has told what another person did to a host meanwhile.
+TEST_F(SupervisorTest, NothingEndsAfterARestartBeforeItIsKnownWhatOthersDidMeanwhile) {
+  for (auto verb : {Verb::promote, Verb::abort}) {
+    SCOPED_TRACE(to_string(verb));
+    auto strategy = five_stages();
+    strategy.stages.back().gate = Gate::manual;
+    begin(4, strategy);
+    auto id = start("two");
+    pass_until(id, [](const Rollout& rollout) { return rollout.phase == Phase::gated; });
+    halt();
+    world_->read_time = 500ms;
+    world_->hosts.at("web03").setting = {Pooled::yes, 30};
+    boot();
+    ASSERT_TRUE(ask(supervisor_->command(id, {verb, "", "ada", "in a hurry"})));
+    auto rollout = finish(id);
+    EXPECT_NE(rollout.reason.find("web03 was changed by someone else"), std::string::npos) << rollout.reason;
+    EXPECT_EQ(world_->hosts.at("web03").setting, (Setting{Pooled::yes, 30}));
+  }
+}
+
 TEST_F(SupervisorTest, OnceRecoveredAfterARestartItOverlooksNoRollout) {
   begin(10, five_stages());
   auto id = start("two");

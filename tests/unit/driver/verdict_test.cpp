@@ -465,5 +465,37 @@ TEST_F(VerdictDrives, WhatAHostAnsweredBeforeItsSwapIsNotTheCanarysAfterARestart
   EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
 }
 
+// Nor is what a host answered in a stage that has passed, though the checkpoint is from before it joined.
+TEST_F(VerdictDrives, WhatAHostAnsweredInAnEarlierStageIsNotThisOnesAfterARestart) {
+  auto strategy = two_stages();
+  strategy.stages[0].gate = Gate::manual;
+  strategy.stages[0].bake = 1s;
+  strategy.min_requests = 10;
+  begin(4, strategy);
+  world_->upgrade_time = 12s;  // longer than from one checkpoint to the next
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::upgrading);
+  auto kept = [&] { return ask(journal_->load_checkpoint(id)).value().value_or(""); };
+  for (auto before = kept(); kept() == before;) pass(100ms);
+  ASSERT_EQ(running(id)->serving_new(), 0U);
+  auto last = kept();
+  pass_until(id, [](const Rollout& rollout) { return rollout.phase == Phase::gated; });
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::promote, "", "ada", ""})));
+  ASSERT_EQ(running(id)->stage, 1U);
+  ASSERT_EQ(kept(), last);
+  restart(id);
+  pass(12s);
+  auto text = ask(supervisor_->trace(id));
+  ASSERT_TRUE(text) << text.error();
+  std::istringstream in(*text);
+  auto trace = read_trace(in);
+  ASSERT_TRUE(trace) << trace.error();
+  auto first = std::find_if(trace->rows.begin(), trace->rows.end(), [](const TraceRow& row) { return row.frame.stage == 1; });
+  ASSERT_NE(first, trace->rows.end());
+  EXPECT_GT(first->hosts[0].requests, 20);
+  EXPECT_NE(first->hosts[0].cohort, Cohort::canary);
+  EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
+}
+
 }  // namespace
 }  // namespace shiftd

@@ -177,6 +177,24 @@ std::string why_unfinished(const Rollout& rollout) {
   }
   if (auto waits = waits_for(rollout); !waits.empty()) return waits;
   if (rollout.unconfirmed > 0) return "not every load balancer shows what was written";
+  return rollout.weights_due ? why_due(rollout) : std::string();
+}
+
+std::string why_due(const Rollout& rollout) {
+  if (auto waits = waits_for(rollout); !waits.empty()) return waits;
+  for (auto host : rollout.upgraded) {
+    std::string above;
+    each_member(rollout, host, [&](MemberIndex index) {
+      const auto& planned = rollout.plan.members[index];
+      const auto& wanted = rollout.members[index].wanted;
+      auto gives = stage_weight(rollout.plan, rollout.current_stage(), planned);
+      if (!above.empty() || !takes_part(rollout.members[index]) || wanted.pooled != Pooled::yes || wanted.weight <= gives) return;
+      above = rollout.plan.hosts[host].name + " has weight " + std::to_string(wanted.weight) + " in " +
+              rollout.plan.pools[planned.pool].name + " where the stage gives it " + std::to_string(gives) +
+              ": the others cannot carry the rest";
+    });
+    if (!above.empty()) return above;
+  }
   return {};
 }
 

@@ -357,6 +357,8 @@ void Deciding::stay_when_missed(HostIndex host) {
   });
   if (state(host).phase == HostPhase::withdrawing)
     move(host, HostPhase::serving_new, state(host).why, rollout_.phase != Phase::rolling_back);
+  else if (rollout_.rolling() && rollout_.upgraded.contains(host) && !rollout_.weights_due)
+    say(WeightsDue{true});
 }
 
 namespace {

@@ -98,7 +98,7 @@ bool Deciding::below_their_stage() const {
 }
 
 // The canary weights of a stage, for every host that serves the release. What is lowered goes to the others, so it is
-// lowered only as far as they can carry it.
+// lowered only as far as they can carry it; the rest is due when they can.
 void Deciding::set_weights(const PlannedStage& stage, bool least) {
   std::vector<std::int64_t> spare;
   for (PoolIndex pool = 0; pool < rollout_.flows.size(); ++pool) {
@@ -118,6 +118,7 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
         auto& left = spare[rollout_.plan.members[index].pool];
         auto lower = std::min<std::int64_t>(member.wanted.weight - weight, left);
         left -= lower;
+        waits = waits || member.wanted.weight - lower > weight;
         weight = member.wanted.weight - static_cast<int>(lower);
       }
       waits = waits || (frees_some && weight < stage_weight(rollout_.plan, stage, rollout_.plan.members[index]));
@@ -129,7 +130,8 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
   if (waits != rollout_.weights_due) say(WeightsDue{waits});
 }
 
-// What could not be written while a pool was closed, or a canary on its way out. The stage is not reached before.
+// What could not be written while a pool was closed, a canary on its way out, or the others could not carry it. The stage is not
+// reached before.
 void Deciding::write_due_weights() {
   if (rollout_.rolling()) return set_weights(rollout_.current_stage(), rollout_.shrunk);
   if (rollout_.phase == Phase::aborting) return full_weights();

@@ -198,6 +198,8 @@ std::string why_share_off(const Rollout& rollout, const Served& served, bool kno
 std::string no_evidence(const Rollout& rollout);
 // What of the stage itself is not in place, whatever the evidence says: empty, nothing.
 std::string why_unfinished(const Rollout& rollout);
+// What the stage's weights wait for, which could not all be written: empty, a canary on its way out.
+std::string why_due(const Rollout& rollout);
 // What a host under way may be waiting for: a source other than the front end's counters, or a pool to be open.
 std::string waits_for(const Rollout& rollout);
 // The hosts that need a person, and why, as a sentence; empty: none.

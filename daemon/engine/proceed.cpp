@@ -104,7 +104,10 @@ void Deciding::end(Outcome outcome, std::string reason) {
 }
 
 void Deciding::proceed() {
-  if (rollout_.weights_due && rollout_.closed.empty() && rollout_.active() && !canary_leaves()) return write_due_weights();
+  if (rollout_.weights_due && rollout_.closed.empty() && rollout_.active() && !canary_leaves()) {
+    write_due_weights();
+    if (!records_.empty()) return;
+  }
   switch (rollout_.phase) {
     case Phase::shifting: return proceed_shifting();
     case Phase::finishing: return proceed_finishing();
@@ -240,7 +243,8 @@ void Deciding::proceed_shifting() {
     if (!rollout_.held.empty()) return hold("");
     return leave(next);
   }
-  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0 || rollout_.weights_due) return hold(waits_for(rollout_));
+  if (rollout_.in_flight() > 0 || rollout_.unconfirmed > 0) return hold(waits_for(rollout_));
+  if (rollout_.weights_due) return hold(why_due(rollout_));
   if (rollout_.in(HostPhase::serving_new) == 0) {
     if (!rollout_.moving.empty()) return hold(waits_for(rollout_));
     // Nobody is left to carry the stage.

@@ -144,6 +144,18 @@ std::string broken_sums(const Rollout& rollout) {
   return {};
 }
 
+// A stage that passes was seen at its weights.
+std::string broken_pass(const Rollout& before) {
+  for (MemberIndex index = 0; index < before.members.size(); ++index) {
+    const auto& planned = before.plan.members[index];
+    const auto& member = before.members[index];
+    bool ours = member.holder == Holder::ours && before.upgraded.contains(planned.host) && member.wanted.pooled == Pooled::yes;
+    if (ours && member.wanted.weight > stage_weight(before.plan, before.current_stage(), planned))
+      return before.plan.hosts[planned.host].name + " has more weight than its stage, which passes";
+  }
+  return {};
+}
+
 std::string broken_by(const Rollout& before, const Record& record, const Rollout& after,
                       const std::map<HostIndex, std::vector<Shown>>& seen) {
   if (before.phase == Phase::ended) return "a record after the end";
@@ -153,6 +165,7 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     if (moved->phase == HostPhase::rejoining) return {};  // what serves goes on serving; the books only wait for the views
     return broken_bounds(before, after, moved->host);
   }
+  if (std::holds_alternative<StagePassed>(record.fact)) return broken_pass(before);
   if (const auto* wanted = std::get_if<MemberWanted>(&record.fact)) {
     const auto& member = before.members[wanted->member];
     auto host = after.plan.members[wanted->member].host;
@@ -170,7 +183,8 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     bool on_release = phase == HostPhase::verifying || phase == HostPhase::awaiting_health || phase == HostPhase::serving_new;
     if (on_release && after.rolling() && wanted->setting.pooled == Pooled::yes) {
       auto planned = stage_weight(after.plan, after.current_stage(), after.plan.members[wanted->member]);
-      if (wanted->setting.weight > std::max(planned, member.wanted.weight)) return name + " gets more weight than its stage has";
+      auto has = member.known.setting.pooled == Pooled::yes ? member.known.setting.weight : 0;  // and may keep, where nobody could carry it
+      if (wanted->setting.weight > std::max({planned, member.wanted.weight, has})) return name + " gets more weight than its stage has";
     }
     if (auto why = broken_closed(before, *wanted); !why.empty()) return why;
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";

@@ -327,6 +327,7 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
   }
   if (const auto* passed = std::get_if<StagePassed>(&record.fact); passed != nullptr) {
     never_passes_a_stage_blindly(kept);
+    never_passes_a_stage_above_its_share(kept);
     bool watched = rollout.current_stage().judged && rollout.current_stage().bake >= 20s;
     if (watched) kept.judged_served += served_by_its_release(kept) - kept.stage_served;
   }
@@ -406,6 +407,22 @@ void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
     auto now = world_.clock.steady();
     if (pool.counters_stall_until > now && now - pool.counters_stalled_at > world_.pace.counts + world_.view_age())
       world_.violate("never_passes_a_stage_blindly", pool.name + " has not counted since " + to_string(now - pool.counters_stalled_at));
+  }
+}
+
+// By what was decided: what the load balancers make of it is waited for elsewhere. never_exceeds_the_share_of_its_stage sees our writes;
+// this also what a restart or another hand has made of a member, and we have not lowered again.
+void Checkers::never_passes_a_stage_above_its_share(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  for (MemberIndex index = 0; index < rollout.members.size(); ++index) {
+    const auto& planned = rollout.plan.members[index];
+    const auto& member = rollout.members[index];
+    bool ours = member.holder == Holder::ours && rollout.upgraded.contains(planned.host) && member.wanted.pooled == Pooled::yes;
+    auto gives = stage_weight(rollout.plan, rollout.current_stage(), planned);
+    if (!ours || member.wanted.weight <= gives) continue;
+    world_.violate("never_passes_a_stage_above_its_share", "stage " + std::to_string(rollout.stage + 1) + " gives " +
+                                                               rollout.plan.hosts[planned.host].name + " " + std::to_string(gives) +
+                                                               " of its " + std::to_string(member.wanted.weight) + ", and passes");
   }
 }
 

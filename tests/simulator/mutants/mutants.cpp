@@ -56,6 +56,7 @@ std::string_view name_of(Mutant mutant) {
       "ignores_people",
       "takes_failures_for_success",
       "leaves_stragglers_out",
+      "forgets_due_weights",
   };
   return names[static_cast<std::size_t>(mutant)];
 }
@@ -78,6 +79,7 @@ Event mutated(const Rollout& rollout, Event event) {
 // What the record becomes before it is applied and saved; `more` follows it.
 void mutate(const Rollout& rollout, Record& record, std::vector<Record>& more) {
   auto* moved = std::get_if<HostMoved>(&record.fact);
+  if (auto* due = std::get_if<WeightsDue>(&record.fact); due != nullptr && is(Mutant::forgets_due_weights)) due->on = false;
   if (moved != nullptr && moved->phase == HostPhase::draining && is(Mutant::skips_the_drain)) {
     auto effect = rollout.next_effect;
     more.push_back({record.at, HostMoved{moved->host, HostPhase::upgrading, effect, false, "", false}});
@@ -96,7 +98,7 @@ void mutate(const Rollout& rollout, Record& record, std::vector<Record>& more) {
       rollout.hosts[moved->host].phase == HostPhase::upgrading)
     moved->phase = HostPhase::upgrading;
   auto* wanted = std::get_if<MemberWanted>(&record.fact);
-  if (wanted != nullptr && is(Mutant::weight_one_too_many) && wanted->setting.pooled == Pooled::yes) {
+  if (wanted != nullptr && is(Mutant::weight_one_too_many) && wanted->verbatim) {
     ++wanted->setting.weight;
     wanted->verbatim = false;
   }

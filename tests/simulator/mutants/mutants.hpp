@@ -36,8 +36,9 @@ enum class Mutant {
   ignores_people,
   takes_failures_for_success,
   leaves_stragglers_out,
+  forgets_due_weights,
 };
-inline constexpr std::size_t mutants_count = 26;
+inline constexpr std::size_t mutants_count = 27;
 
 std::string_view name_of(Mutant mutant);
 // From now on, in this process.

@@ -345,7 +345,6 @@ void Driver::bind_plan() {
     member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);
   written_.assign(plan.members.size(), 0);
   sent_.assign(plan.members.size(), 0);
-  overwritten_.assign(plan.members.size(), {});
   shares_.resize(plan.pools.size());
   answers_.resize(plan.hosts.size());
   generations_.assign(plan.hosts.size(), 0);

@@ -321,7 +321,6 @@ Task<> Driver::write_lane(MemberIndex index) {
     backoff.reset();
     told = effect;
     if (auto* done = std::get_if<Written>(&*written)) {
-      if (done->observed.revision != wanted.based_on) overwritten_[index] = wanted.based_on;
       // What the views show of it comes a moment later; both share a commit.
       post(MemberWritten{index, effect, std::move(done->observed)}, written_patience);
     } else {

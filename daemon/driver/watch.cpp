@@ -72,7 +72,7 @@ void Driver::tell_changes(PoolIndex pool, const PoolReading& reading) {
     if (read.observed == member.known || member.effect != 0) continue;
     // What we have overwritten is the past, however late it is told: nobody has made it so again.
     const auto& revision = read.observed.revision;
-    bool past = revision == overwritten_[index] || (member.holder == Holder::ours && revision == member.original.revision);
+    bool past = revision == member.past || (member.holder == Holder::ours && revision == member.original.revision);
     if (past && pools_[pool]->store->capabilities().conditional_writes) continue;
     // A restart is nobody's wish. What somebody has set since is, and is told from it where the store can tell.
     bool restarted = !member.known.revision.starts_with(reading.epoch);

@@ -152,7 +152,7 @@ class Bookkeeper {
     // The original's setting is never written but verbatim.
     bool not_verbatim = fact.observed.setting == member.original.setting && fact.observed.bytes != member.original.bytes;
     if ((fact.effect == 0 && other_fields) || not_verbatim) member.original.bytes.clear();
-    member.known = fact.observed;
+    know(member, fact.observed);
     if (fact.effect == 0 || member.effect != fact.effect) return;
     set_effect(fact.member, 0);
     member.unsettled.clear();
@@ -168,7 +168,7 @@ class Bookkeeper {
     auto& member = rollout_.members.at(fact.member);
     take_out(host);
     member.holder = Holder::theirs;
-    member.known = fact.observed;
+    know(member, fact.observed);
     set_effect(fact.member, 0);
     confirm(fact.member, true);
     put_back(host);
@@ -287,6 +287,11 @@ class Bookkeeper {
     member.down = down;
     rollout_.hosts[host].down += down ? 1 : -1;
     put_back(host);
+  }
+
+  static void know(MemberState& member, const Observed& observed) {
+    if (observed.revision != member.known.revision) member.past = member.known.revision;
+    member.known = observed;
   }
 
   // The write under way; 0: none.

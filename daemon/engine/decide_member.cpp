@@ -118,8 +118,8 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
         auto& left = spare[rollout_.plan.members[index].pool];
         auto lower = std::min<std::int64_t>(member.wanted.weight - weight, left);
         left -= lower;
-        waits = waits || member.wanted.weight - lower > weight;
         weight = member.wanted.weight - static_cast<int>(lower);
+        waits = waits || weight > stage_weight(rollout_.plan, stage, rollout_.plan.members[index]);
       }
       waits = waits || (frees_some && weight < stage_weight(rollout_.plan, stage, rollout_.plan.members[index]));
       if (weight == member.wanted.weight) return;

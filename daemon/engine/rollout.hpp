@@ -97,6 +97,7 @@ struct MemberState {
   // then only the setting is written back.
   Observed original;
   Observed known;       // what the store held when we last knew
+  std::string past;     // the revision that this replaced: however late it is told, nobody has made it so again
   EffectId effect = 0;  // the write under way
   // What writes asked for that were superseded before their results were known: such a write may still land, and is no
   // foreign change. Settled by the next write of ours that succeeds.

@@ -20,7 +20,7 @@ bool lost(const World& world, const Pool& pool, const Member& member) {
   auto index = static_cast<std::size_t>(&member - pool.members.data());
   return std::any_of(pool.balancers.begin(), pool.balancers.end(), [&](const Balancer& balancer) {
     const auto& applied = balancer.members[index];
-    return !applied.up && world.clock.steady() - applied.since > world.view_age();
+    return !applied.up && world.clock.steady() - applied.checked > world.view_age();
   });
 }
 
@@ -211,7 +211,7 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   // What was down at the last look carries nothing as far as can be known, and may leave.
   for (const auto& balancer : pool.balancers) {
     const auto& applied = balancer.members[index];
-    if (!applied.up || world_.clock.steady() - applied.up_since <= world_.view_age()) return;
+    if (!applied.up || world_.clock.steady() - applied.checked <= world_.view_age()) return;
   }
 
   auto [normal, heaviest, serving] = kept.usual[pool_index];

@@ -60,7 +60,7 @@ void World::note_health(std::size_t index) {
         serve_traffic();
         bool flowed = pools[pool].flows(pools[pool].balancers[balancer], member);
         there.up = up;
-        if (up) there.up_since = clock.steady();
+        there.checked = clock.steady();
         there.held = !up && flowed && holds(pool, balancer) && faults.strikes(Fault::threshold_holds);
         if (flowed != pools[pool].flows(pools[pool].balancers[balancer], member)) there.since = clock.steady();
       });

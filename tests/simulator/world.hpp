@@ -69,7 +69,7 @@ struct Applied {
   bool up = true;      // by its own check
   bool held = false;   // down, and kept in traffic all the same: too few others are up
   Steady since{};      // when traffic last began or ceased to flow
-  Steady up_since{};   // when its check last began to pass
+  Steady checked{};    // when what its check finds last changed
   Steady drains_at{};  // when the last request that was there at the end will have ended
 };
 

@@ -343,20 +343,23 @@ TEST_F(SupervisorTest, APersonsChangeOfAHostInItsUpgradeWinsToo) {
 }
 
 TEST_F(SupervisorTest, WhatWeHaveOverwrittenIsNobodysChangeWhenItIsToldLate) {
-  begin(4, five_stages());
-  world_->capabilities.conditional_writes = true;
-  auto id = start("two");
-  pass_until_phase(id, HostPhase::upgrading);
-  auto& host = world_->hosts.at("web01");
-  host.past = Setting{Pooled::yes, 100};
-  // Nor does a daemon that begins anew in the meantime believe it.
-  pass(100ms);
-  restart(id);
-  pass(3s);
-  host.past.reset();
-  auto rollout = finish(id);
-  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
-  expect_all("two");
+  for (auto [phase, past] : {std::pair(HostPhase::upgrading, Setting{Pooled::yes, 100}), {HostPhase::serving_new, {Pooled::no, 100}}}) {
+    SCOPED_TRACE(to_string(phase));
+    begin(4, five_stages());
+    world_->capabilities.conditional_writes = true;
+    auto id = start("two");
+    pass_until_phase(id, phase);
+    auto& host = world_->hosts.at("web01");
+    host.past = past;
+    // Nor does a daemon that begins anew in the meantime believe it.
+    pass(100ms);
+    restart(id);
+    pass(3s);
+    host.past.reset();
+    auto rollout = finish(id);
+    EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+    expect_all("two");
+  }
 }
 
 // Its users are the others' already: nobody may leave beside it.

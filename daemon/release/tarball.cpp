@@ -102,7 +102,7 @@ Result<Placeholders> TarballReleaser::placeholders(const HostPlace& host, const 
 Task<Result<std::string>> TarballReleaser::inspect(HostPlace host) {
   auto base = release_base(options_, host);
   if (!base) co_return base.error();
-  auto result = co_await hosts_.executor(host.name).run(current_script(*base));
+  auto result = co_await hosts_.executor(host.name).ask(current_script(*base));
   if (!result) co_return std::move(result).error().during("inspect " + host.name);
   auto current = read_current(result->out);
   if (!current) co_return std::move(current).error().during("inspect " + host.name);

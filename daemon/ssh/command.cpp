@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <random>
 #include <string_view>
 #include <utility>
 
@@ -50,8 +52,9 @@ struct Starting {
 // One command that runs.
 class Conversation {
  public:
-  Conversation(Session::Channel& channel, Input& input, Patience patience, std::size_t kept)
-      : session_(channel.session()), channel_(channel.raw()), input_(input), patience_(patience), kept_(kept) {
+  // `answer`: ended by a line of this word and a status, and not by the channel's end.
+  Conversation(Session::Channel& channel, Input& input, Patience patience, std::size_t kept, std::string answer = {})
+      : session_(channel.session()), channel_(channel.raw()), input_(input), patience_(patience), kept_(kept), answer_(std::move(answer)) {
     deadline_ = session_.clock().steady() + patience_.limit;
   }
 
@@ -62,6 +65,7 @@ class Conversation {
       if (!fed) co_return fed.error();
       auto drained = drain();
       if (!drained) co_return drained.error();
+      if (answered()) co_return std::move(result_);
       if (libssh2_channel_eof(channel_) == 1) {
         auto rc = libssh2_channel_wait_closed(channel_);
         if (rc == 0) break;
@@ -79,6 +83,8 @@ class Conversation {
     co_return std::move(result_);
   }
 
+  [[nodiscard]] bool has_answer() const { return has_answer_; }
+
  private:
   // Whether something went out.
   Result<bool> feed() {
@@ -91,8 +97,8 @@ class Conversation {
     }
     if (piece_.empty()) {
       input_ended_ = true;
-      libssh2_channel_send_eof(channel_);
-      return true;
+      if (answer_.empty()) libssh2_channel_send_eof(channel_);
+      return answer_.empty();
     }
     auto rc = libssh2_channel_write(channel_, piece_.data() + sent_, piece_.size() - sent_);
     if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0) return false;
@@ -124,6 +130,19 @@ class Conversation {
     return came;
   }
 
+  // Takes the line with the status away from the output.
+  bool answered() {
+    if (answer_.empty()) return false;
+    std::string_view out = result_.out;
+    auto line = out.rfind('\n' + answer_ + ' ');
+    if (line == std::string_view::npos || !out.ends_with('\n')) return false;
+    auto status = out.substr(line + answer_.size() + 2);
+    auto [end, error] = std::from_chars(status.data(), status.data() + status.size(), result_.exit_status);
+    if (error != std::errc() || end + 1 != status.data() + status.size()) return false;
+    result_.out.resize(line);
+    return has_answer_ = true;
+  }
+
   int exit_status() {
     char* signal = nullptr;
     libssh2_channel_get_exit_signal(channel_, &signal, nullptr, nullptr, nullptr, nullptr, nullptr);
@@ -139,6 +158,8 @@ class Conversation {
   Input& input_;
   Patience patience_;
   std::size_t kept_;
+  std::string answer_;
+  bool has_answer_ = false;
   Steady deadline_;
   std::string piece_;
   std::size_t sent_ = 0;
@@ -181,6 +202,18 @@ Task<Result<void>> start_command(Session::Channel& channel, std::string command,
 Task<Result<CommandResult>> finish_command(Session::Channel& channel, Input& input, Patience patience, std::size_t output_kept) {
   auto conversation = std::make_unique<Conversation>(channel, input, patience, output_kept);
   co_return co_await conversation->finish();
+}
+
+Task<Result<std::optional<CommandResult>>> ask_shell(Session::Channel& channel, const std::string& program, Patience patience,
+                                                     std::size_t output_kept) {
+  // What the program says cannot be taken for it.
+  auto answer = fmt::format("shiftd-answer-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
+  auto input = input_of(fmt::format("(\n{}\n) </dev/null\nprintf '\\n%s %s\\n' {} $?\n", program, answer));
+  auto conversation = std::make_unique<Conversation>(channel, input, patience, output_kept, std::move(answer));
+  auto result = co_await conversation->finish();
+  if (!result) co_return std::move(result).error();
+  if (!conversation->has_answer()) co_return std::nullopt;
+  co_return std::optional(std::move(*result));
 }
 
 }  // namespace shiftd

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "daemon/base/failure.hpp"
@@ -30,6 +31,12 @@ Task<Result<void>> start_command(Session::Channel& channel, std::string command,
 // Gives the started command its input and waits for its end. `output_kept` bounds each of the two outputs.
 // Fails as start_command(), or as `input` fails.
 Task<Result<CommandResult>> finish_command(Session::Channel& channel, Input& input, Patience patience, std::size_t output_kept);
+
+// Has a shell that reads its input run `program` in a shell of its own, without input, and tells how that ended by its exit status; the
+// shell itself goes on. Nothing: it has ended before it answered.
+// Fails as start_command().
+Task<Result<std::optional<CommandResult>>> ask_shell(Session::Channel& channel, const std::string& program, Patience patience,
+                                                     std::size_t output_kept);
 
 // The same failures wherever a command's end was not seen.
 Failure lost_midway(const Failure& why);

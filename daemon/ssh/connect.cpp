@@ -186,6 +186,16 @@ class SessionConnection final : public Connection {
     waiting_.emplace(std::move(*channel));
   }
 
+  Task<Result<std::optional<CommandResult>>> ask(std::string command, std::string program, Patience patience) override {
+    co_await stand_by(command);
+    if (!waiting_ || waiting_command_ != command) co_return std::nullopt;
+    auto shell = std::move(*waiting_);
+    waiting_.reset();
+    auto answer = co_await ask_shell(shell, program, patience, output_most);
+    if (answer && *answer && shell.open() && !waiting_) waiting_.emplace(std::move(shell));
+    co_return answer;
+  }
+
   Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) override {
     if (waiting_ && waiting_command_ == command) {
       auto waited = std::move(*waiting_);

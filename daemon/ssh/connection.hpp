@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "daemon/base/failure.hpp"
@@ -30,6 +31,10 @@ class Connection {
 
   // Starts `command` now, for the next run() of the same. Best effort; a connection that cannot does nothing.
   virtual Task<> stand_by(std::string command) = 0;
+
+  // Has the shell that stands by, or one that is started for it, run `program`, and stand by again. Nothing: there is none.
+  // Fails as run(); the shell ends then.
+  virtual Task<Result<std::optional<CommandResult>>> ask(std::string command, std::string program, Patience patience) = 0;
 
   // The command line that has the host's sh run `command` and tells how that ended, also when a signal ended it.
   [[nodiscard]] virtual std::string by_sh(const std::string& command) const = 0;

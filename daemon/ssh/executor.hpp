@@ -25,6 +25,7 @@ struct CommandResult {
 };
 
 inline constexpr std::size_t output_most = 256 * 1024;
+inline constexpr std::size_t shells_left_most = 10;
 
 // A detached job on the host, named by the id of the effect that asked for it. It survives our connection and our
 // process; asking for the same id again re-attaches to it or returns its result, and never runs it twice.
@@ -54,6 +55,10 @@ class Executor {
   // Fails as open(): it has not run; and with timed_out when it does not end in time or the connection is lost midway: it
   // may have run.
   virtual Task<Result<CommandResult>> run(std::string command, std::string input = {}) = 0;
+
+  // Runs `command`, a question, as run() does without input. It may be asked twice, and not all of `err` need be there. Where it can
+  // be, the shell that answers stays, as if it had been asked to stand by: on at most `shells_left_most` of a connector's hosts.
+  virtual Task<Result<CommandResult>> ask(std::string command) { return run(std::move(command)); }
 
   // Runs `command` as run() does, with a local file as its standard input. Given up only when nothing has moved for
   // `silence`. A connection that breaks looks to the command like the end of its input.

@@ -48,6 +48,12 @@ void Gate::Pass::leave() {
   if (auto state = std::exchange(state_, nullptr)) state->give_back();
 }
 
+std::optional<Gate::Pass> Gate::try_enter() {
+  if (state_->free == 0) return std::nullopt;
+  --state_->free;
+  return Pass(state_);
+}
+
 Task<Gate::Pass> Gate::enter() {
   auto state = state_;
   if (state->free > 0) {

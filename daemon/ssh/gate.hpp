@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <optional>
 
 #include "daemon/io/task.hpp"
 
@@ -35,6 +36,8 @@ class Gate {
 
   // Cancelled: leaves the queue and unwinds with operation_aborted.
   Task<Pass> enter();
+  // None: too many are in.
+  std::optional<Pass> try_enter();
 
  private:
   std::shared_ptr<State> state_;

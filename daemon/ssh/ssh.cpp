@@ -26,8 +26,12 @@ constexpr std::size_t file_piece = 256 * 1024;
 
 class SshHost final : public Executor {
  public:
-  SshHost(const SshOptions& options, Connect connect, SshTarget target, Gate& unauthenticated)
-      : options_(options), connect_(std::move(connect)), target_(std::move(target)), unauthenticated_(unauthenticated) {}
+  SshHost(const SshOptions& options, Connect connect, SshTarget target, Gate& unauthenticated, Gate& shells_left)
+      : options_(options),
+        connect_(std::move(connect)),
+        target_(std::move(target)),
+        unauthenticated_(unauthenticated),
+        shells_left_(shells_left) {}
   ~SshHost() override { close(); }
 
   Task<Result<void>> open() override {
@@ -47,6 +51,7 @@ class SshHost final : public Executor {
     co_return co_await converse(By::command, std::move(command), input_of(std::move(input)), patience, output_most);
   }
 
+  Task<Result<CommandResult>> ask(std::string command) override;
   Task<Result<CommandResult>> send(std::string local_path, std::string command, Duration silence) override;
   Task<Result<CommandResult>> job(RemoteJob job) override;
   Task<Result<std::optional<CommandResult>>> job_result(std::string dir, std::string id) override;
@@ -54,6 +59,7 @@ class SshHost final : public Executor {
   std::string key() const override { return connection_ ? connection_->key() : std::string(); }
 
   void close() override {
+    left_.reset();
     if (auto connection = std::exchange(connection_, nullptr)) connection->end();
   }
 
@@ -68,6 +74,8 @@ class SshHost final : public Executor {
   Connect connect_;
   SshTarget target_;
   Gate& unauthenticated_;
+  Gate& shells_left_;
+  std::optional<Gate::Pass> left_;  // a shell of ours may have stayed there
   Gate connecting_{1};
   std::shared_ptr<Connection> connection_;
   std::uint64_t attempts_ = 0;
@@ -111,6 +119,21 @@ Task<Result<CommandResult>> SshHost::converse(By by, std::string command, Input 
   }
 }
 
+// Where no shell may be had (a key that is restricted to some commands), or too many stay already, it is a command like others.
+Task<Result<CommandResult>> SshHost::ask(std::string command) {
+  if (!left_) left_ = shells_left_.try_enter();
+  if (left_) {
+    auto connection = co_await connected();
+    if (!connection) co_return connection.error();
+    Patience patience{options_.command_timeout};
+    auto answer = co_await (*connection)->ask(std::string(by_input), command, patience);
+    if (answer && *answer) co_return std::move(**answer);
+    left_.reset();
+    if (!answer && answer.error().code != Errc::unavailable) co_return std::move(answer).error().during(target_.host);
+  }
+  co_return co_await run(std::move(command), {});
+}
+
 // The pieces of a local file. It is read on the loop: a piece is in the page cache or one read away.
 Input input_of_file(std::shared_ptr<std::ifstream> file, std::string path) {
   return [file = std::move(file), path = std::move(path)]() -> Result<std::string> {
@@ -137,6 +160,7 @@ Task<Result<CommandResult>> SshHost::job(RemoteJob job) {
   if (!program) co_return program.error();
   Patience patience{job.limit + job_grace};
   auto answer = co_await converse(By::input, {}, input_of(std::move(*program)), patience, job_answer_most);
+  left_.reset();
   if (!answer) co_return std::move(answer).error().during("job " + job.id);
   auto end = read_job_end(job, answer->out);
   if (!end) co_return std::move(end).error().during(target_.host);
@@ -167,7 +191,7 @@ class Connector final : public SshConnector {
 
   std::unique_ptr<Executor> to(SshTarget target) override {
     auto& gate = unauthenticated_.try_emplace(target.address, unauthenticated_most).first->second;
-    return std::make_unique<SshHost>(options_, connect_, std::move(target), gate);
+    return std::make_unique<SshHost>(options_, connect_, std::move(target), gate, shells_left_);
   }
 
  private:
@@ -175,6 +199,7 @@ class Connector final : public SshConnector {
   std::unique_ptr<OpensshClient> openssh_;
   Connect connect_;
   std::map<std::string, Gate> unauthenticated_;
+  Gate shells_left_{shells_left_most};
 };
 
 }  // namespace

@@ -197,6 +197,85 @@ TEST(SshOfLibssh2, AShellThatStandsByIsTheNextJobs) {
   EXPECT_EQ(commands_begun(sshd), 2u);
 }
 
+TEST_P(Ssh, AQuestionIsAnsweredAsACommandIs) {
+  SshdServer sshd;
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), client_of(sshd));
+  auto host = connector->to(sshd.target());
+  for (int time = 0; time < 2; ++time) {
+    auto plain = loop.run(host->ask("echo said; cat"));
+    ASSERT_TRUE(plain) << plain.error();
+    EXPECT_EQ(plain->out, "said\n");
+    EXPECT_EQ(plain->exit_status, 0);
+    auto left = loop.run(host->ask("cd / && left=here; printf 'no newline'; exit 3"));
+    ASSERT_TRUE(left) << left.error();
+    EXPECT_EQ(left->out, "no newline");
+    EXPECT_EQ(left->exit_status, 3);
+    auto silent = loop.run(host->ask("[ -z \"$left\" ] && [ \"$PWD\" != / ]"));
+    ASSERT_TRUE(silent) << silent.error();
+    EXPECT_EQ(silent->out, "");
+    EXPECT_EQ(silent->exit_status, 0) << "one question is not another's";
+  }
+  // What looks like an answer is none.
+  auto posed = loop.run(host->ask("printf '\\nshiftd-answer-0 0\\n'"));
+  ASSERT_TRUE(posed) << posed.error();
+  EXPECT_EQ(posed->out, "\nshiftd-answer-0 0\n");
+  auto much = loop.run(host->ask("head -c 200000 /dev/zero"));
+  ASSERT_TRUE(much) << much.error();
+  EXPECT_EQ(much->out.size(), 200'000u);
+}
+
+TEST(SshOfLibssh2, TheShellThatAnsweredIsTheNextJobs) {
+  SshdServer sshd({.max_startups = "100", .more_config = "LogLevel VERBOSE", .file_size_most = 0});
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), sshd.client());
+  auto host = connector->to(sshd.target());
+  ASSERT_TRUE(loop.run(host->ask("true")));
+  ASSERT_TRUE(loop.run(host->ask("exit 1")));
+  ASSERT_TRUE(loop.run(stand_by(*host)));
+  auto first = loop.run(host->job(small_job(sshd, "job-1")));
+  ASSERT_TRUE(first) << first.error();
+  EXPECT_EQ(first->out, "ran\n");
+  EXPECT_EQ(commands_begun(sshd), 1u) << sshd.log();
+}
+
+TEST(SshOfLibssh2, ShellsStayOnAFewHostsOnly) {
+  SshdServer sshd({.max_startups = "100", .more_config = "LogLevel VERBOSE", .file_size_most = 0});
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), sshd.client());
+  std::vector<std::unique_ptr<Executor>> hosts;
+  for (std::size_t n = 0; n <= shells_left_most; ++n) {
+    hosts.push_back(connector->to(sshd.target()));
+    ASSERT_TRUE(loop.run(hosts.back()->ask("true")));
+  }
+  ASSERT_EQ(commands_begun(sshd), shells_left_most + 1);
+  ASSERT_TRUE(loop.run(hosts.back()->job(small_job(sshd, "job-1"))));
+  EXPECT_EQ(commands_begun(sshd), shells_left_most + 2) << "a shell has stayed on the last host";
+  ASSERT_TRUE(loop.run(hosts.front()->job(small_job(sshd, "job-2"))));
+  EXPECT_EQ(commands_begun(sshd), shells_left_most + 2) << "none has stayed on the first";
+  // Its place is another's now.
+  ASSERT_TRUE(loop.run(hosts.back()->ask("true")));
+  ASSERT_TRUE(loop.run(hosts.back()->job(small_job(sshd, "job-3"))));
+  EXPECT_EQ(commands_begun(sshd), shells_left_most + 3);
+}
+
+TEST_P(Ssh, AShellThatEndsWhileItIsAskedIsNotMissed) {
+  SshdServer sshd;
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), client_of(sshd));
+  auto host = connector->to(sshd.target());
+  ASSERT_TRUE(loop.run(host->ask("true")));
+  auto once = "[ -e " + sshd.file("seen") + " ] || { touch " + sshd.file("seen") + "; kill -9 $$; }; echo asked twice";
+  auto asked = loop.run(host->ask(once));
+  if (GetParam() == SshClient::libssh2) {
+    ASSERT_TRUE(asked) << asked.error();
+    EXPECT_EQ(asked->out, "asked twice\n");
+  }
+  auto result = loop.run(job_until_known(*host, small_job(sshd, "job-1")));
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_EQ(result->out, "ran\n");
+}
+
 TEST_P(Ssh, AShellThatNoLongerStandsByIsNotMissed) {
   SshdServer sshd;
   OnALoop loop;

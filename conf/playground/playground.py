@@ -1,6 +1,7 @@
 """The playground: ten real hosts behind conftool, PyBal's stand-in and a real HAProxy, under load, go to a good release and refuse a bad one.
 
   conf/playground/run                 release 1 -> 2 (good), then 3 (bad), which is rolled back
+  conf/playground/run --shell         a small fleet on release 1, and a shell to roll it yourself
   conf/playground/run --help          everything that can be chosen
 
 Ends with 0 when users saw what they should: no failed request in the good rollout, the bad one taken back.
@@ -13,8 +14,9 @@ import sys
 import time
 
 import report
+import shell
 from balancer import WEIGHT
-from daemon import Daemon
+from daemon import Daemon, Wishes
 from etcd import PREFIX
 from processes import WorldError
 from releases import KINDS_OF_BAD
@@ -25,27 +27,38 @@ FEW_FAILURES = 100  # of the canary, in a bad rollout at 200 requests a second
 MOST_COLUMNS = 60  # of the drawing of the share over time
 
 
-def arguments():
+def arguments(words=None):
     parser = argparse.ArgumentParser(
         prog="conf/playground/run", description="Rolls a real fleet on this machine to a good release, then to a bad one."
     )
-    parser.add_argument("--bad", choices=KINDS_OF_BAD, default="5xx", help="how release 3 is bad (default 5xx)")
+    parser.add_argument("--bad", choices=KINDS_OF_BAD, help="how release 3 is bad (default 5xx; with --shell dead)")
     parser.add_argument(
         "--change", choices=("code", "config", "both"), default="code", help="what is new in releases 2 and 3 (default code)"
     )
     parser.add_argument("--good-only", action="store_true", help="roll release 2 only")
-    parser.add_argument("--hosts", type=int, default=10, metavar="N", help="hosts in the fleet (default 10)")
+    parser.add_argument("--hosts", type=int, metavar="N", help="hosts in the fleet (default 10; with --shell 3)")
     parser.add_argument("--rate", type=float, default=200, metavar="N", help="requests a second (default 200)")
-    parser.add_argument("--bake", type=int, default=5, metavar="SECONDS", help="bake time of every stage (default 5)")
+    parser.add_argument("--bake", type=int, metavar="SECONDS", help="bake time of every stage (default 5; with --shell 1)")
     parser.add_argument(
         "--pool", choices=("conftool", "haproxy"), default="conftool",
         help="where the pool's state lives: in conftool's objects in etcd, which PyBal follows (default), or in HAProxy",
     )
     parser.add_argument("--lbs", type=int, choices=(1, 2), default=1, help="PyBals that follow conftool (default 1)")
     parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C, and say how to play with it")
+    parser.add_argument(
+        "--shell", action="store_true", help="roll nothing: open a shell in which docs/releases.md and docs/hosts.md can be typed; its end ends it all"
+    )
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     parser.add_argument("--kill-at", metavar="PHASE", help="kill -9 shiftd once when a host enters PHASE, and start it again")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(words)
+    if chosen.hosts is None:
+        chosen.hosts = 3 if chosen.shell else 10
+    if chosen.bad is None:
+        chosen.bad = "dead" if chosen.shell else "5xx"
+    if chosen.bake is None:
+        chosen.bake = 1 if chosen.shell else 5
+    if chosen.shell and (chosen.keep or chosen.json or chosen.good_only or chosen.kill_at):
+        parser.error("--shell: it rolls nothing by itself")
     if chosen.pool == "haproxy" and chosen.lbs != 1:
         parser.error("--lbs: with --pool conftool only")
     if chosen.hosts < 2:
@@ -75,9 +88,13 @@ class Story:
         chosen = self.chosen
         balancer = "HAProxy" if chosen.pool == "haproxy" else "etcd, PyBal" if chosen.lbs == 1 else "etcd, two PyBals"
         print(f"Starting {chosen.hosts} hosts, {balancer} and {chosen.rate:g} requests a second ...", flush=True)
-        with World(chosen.hosts, chosen.rate, chosen.bad, self.tell, chosen.pool, chosen.lbs, chosen.change) as world:
-            daemon = Daemon(world, chosen.bake)
+        tell = (lambda change: None) if chosen.shell else self.tell  # a shell has the terminal to itself
+        with World(chosen.hosts, chosen.rate, chosen.bad, tell, chosen.pool, chosen.lbs, chosen.change) as world:
+            daemon = Daemon(world, chosen.bake, Wishes(shares=shell.SHARES) if chosen.shell else Wishes())
             daemon.start()
+            if chosen.shell:
+                open_shell(world, daemon)
+                return 0
             self.began = time.time()
             daemon.follow(self.tell_of_shiftd, chosen.kill_at)
             self.roll(world, daemon, "2", "a good release")
@@ -127,19 +144,32 @@ class Story:
         return found
 
 
+def open_shell(world, daemon):
+    env = shell.furnish(world, daemon)
+    print(f"""
+Every host is on release 1. This shell knows shiftctl, shiftd and the hosts (ssh web1); what it can be asked is in docs/releases.md
+and docs/hosts.md. `exit` ends it all. For another terminal:  . {env}
+""", flush=True)
+    shell.serve(env)
+    print("ending ...", flush=True)
+    daemon.stop()
+
+
 def how_to_play(world, daemon):
-    release, good = world.releases["3"], world.releases["1"]
-    ctl = " ".join(daemon.shiftctl())
+    env = shell.furnish(world, daemon)
+    release, good = (" ".join(shell.words(world.releases[name])) for name in ("3", "1"))
     words = f"""
 It keeps running; Ctrl-C ends it. In another terminal:
-  users' entrance    curl -i http://127.0.0.1:{world.balancer.port}/
-  what was done      tail -f {world.folder}/announcements.log
-  watch              {ctl} watch
-  status             {ctl} status
-  the bad release    {ctl} start web {' '.join(map(str, release.words()))} --wait
-  a good one         {ctl} start web {' '.join(map(str, good.words()))} --wait
-  HAProxy            echo 'show servers state' | socat - {world.balancer.socket}
-{conftool_words(world, ctl)}  everything else    {world.folder}"""
+  first              . {env}
+  users' entrance    curl -i $ENTRANCE
+  what was done      tail -f announcements.log
+  watch              shiftctl watch
+  status             shiftctl status
+  the bad release    shiftctl start web {release} --wait
+  a good one         shiftctl start web {good} --wait
+  a host             ssh web1
+  HAProxy            echo 'show servers state' | socat - {world.balancer.socket.name}
+{conftool_words(world)}  everything else    ls"""
     try:
         print(words, flush=True)
         # In slices: a signal between two looks of the interpreter and the system's own wait would else be waited for forever.
@@ -149,11 +179,11 @@ It keeps running; Ctrl-C ends it. In another terminal:
         print("\nending ...", flush=True)
 
 
-def conftool_words(world, ctl) -> str:
+def conftool_words(world) -> str:
     if not world.etcd:
         return ""
     lines = [f"  etcd               curl -s '{world.etcd.url}/v2/keys{PREFIX}/{CONFTOOL}?recursive=true&sorted=true'"]
-    lines += [f"  pool by pool       {ctl} pool web --watch"]
+    lines += ["  pool by pool       shiftctl pool web --watch"]
     for pybal in world.pybals:
         lines.append(f"  {pybal.name + ', a PyBal':<18} curl -s http://127.0.0.1:{pybal.port}/pools/{pybal.pool}")
     last = world.pybals[-1]

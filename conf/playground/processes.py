@@ -75,8 +75,9 @@ def run(command, limit: float, stdin=subprocess.DEVNULL):
 
 def fork(command, **options) -> subprocess.Popen:
     with forking:
-        options.setdefault("stdin", subprocess.DEVNULL)
-        process = subprocess.Popen([str(word) for word in command], start_new_session=True, **options)
+        process = subprocess.Popen(
+            [str(word) for word in command], **{"stdin": subprocess.DEVNULL, "start_new_session": True, **options}
+        )
         awaited.add(process.pid)
     return process
 

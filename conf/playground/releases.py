@@ -11,8 +11,7 @@ import pathlib
 import tarfile
 
 SERVER = pathlib.Path(__file__).parent / "app" / "server.py"
-KINDS_OF_BAD = ("5xx", "crash", "hang")
-DEAD = "dead"  # it does not even start: no canary ever serves it
+KINDS_OF_BAD = ("5xx", "crash", "hang", "dead")  # the last one does not even start: no canary ever serves it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Release:
 
 
 def pack(name: str, folder: pathlib.Path, bad: str = "") -> Release:
-    if bad and bad not in (*KINDS_OF_BAD, DEAD):
-        raise ValueError(f"a release is bad in one of these ways: {', '.join((*KINDS_OF_BAD, DEAD))}; not '{bad}'")
+    if bad and bad not in KINDS_OF_BAD:
+        raise ValueError(f"a release is bad in one of these ways: {', '.join(KINDS_OF_BAD)}; not '{bad}'")
     files = {"server.py": SERVER.read_bytes(), "release": f"{name}\n".encode("ascii")}
     if bad:
         files["bad"] = f"{bad}\n".encode("ascii")
@@ -76,6 +75,29 @@ def configure(name: str, code: Release, folder: pathlib.Path, alone: bool, bad: 
         (config / path).write_text(content)
         digest.update(f"{path} {len(content)}\n{content}".encode())
     return Release(name, f"{code.digest}-{digest.hexdigest()}", None if alone else code.tarball, config)
+
+
+GREETING = {
+    "manifest.yaml": """\
+files:
+  - template: web.conf.mustache
+    path: HOSTS/{{host}}/web.conf
+    mode: "0640"
+    validate: grep -q ^greeting {{file}}
+vars: vars.yaml
+schema: schema.yaml
+""",
+    "schema.yaml": "greeting: text\n",
+    "vars.yaml": "all: {greeting: good morning}\nhosts: {web2: {greeting: moin}}\n",
+    "web.conf.mustache": "greeting {{greeting}}\n",
+}
+
+
+def write_greeting(config: pathlib.Path, hosts: pathlib.Path):
+    """A configuration that goes with any code: how the service greets."""
+    config.mkdir()
+    for path, content in GREETING.items():
+        (config / path).write_text(content.replace("HOSTS", str(hosts)))
 
 
 def releases_of(change: str, folder: pathlib.Path, bad: str) -> dict:

@@ -7,6 +7,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from scene import Scene, processes  # noqa: E402
+import shell  # noqa: E402
 
 GATE = pathlib.Path(__file__).resolve().parents[2] / "conf" / "hosts" / "shiftd-boot-gate"
 
@@ -21,11 +22,7 @@ class Gate:
         self.signers = scene.daemon.folder / "signers"
 
     def write(self, **other):
-        values = {
-            "service": "web", "host": self.host.name, "path": self.host.base, "url": f"http://127.0.0.1:{self.scene.daemon.port}",
-            "token_file": self.scene.daemon.folder / "desired-token", "signed": self.signed, "signers": self.signers, **other,
-        }
-        self.file.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
+        self.file.write_text(shell.gate(self.scene.daemon, self.host, **{"signed": self.signed, "signers": self.signers, **other}))
 
     def ask(self, **other) -> tuple:
         """Its exit code, and what it said."""

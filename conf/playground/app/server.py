@@ -1,11 +1,11 @@
 """The little web service that the playground upgrades.
 
 One copy travels in every release tarball, beside a file `release` (the name it answers with) and, in a bad release, a
-file `bad` (what is wrong with it). Where its host has a web.conf, that says the name instead, what code it is for, and what is
-wrong: with other code the service answers with both names, which are no release's. It speaks HTTP/1.1 with keep-alive, one thread a connection: it must start in a few
-hundredths of a second, so it imports as little as it can.
+file `bad` (what is wrong with it). Where its host has a web.conf, that may say another greeting, or the name instead, what code it
+is for, and what is wrong: with other code the service answers with both names, which are no release's. It speaks HTTP/1.1 with
+keep-alive, one thread a connection: it must start in a few hundredths of a second, so it imports as little as it can.
 
-  /          the release's name; X-Release and X-Host say who answered
+  /          a greeting and the release's name; X-Release and X-Host say who answered
   /healthz   200 while the process lives, also in a bad release: health checks alone do not catch it
   /deep      the same, and asked by nobody but those who configure it as a check
   /version   the digest of the release directory it was started from
@@ -44,6 +44,7 @@ class Service:
         self.beside = beside
         self.release = self.read("release") or "?"
         self.bad = self.read("bad")
+        self.greeting = "hello"
         self.configure(os.path.join(beside, "web.conf"))
         self.user_requests = 0
         self.stopping = threading.Event()
@@ -55,10 +56,12 @@ class Service:
     def configure(self, path: str):
         try:
             with open(path, encoding="ascii") as file:
-                said = dict(line.split() for line in file if line.strip())
+                said = dict(line.strip().split(" ", 1) for line in file if line.strip())
         except FileNotFoundError:
             return
-        self.release = said["release"] if said["code"] == self.release else f"{self.release}+{said['release']}"
+        self.greeting = said.get("greeting", self.greeting)
+        if "release" in said:
+            self.release = said["release"] if said["code"] == self.release else f"{self.release}+{said['release']}"
         self.bad = said.get("bad", self.bad)
 
     def read(self, name: str) -> str:
@@ -84,7 +87,7 @@ class Service:
         if self.bad == "hang" and chance(20):
             self.hang(connection)
             return None
-        return 200, f"hello from release {self.release}"
+        return 200, f"{self.greeting} from release {self.release}"
 
     def pause(self, name: str):
         try:

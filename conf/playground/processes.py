@@ -65,9 +65,9 @@ def run(command, limit: float, stdin=subprocess.DEVNULL):
     try:
         output, error = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # what it started holds its output, too
         process.communicate()
-        raise WorldError(f"{process.args[0]}: not ended within {limit:g} s") from None
+        raise WorldError(f"{' '.join(process.args)}: not ended within {limit:g} s") from None
     with forking:
         awaited.discard(process.pid)
     return process.returncode, output, error

@@ -160,14 +160,19 @@ Result<Configured::Files> Configured::files_for(const HostPlace& host, const Rel
 
 Task<Result<std::string>> Configured::dry_run(HostPlace host, Release release) {
   auto parts = parts_of(release.digest);
-  if (parts.configuration.empty()) co_return co_await tarballs_->dry_run(std::move(host), std::move(release));
+  bool of_code_alone = parts.configuration.empty() && release.config != no_configuration;
+  if (of_code_alone) co_return co_await tarballs_->dry_run(std::move(host), std::move(release));
   auto base = release_base(options_, host);
   if (!base) co_return std::move(base).error();
-  auto files = files_for(host, parts, *base);
-  if (!files) co_return std::move(files).error();
+  std::vector<RenderedFile> rendered;
+  if (!parts.configuration.empty()) {
+    auto files = files_for(host, parts, *base);
+    if (!files) co_return std::move(files).error();
+    rendered = std::move(files->rendered);
+  }
   std::string input;
-  for (const auto& file : files->rendered) input += file.text;
-  auto result = co_await hosts_.executor(host.name).run(difference_script(files->rendered), std::move(input));
+  for (const auto& file : rendered) input += file.text;
+  auto result = co_await hosts_.executor(host.name).run(difference_script(*base, rendered), std::move(input));
   if (!result) co_return std::move(result).error().during("compare the configuration");
   auto text = std::move(result->out);
   bool cut = result->truncated || text.size() > difference_most;

@@ -244,6 +244,24 @@ differs() {
 }
 )sh";
 
+// leaves KEY...: of the files that stand in their places, those that the release with these keys has not.
+constexpr std::string_view leaves = R"sh(
+leaves() {
+  for each in .shiftd/configuration/*/path; do
+    [ -e "$each" ] || continue
+    kept=${each%/path}
+    case " $* " in *" ${kept##*/} "*) continue ;; esac
+    case $kept in *.new | *.gone) continue ;; esac
+    read -r path <"$each"
+    if [ -e "$kept/was" ] || [ -L "$kept/was" ]; then
+      echo "$path becomes what stood there before shiftd wrote it"
+    else
+      echo "$path goes: nothing stood there before"
+    fi
+  done
+}
+)sh";
+
 constexpr std::string_view swap = R"sh(
 swap() {
   [ -d "releases/$release" ] || { echo "releases/$release is not on this host"; return 1; }
@@ -324,13 +342,15 @@ std::string configure_script(const std::string& base, const ReleaseParts& releas
   return script.append(configured).append(tidy);
 }
 
-std::string difference_script(const std::vector<RenderedFile>& files) {
+std::string difference_script(const std::string& base, const std::vector<RenderedFile>& files) {
   std::string script(differs);
+  std::string keys;
   for (const auto& file : files) {
+    keys += ' ' + file.key;
     script += fmt::format("differs {} {} {} {} {}\n", shell_quote(file.path), file.text.size(), file.mode,
                           file.owner.empty() ? "-" : shell_quote(file.owner), file.secret ? "secret" : "''");
   }
-  return script + "exit 0\n";
+  return fmt::format("{}{}cd {} 2>/dev/null && leaves{}\nexit 0\n", script, leaves, shell_quote(base), keys);
 }
 
 std::string file_in_the_making(const std::string& base, const ReleaseParts& release, const RenderedFile& file) {

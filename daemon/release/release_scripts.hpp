@@ -57,8 +57,9 @@ std::string prepare_script(const std::string& base, const std::string& digest, s
 std::string configure_script(const std::string& base, const ReleaseParts& release, const std::vector<RenderedFile>& files,
                              const std::vector<std::string>& validations, int keep);
 // Prints how the rendered files, which come as for configure_script(), differ from what stands at their paths: unified
-// diffs, modes and owners; of secret ones only that they differ. Changes nothing.
-std::string difference_script(const std::vector<RenderedFile>& files);
+// diffs, modes and owners; of secret ones only that they differ. Then which of the files that stand in their places would go, or
+// become what stood there before. Changes nothing.
+std::string difference_script(const std::string& base, const std::vector<RenderedFile>& files);
 std::string file_in_the_making(const std::string& base, const ReleaseParts& release, const RenderedFile& file);
 
 // Bytes free on the host, as prepare_script printed it; -1: it did not.

@@ -10,13 +10,13 @@
 namespace shiftd {
 namespace {
 
-// Shared by both programs. Asked only while `alive` is locked: nobody writes the result then.
+// Shared by both programs, and the last that they do. Asked only while `alive` is locked: nobody writes the result then.
 constexpr std::string_view answer_function = R"sh(
 say() { printf 'shiftd-job %s\n' "$*"; }
 answer() {
   read -r how status <result
   case $how in
-    done | limit) say "$how $status"; [ ! -s out ] || cat out ;;
+    done | limit) say "$how $status"; [ ! -s out ] || exec cat out ;;
     *) say vanished ;;
   esac
 }

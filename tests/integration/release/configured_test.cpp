@@ -217,6 +217,33 @@ TEST_F(ConfiguredTest, ShowsHowTheFilesOfAHostWouldChangeAndChangesNothing) {
   EXPECT_EQ(*nothing, "");
 }
 
+TEST_F(ConfiguredTest, ShowsWhichFilesAReleaseWithoutThemWouldTakeAway) {
+  write_text(etc("web.conf"), "by hand\n");
+  auto one = roll(make_release("1.0"), "");
+  roll(only_config, configuration("a", "level {{level}}\n", "true", {"more.conf"}));
+  auto goes = etc("more.conf") + " goes: nothing stood there before";
+  auto comes_back = etc("web.conf") + " becomes what stood there before shiftd wrote it";
+
+  auto fewer = asked(only_config, configuration("b", "level a\n"));
+  ASSERT_TRUE(succeeded(fewer));
+  auto said = loop_.run(releaser_->dry_run(place_, *fewer));
+  ASSERT_TRUE(succeeded(said));
+  EXPECT_EQ(*said, goes);
+
+  auto none = asked(only_config, "none");
+  ASSERT_TRUE(succeeded(none));
+  said = loop_.run(releaser_->dry_run(place_, *none));
+  ASSERT_TRUE(succeeded(said));
+  EXPECT_NE(said->find(goes), std::string::npos) << *said;
+  EXPECT_NE(said->find(comes_back), std::string::npos) << *said;
+
+  roll(only_config, "none");
+  EXPECT_EQ(read_text(etc("web.conf")), "by hand\n");
+  said = loop_.run(releaser_->dry_run(place_, *none));
+  ASSERT_TRUE(succeeded(said));
+  EXPECT_EQ(*said, "") << "they are gone already";
+}
+
 TEST_F(ConfiguredTest, OfASecretFileOnlyThatItDiffersIsShown) {
   roll(make_release("1.0"), "");
   write_text(etc("key"), "old password\n");

@@ -177,22 +177,26 @@ class SessionConnection final : public Connection {
   Task<> stand_by(std::string command) override {
     if (waiting_ && waiting_->open()) co_return;
     waiting_.reset();
-    auto channel = co_await open_channel();
-    if (!channel) co_return;
     Patience patience{opening_limit_};
-    auto started = co_await start_command(*channel, command, patience);
-    if (!started) co_return;
-    waiting_command_ = std::move(command);
-    waiting_.emplace(std::move(*channel));
+    auto begun = co_await begin(command, patience);
+    if (begun) wait_there(std::move(*begun), std::move(command), false);
   }
 
+  // What stands by need not be a shell: where a key is restricted to some programs, it waits for the whole of one. There `-s` is refused.
   Task<Result<std::optional<CommandResult>>> ask(std::string command, std::string program, Patience patience) override {
-    co_await stand_by(command);
-    if (!waiting_ || waiting_command_ != command) co_return std::nullopt;
-    auto shell = std::move(*waiting_);
-    waiting_.reset();
-    auto answer = co_await ask_shell(shell, program, patience, output_most);
-    if (answer && *answer && shell.open() && !waiting_) waiting_.emplace(std::move(shell));
+    if (waiting_ && !waiting_->open()) waiting_.reset();
+    if (waiting_ && !answers_) co_return std::nullopt;
+    std::optional<Session::Channel> shell;
+    if (waiting_) {
+      shell.emplace(std::move(*waiting_));
+      waiting_.reset();
+    } else {
+      auto begun = co_await begin(command + " -s", patience);
+      if (!begun) co_return std::move(begun).error();
+      shell.emplace(std::move(*begun));
+    }
+    auto answer = co_await ask_shell(*shell, program, patience, output_most);
+    if (answer && *answer && shell->open() && !waiting_) wait_there(std::move(*shell), std::move(command), true);
     co_return answer;
   }
 
@@ -202,14 +206,27 @@ class SessionConnection final : public Connection {
       waiting_.reset();
       if (waited.open()) co_return co_await finish_command(waited, input, patience, output_kept);
     }
-    auto channel = co_await open_channel();
-    if (!channel) co_return channel.error();
-    auto started = co_await start_command(*channel, std::move(command), patience);
-    if (!started) co_return started.error();
+    auto channel = co_await begin(std::move(command), patience);
+    if (!channel) co_return std::move(channel).error();
     co_return co_await finish_command(*channel, input, patience, output_kept);
   }
 
  private:
+  // Fails as run().
+  Task<Result<Session::Channel>> begin(std::string command, Patience patience) {
+    auto channel = co_await open_channel();
+    if (!channel) co_return channel;
+    auto started = co_await start_command(*channel, std::move(command), patience);
+    if (!started) co_return std::move(started).error();
+    co_return channel;
+  }
+
+  void wait_there(Session::Channel channel, std::string command, bool answers) {
+    waiting_command_ = std::move(command);
+    answers_ = answers;
+    waiting_.emplace(std::move(channel));
+  }
+
   // Fails as run(), before anything was asked.
   Task<Result<Session::Channel>> open_channel() {
     auto opening = session_->open_channel();
@@ -227,6 +244,7 @@ class SessionConnection final : public Connection {
   std::shared_ptr<Session> session_;
   std::string key_;
   std::string waiting_command_;              // that of
+  bool answers_ = false;                     // it is a shell, and has answered before
   std::optional<Session::Channel> waiting_;  // what runs already and waits for its input
 };
 

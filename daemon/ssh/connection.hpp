@@ -32,7 +32,7 @@ class Connection {
   // Starts `command` now, for the next run() of the same. Best effort; a connection that cannot does nothing.
   virtual Task<> stand_by(std::string command) = 0;
 
-  // Has the shell that stands by, or one that is started for it, run `program`, and stand by again. Nothing: there is none.
+  // Has a shell run `program`, and stand by for the next run() of `command`, which starts one. Nothing: there is none that can.
   // Fails as run(); the shell ends then.
   virtual Task<Result<std::optional<CommandResult>>> ask(std::string command, std::string program, Patience patience) = 0;
 

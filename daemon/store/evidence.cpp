@@ -67,7 +67,8 @@ Result<void> set_aside(const std::string& path) {
 Result<std::unique_ptr<Evidence>> Evidence::open(const std::string& path, std::string& notice) {
   auto database = open_database(path);
   if (!database && database.error().code == Errc::bad_input) {
-    notice = fmt::format("{}; set aside as {}.unreadable: the history of counts begins anew", database.error().what, path);
+    if (!notice.empty()) notice += "; ";
+    notice += fmt::format("{}; set aside as {}.unreadable: the history of counts begins anew", database.error().what, path);
     if (auto gone = set_aside(path); !gone) return std::move(gone).error();
     database = open_database(path);
   }

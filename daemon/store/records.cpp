@@ -33,8 +33,9 @@ Result<void> count_opening(Database& database) {
 }
 
 // A disk that takes nothing keeps no daemon from what it has to watch: it goes on in its former epoch.
-Result<std::uint64_t> next_epoch(Database& database) {
-  (void)count_opening(database);
+Result<std::uint64_t> next_epoch(Database& database, std::string& notice) {
+  if (auto counted = count_opening(database); !counted)
+    notice = fmt::format("this start could not be counted, so hosts cannot tell this daemon from the one before: {}", counted.error().what);
   auto there = database.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'openings'");
   if (!there) return std::move(there).error();
   if (*there == 0) return std::uint64_t{0};
@@ -93,7 +94,7 @@ Result<std::vector<std::string>> read_records(Database& database, const std::str
   return records;
 }
 
-Result<std::unique_ptr<Records>> Records::open(const std::string& path) {
+Result<std::unique_ptr<Records>> Records::open(const std::string& path, std::string& notice) {
   auto opened = Database::open(path, Database::Access::read_write);
   if (!opened) return std::move(opened).error();
   auto& database = **opened;
@@ -112,7 +113,7 @@ Result<std::unique_ptr<Records>> Records::open(const std::string& path) {
   }
   if (auto synced = database.run("PRAGMA synchronous = FULL"); !synced) return std::move(synced).error();
   if (auto made = bring_to(database, records_schema); !made) return std::move(made).error();
-  auto epoch = next_epoch(database);
+  auto epoch = next_epoch(database, notice);
   if (!epoch) return std::move(epoch).error();
   database.checkpoint_by_hand();
   database.in_service();

@@ -28,8 +28,8 @@ Result<std::vector<std::string>> read_records(Database& database, const std::str
 
 class Records {
  public:
-  // Fails as open_sqlite_journal does.
-  static Result<std::unique_ptr<Records>> open(const std::string& path);
+  // Fails as open_sqlite_journal does. `notice` says what people should hear of it.
+  static Result<std::unique_ptr<Records>> open(const std::string& path, std::string& notice);
 
   Task<Result<std::vector<RolloutSummary>>> list();
   Task<Result<void>> create(std::string rollout, std::string service, std::vector<std::string> records);

@@ -98,9 +98,9 @@ Result<std::unique_ptr<Journal>> open_sqlite_journal(const std::string& path) {
   auto lock = LockFile::take(real.string() + ".lock");
   if (!lock) return std::move(lock).error().during("journal");
   if (auto made = make_private_file(real.string()); !made) return std::move(made).error().during("journal");
-  auto records = Records::open(real.string());
-  if (!records) return std::move(records).error().during("journal");
   std::string notice;
+  auto records = Records::open(real.string(), notice);
+  if (!records) return std::move(records).error().during("journal");
   auto evidence = Evidence::open(real.string() + ".evidence", notice);
   if (!evidence) return std::move(evidence).error().during("journal");
   return std::make_unique<SqliteJournal>(std::move(*lock), std::move(*records), std::move(*evidence), std::move(notice));

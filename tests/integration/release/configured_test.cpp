@@ -354,7 +354,7 @@ TEST_F(ConfiguredTest, ASwapThatBreaksOffAnywhereCanBeTakenBackAndRepeated) {
   fs::create_directory(bin);
   for (const auto* tool : {"mv", "cp", "rm", "ln", "mkdir", "chmod", "sync"}) {
     auto wrapper = bin + "/" + tool;
-    write_text(wrapper, "#!/bin/sh\nleft=$(cat " + bin + "/left)\necho $((left - 1)) >" + bin +
+    write_text(wrapper, "#!/bin/sh\nread -r left <" + bin + "/left\necho $((left - 1)) >" + bin +
                             "/left\n[ $left -gt 0 ] || { kill -9 $PPID; exit 1; }\nexec /bin/" + std::string(tool) + " \"$@\"\n");
     fs::permissions(wrapper, fs::perms::owner_all);
   }

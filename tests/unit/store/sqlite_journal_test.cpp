@@ -69,6 +69,15 @@ TEST_F(SqliteJournal, IsInALaterEpochWithEveryOpeningAndSoIsACopyOfIt) {
   EXPECT_EQ(open()->stats().epoch, 3u);
 }
 
+TEST_F(SqliteJournal, StaysInItsEpochAndSaysSoWhereAnOpeningCannotBeCounted) {
+  EXPECT_EQ(open()->stats().notice, "");
+  SqliteFile(path_).run("CREATE TRIGGER no_room BEFORE UPDATE ON openings BEGIN SELECT RAISE(ABORT, 'no room'); END");
+  auto stats = open()->stats();
+  EXPECT_EQ(stats.epoch, 1u);
+  EXPECT_THAT(stats.notice, HasSubstr("this start could not be counted"));
+  EXPECT_THAT(stats.notice, HasSubstr("no room"));
+}
+
 TEST_F(SqliteJournal, KeepsItsFilesToItsUser) {
   write(path_, "");
   std::filesystem::permissions(path_, std::filesystem::perms(0644));

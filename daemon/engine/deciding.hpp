@@ -90,6 +90,7 @@ class Deciding {
   void confirm_shown(HostIndex host, const std::vector<Shown>& shown);
   [[nodiscard]] bool healthy(HostIndex host, const std::vector<Shown>& shown) const;
   [[nodiscard]] bool whole(MemberIndex member) const;
+  [[nodiscard]] static bool put_in_and_taken(const MemberState& member);
   [[nodiscard]] bool cuts_connections(HostIndex host) const;
   // The host is on its way out, and the rollout goes that way no more.
   [[nodiscard]] bool turned_round(HostIndex host) const;

@@ -61,8 +61,14 @@ void Deciding::depool(HostIndex host, HostPhase phase, std::string why, bool fai
     const auto& member = rollout_.members[index];
     bool is_out = planned(host).returning && member.wanted.pooled == Pooled::no;
     if (takes_part(member) && !is_out) want(index, Setting{Pooled::no, std::max(member.wanted.weight, 1)});
+    if (put_in_and_taken(member)) want(index, member.original.setting);
   });
   move(host, phase, std::move(why), failed);
+}
+
+// Found out of its pool, put in by a person, and ours again.
+bool Deciding::put_in_and_taken(const MemberState& member) {
+  return member.holder == Holder::ours && member.wanted.pooled == Pooled::yes && member.original.setting.pooled != Pooled::yes;
 }
 
 // Whether leaving a pool ends the host's established connections there, and a lower weight keeps new ones away before.
@@ -71,7 +77,8 @@ bool Deciding::cuts_connections(HostIndex host) const {
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
     const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
-    cuts = cuts || (can.cuts_connections && can.weights_steer && takes_part(member) && member.wanted.pooled == Pooled::yes);
+    bool in = (takes_part(member) && member.wanted.pooled == Pooled::yes) || put_in_and_taken(member);
+    cuts = cuts || (can.cuts_connections && can.weights_steer && in);
   });
   return cuts;
 }
@@ -104,7 +111,8 @@ void Deciding::quiesce(HostIndex host, HostPhase phase, const std::string& why) 
     const auto& member = rollout_.members[index];
     const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
     auto least = can.smallest_weight();
-    bool lowers = can.cuts_connections && can.weights_steer && takes_part(member) && member.wanted.pooled == Pooled::yes;
+    bool in = (takes_part(member) && member.wanted.pooled == Pooled::yes) || put_in_and_taken(member);
+    bool lowers = can.cuts_connections && can.weights_steer && in;
     if (lowers && member.wanted.weight > least) want(index, Setting{Pooled::yes, least});
   });
   HostMoved moved;

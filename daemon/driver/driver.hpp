@@ -97,6 +97,7 @@ class Driver {
   void drop_superseded(const Record& record);
   Task<> step_lane(HostIndex host);
   Task<> perform_step(HostIndex host, EffectId effect, Step step);
+  Task<> out_of_traffic(HostIndex host, EffectId effect);
   Task<Result<void>> try_step(HostIndex host, EffectId effect, Step step, StepDone& done);
   Task<Result<void>> verify(HostIndex host, std::string digest, std::string* note);
   Task<std::string> fail_elsewhere(HostIndex host);

@@ -91,6 +91,20 @@ Task<> Driver::step_lane(HostIndex host) {
   }
 }
 
+// Returns when no load balancer sends new requests to the host any more, as far as they can tell, and what it had was answered, within a
+// drain's time; or it is nothing of ours. What takes it out again where one has forgotten may wait for its pool to open.
+Task<> Driver::out_of_traffic(HostIndex host, EffectId effect) {
+  auto flows = [this, host] {
+    auto all = shown(host);
+    return std::any_of(all.begin(), all.end(), [](const Shown& view) { return view.traffic == Traffic::flowing; });
+  };
+  while (committed_.hosts[host].effect == effect && flows()) {
+    co_await clock_.sleep_for(service_.pace.view);
+    co_await look_again(host);
+    if (!flows()) co_await heard_of(host, true);
+  }
+}
+
 Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
   const auto& strategy = committed_.plan.strategy;
   bool swaps = step == Step::upgrade || step == Step::revert;
@@ -102,6 +116,7 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
     StepFailed failed{host, effect, "its load balancer put it back, and it still serves after " + to_string(strategy.drain_limit)};
     co_return post(std::move(failed));
   }
+  if (swaps) co_await out_of_traffic(host, effect);
   bool verifies = step == Step::verify_new || step == Step::verify_old;
   auto began = clock_.steady();
   auto limit = verifies ? strategy.verify_limit : strategy.upgrade_limit;
@@ -131,6 +146,7 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
     }
     co_await clock_.sleep_for(pause);
     if (swaps) co_await hears();
+    if (swaps) co_await out_of_traffic(host, effect);
     if (committed_.hosts[host].effect != effect) co_return;  // somebody has taken the host meanwhile
   }
 }

@@ -66,8 +66,9 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
   if (by == By::restart) {
     member.theirs = false;
     // A runtime weight that was found there may be given back all the same; and whom we hold goes back as it was found.
-    auto pooled = member.by_us ? member.base.pooled : setting.pooled;
-    member.base = {pooled, std::max({setting.weight, member.base.weight, member.before.value_or(setting).weight})};
+    bool as_found = member.by_us && member.base.pooled == Pooled::yes;
+    member.base = {as_found ? Pooled::yes : setting.pooled,
+                   std::max({setting.weight, member.base.weight, member.before.value_or(setting).weight})};
     member.forgotten = member.by_us;
   }
   if (by == By::us) member.by_us = setting;

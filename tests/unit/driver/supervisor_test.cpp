@@ -857,6 +857,24 @@ TEST_F(SupervisorTest, WhatAForgetfulLoadBalancerSentToAHostIsAnsweredBeforeItsS
 }
 
 // It was decided on while they could, and could not be written.
+// What takes it out again waits for its pool to open, and so does the swap.
+TEST_F(SupervisorTest, AHostThatALoadBalancerHasPutBackIsNotSwappedWhileItsPoolIsClosed) {
+  auto id = start_until_nobody_answers();
+  world_->view_closed = {"its monitors need a moment"};
+  pass(2s);
+  world_->restart_balancer();
+  pass(2s);
+  auto& host = world_->hosts.at("web01");
+  ASSERT_EQ(host.setting, (Setting{Pooled::yes, 100}));
+  host.reachable = true;
+  pass(90s);
+  EXPECT_EQ(host.running, "one") << "swapped while its users are sent to it";
+  world_->view_closed.clear();
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  EXPECT_LT(world_->failed_requests, 0.5);
+}
+
 TEST_F(SupervisorTest, AHostThatTheOthersCannotReplaceAnyMoreStaysUntilTheyCan) {
   begin(4, five_stages());
   auto id = start("two");

@@ -867,7 +867,7 @@ TEST_F(SupervisorTest, AHostThatALoadBalancerHasPutBackIsNotSwappedWhileItsPoolI
   auto& host = world_->hosts.at("web01");
   ASSERT_EQ(host.setting, (Setting{Pooled::yes, 100}));
   host.reachable = true;
-  pass(90s);
+  pass(5min);
   EXPECT_EQ(host.running, "one") << "swapped while its users are sent to it";
   world_->view_closed.clear();
   auto rollout = finish(id);

@@ -125,6 +125,7 @@ class Driver {
   void tell_threshold(PoolIndex pool);
   void compare(PoolIndex pool, std::size_t view);
   std::vector<Shown> shown(HostIndex host) const;
+  bool flows(HostIndex host) const;
   bool written_since_asked(HostIndex host) const;
   void source_answer(const std::string& source, const std::string& trouble);
 

@@ -94,14 +94,10 @@ Task<> Driver::step_lane(HostIndex host) {
 // Returns when no load balancer sends new requests to the host any more, as far as they can tell, and what it had was answered, within a
 // drain's time; or it is nothing of ours. What takes it out again where one has forgotten may wait for its pool to open.
 Task<> Driver::out_of_traffic(HostIndex host, EffectId effect) {
-  auto flows = [this, host] {
-    auto all = shown(host);
-    return std::any_of(all.begin(), all.end(), [](const Shown& view) { return view.traffic == Traffic::flowing; });
-  };
-  while (committed_.hosts[host].effect == effect && flows()) {
+  while (committed_.hosts[host].effect == effect && flows(host)) {
     co_await clock_.sleep_for(service_.pace.view);
     co_await look_again(host);
-    if (!flows()) co_await heard_of(host, true);
+    if (!flows(host)) co_await heard_of(host, true);
   }
 }
 
@@ -145,8 +141,10 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
       co_return post(std::move(failed));
     }
     co_await clock_.sleep_for(pause);
-    if (swaps) co_await hears();
-    if (swaps) co_await out_of_traffic(host, effect);
+    if (swaps) {
+      co_await hears();
+      co_await out_of_traffic(host, effect);
+    }
     if (committed_.hosts[host].effect != effect) co_return;  // somebody has taken the host meanwhile
   }
 }

@@ -146,9 +146,7 @@ Task<bool> Driver::heard_of(HostIndex host, bool again) {
     }
     return static_cast<Signal*>(nullptr);
   };
-  auto last = shown(host);
-  bool flows = std::any_of(last.begin(), last.end(), [](const Shown& view) { return view.traffic == Traffic::flowing; });
-  if (unread() == nullptr && !again && !flows) co_return true;
+  if (unread() == nullptr && !again && !flows(host)) co_return true;
   while (auto* signal = unread()) co_await signal->wait();
   co_await caught_up();
   auto serves = [&](const Shown& view) {
@@ -267,6 +265,12 @@ std::vector<Shown> Driver::shown(HostIndex host) const {
     all.push_back(shown_by(views));
   }
   return all;
+}
+
+// Whether a load balancer shows that it sends new requests there.
+bool Driver::flows(HostIndex host) const {
+  auto all = shown(host);
+  return std::any_of(all.begin(), all.end(), [](const Shown& view) { return view.traffic == Traffic::flowing; });
 }
 
 bool Driver::written_since_asked(HostIndex host) const {

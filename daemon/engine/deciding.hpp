@@ -91,7 +91,8 @@ class Deciding {
   [[nodiscard]] bool healthy(HostIndex host, const std::vector<Shown>& shown) const;
   [[nodiscard]] bool whole(MemberIndex member) const;
   [[nodiscard]] static bool put_in_and_taken(const MemberState& member);
-  [[nodiscard]] bool cuts_connections(HostIndex host) const;
+  [[nodiscard]] bool cuts_connections(MemberIndex index) const;
+  [[nodiscard]] bool cuts_any(HostIndex host) const;
   // The host is on its way out, and the rollout goes that way no more.
   [[nodiscard]] bool turned_round(HostIndex host) const;
   [[nodiscard]] bool may_leave(HostIndex host) const;

@@ -71,16 +71,16 @@ bool Deciding::put_in_and_taken(const MemberState& member) {
   return member.holder == Holder::ours && member.wanted.pooled == Pooled::yes && member.original.setting.pooled != Pooled::yes;
 }
 
-// Whether leaving a pool ends the host's established connections there, and a lower weight keeps new ones away before.
-bool Deciding::cuts_connections(HostIndex host) const {
-  bool cuts = false;
-  each_member(rollout_, host, [&](MemberIndex index) {
-    const auto& member = rollout_.members[index];
-    const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
-    bool in = (takes_part(member) && member.wanted.pooled == Pooled::yes) || put_in_and_taken(member);
-    cuts = cuts || (can.cuts_connections && can.weights_steer && in);
-  });
-  return cuts;
+// Whether leaving its pool ends the member's established connections, and a lower weight keeps new ones away before.
+bool Deciding::cuts_connections(MemberIndex index) const {
+  const auto& member = rollout_.members[index];
+  const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
+  bool in = (takes_part(member) && member.wanted.pooled == Pooled::yes) || put_in_and_taken(member);
+  return can.cuts_connections && can.weights_steer && in;
+}
+
+bool Deciding::cuts_any(HostIndex host) const {
+  return any_member(rollout_, host, [&](MemberIndex index) { return cuts_connections(index); });
 }
 
 bool Deciding::turned_round(HostIndex host) const {
@@ -95,25 +95,19 @@ bool Deciding::may_leave(HostIndex host) const {
 }
 
 // Forward, out of its pools: where that cuts connections, they are waited for first.
-void Deciding::leave(HostIndex host) {
-  cuts_connections(host) ? quiesce(host, HostPhase::quiescing, {}) : depool(host, HostPhase::depooling);
-}
+void Deciding::leave(HostIndex host) { cuts_any(host) ? quiesce(host, HostPhase::quiescing, {}) : depool(host, HostPhase::depooling); }
 
 // The same on the way back. What harms or does not answer is not waited for.
 void Deciding::leave_again(HostIndex host, const std::string& why) {
-  bool waits = cuts_connections(host) && !rollout_.condemned && !state(host).failed && !state(host).down;
+  bool waits = cuts_any(host) && !rollout_.condemned && !state(host).failed && !state(host).down;
   waits ? quiesce(host, HostPhase::requiescing, why) : depool(host, HostPhase::withdrawing, why);
 }
 
 // Down to the least weight: few new connections come, and those that are there may finish.
 void Deciding::quiesce(HostIndex host, HostPhase phase, const std::string& why) {
   each_member(rollout_, host, [&](MemberIndex index) {
-    const auto& member = rollout_.members[index];
-    const auto& can = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities;
-    auto least = can.smallest_weight();
-    bool in = (takes_part(member) && member.wanted.pooled == Pooled::yes) || put_in_and_taken(member);
-    bool lowers = can.cuts_connections && can.weights_steer && in;
-    if (lowers && member.wanted.weight > least) want(index, Setting{Pooled::yes, least});
+    auto least = rollout_.plan.pools[rollout_.plan.members[index].pool].capabilities.smallest_weight();
+    if (cuts_connections(index) && rollout_.members[index].wanted.weight > least) want(index, Setting{Pooled::yes, least});
   });
   HostMoved moved;
   moved.host = host;

@@ -856,7 +856,6 @@ TEST_F(SupervisorTest, WhatAForgetfulLoadBalancerSentToAHostIsAnsweredBeforeItsS
   EXPECT_EQ(finish(id).outcome, Outcome::succeeded);
 }
 
-// It was decided on while they could, and could not be written.
 // What takes it out again waits for its pool to open, and so does the swap.
 TEST_F(SupervisorTest, AHostThatALoadBalancerHasPutBackIsNotSwappedWhileItsPoolIsClosed) {
   auto id = start_until_nobody_answers();
@@ -875,6 +874,7 @@ TEST_F(SupervisorTest, AHostThatALoadBalancerHasPutBackIsNotSwappedWhileItsPoolI
   EXPECT_LT(world_->failed_requests, 0.5);
 }
 
+// It was decided on while they could, and could not be written.
 TEST_F(SupervisorTest, AHostThatTheOthersCannotReplaceAnyMoreStaysUntilTheyCan) {
   begin(4, five_stages());
   auto id = start("two");

@@ -12,6 +12,13 @@ namespace {
 
 using VerdictDrives = SupervisorTest;
 
+// What was exported, read again.
+Result<Trace> trace_of(const Result<std::string>& exported) {
+  if (!exported) return exported.error();
+  std::istringstream in(*exported);
+  return read_trace(in);
+}
+
 Strategy half_then_all() {
   Strategy strategy;
   strategy.canary = HostQuota{4, {}};
@@ -279,10 +286,7 @@ TEST_F(VerdictDrives, ARecordedRolloutIsExportedAndJudgedAgain) {
   auto id = start("three");
   auto rollout = finish(id);
   ASSERT_EQ(rollout.outcome, Outcome::rolled_back);
-  auto text = ask(supervisor_->trace(id));
-  ASSERT_TRUE(text) << text.error();
-  std::istringstream in(*text);
-  auto trace = read_trace(in);
+  auto trace = trace_of(ask(supervisor_->trace(id)));
   ASSERT_TRUE(trace) << trace.error();
   EXPECT_EQ(trace->id, id);
   EXPECT_EQ(trace->rows.front().frame.season, Season::before);
@@ -451,10 +455,7 @@ TEST_F(VerdictDrives, WhatAHostAnsweredBeforeItsSwapIsNotTheCanarysAfterARestart
   ASSERT_LT(clock_.steady() - resumed, 2s);
   restart(id);
   pass(12s);
-  auto text = ask(supervisor_->trace(id));
-  ASSERT_TRUE(text) << text.error();
-  std::istringstream in(*text);
-  auto trace = read_trace(in);
+  auto trace = trace_of(ask(supervisor_->trace(id)));
   ASSERT_TRUE(trace) << trace.error();
   // Of the 200 requests a second each host answers 50.
   auto reaches_back = [](const TraceRow& row) { return row.hosts[0].requests > 300; };
@@ -485,10 +486,7 @@ TEST_F(VerdictDrives, WhatAHostAnsweredInAnEarlierStageIsNotThisOnesAfterARestar
   ASSERT_EQ(kept(), last);
   restart(id);
   pass(12s);
-  auto text = ask(supervisor_->trace(id));
-  ASSERT_TRUE(text) << text.error();
-  std::istringstream in(*text);
-  auto trace = read_trace(in);
+  auto trace = trace_of(ask(supervisor_->trace(id)));
   ASSERT_TRUE(trace) << trace.error();
   auto first = std::find_if(trace->rows.begin(), trace->rows.end(), [](const TraceRow& row) { return row.frame.stage == 1; });
   ASSERT_NE(first, trace->rows.end());

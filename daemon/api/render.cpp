@@ -12,18 +12,18 @@
 namespace shiftd {
 namespace {
 
-using json = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json;
 
 // Load balancers and hosts say what they like: what is no UTF-8 is replaced.
-std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string text_of(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::int64_t count_of(Instant instant) { return instant.time_since_epoch().count(); }
 
-json release_json(const Release& release) {
+Json release_json(const Release& release) {
   return {{"version", release.version}, {"source", release.source}, {"sha256", release.digest}, {"config", release.config}};
 }
 
-json member_json(const Rollout& rollout, MemberIndex index) {
+Json member_json(const Rollout& rollout, MemberIndex index) {
   const auto& planned = rollout.plan.members[index];
   const auto& state = rollout.members[index];
   return {{"pool", rollout.plan.pools[planned.pool].name},
@@ -38,11 +38,11 @@ json member_json(const Rollout& rollout, MemberIndex index) {
           {"confirmed", state.confirmed}};
 }
 
-json host_json(const RolloutStatus& status, HostIndex index) {
+Json host_json(const RolloutStatus& status, HostIndex index) {
   const auto& planned = status.rollout.plan.hosts[index];
   const auto& state = status.rollout.hosts[index];
   auto live = index < status.live.hosts.size() ? status.live.hosts[index] : HostLive{};
-  json members = json::array();
+  Json members = Json::array();
   for (auto member = planned.first_member; member < planned.first_member + planned.members; ++member)
     members.push_back(member_json(status.rollout, member));
   return {{"name", planned.name},
@@ -62,7 +62,7 @@ json host_json(const RolloutStatus& status, HostIndex index) {
           {"members", std::move(members)}};
 }
 
-json stage_json(const PlannedStage& stage) {
+Json stage_json(const PlannedStage& stage) {
   return {{"asked_bp", stage.asked.value},
           {"achievable", stage.achievable},
           {"hosts", stage.hosts},
@@ -76,7 +76,7 @@ std::int64_t bake_remaining(const Rollout& rollout, Instant now) {
   return std::max<std::int64_t>(0, (rollout.bake_until - now).count());
 }
 
-json share_json(const RolloutStatus& status) {
+Json share_json(const RolloutStatus& status) {
   const auto& rollout = status.rollout;
   bool planned = rollout.stage < rollout.plan.stages.size();
   return {{"asked_bp", planned ? rollout.current_stage().asked.value : 0},
@@ -84,16 +84,16 @@ json share_json(const RolloutStatus& status) {
           {"served", status.live.served_share}};
 }
 
-json member_status(const PoolMemberStatus& member, const PoolStatus& pool) {
-  json views = json::array();
+Json member_status(const PoolMemberStatus& member, const PoolStatus& pool) {
+  Json views = Json::array();
   for (std::size_t view = 0; view < member.views.size(); ++view) {
     const auto& seen = member.views[view];
-    json shown{{"view", pool.views[view].name}, {"traffic", to_string(seen.traffic)}, {"health", to_string(seen.health)},
+    Json shown{{"view", pool.views[view].name}, {"traffic", to_string(seen.traffic)}, {"health", to_string(seen.health)},
                {"weight", seen.weight},         {"connections", seen.connections},    {"why", seen.why}};
     if (seen.taken_up) shown["taken_up"] = to_string(*seen.taken_up);
     views.push_back(std::move(shown));
   }
-  json shown{{"host", member.host}, {"member", member.member}, {"views", views}, {"drift", member.drift}};
+  Json shown{{"host", member.host}, {"member", member.member}, {"views", views}, {"drift", member.drift}};
   if (!member.malformed.empty()) shown["malformed"] = member.malformed;
   if (member.missing) shown["missing"] = true;
   if (!member.observed.revision.empty()) {
@@ -118,7 +118,7 @@ std::string render(const RolloutStatus& status, Instant now, const std::vector<S
   const auto& rollout = status.rollout;
   const auto& request = rollout.request;
   const auto& live = status.live;
-  json value = {
+  Json value = {
       {"rollout", request.rollout},
       {"service", request.service},
       {"version", request.release.version},
@@ -144,12 +144,12 @@ std::string render(const RolloutStatus& status, Instant now, const std::vector<S
         {"watch_ms", rollout.watched ? 0 : rollout.plan.watch.count()},
         {"watched_ms", live.watched.count()},
         {"evidence", live.evidence}}},
-      {"metrics", json::array()},
-      {"lost", json::array()},
-      {"closed", json::array()},
-      {"unannounced", json::array()},
-      {"stages", json::array()},
-      {"hosts", json::array()},
+      {"metrics", Json::array()},
+      {"lost", Json::array()},
+      {"closed", Json::array()},
+      {"unannounced", Json::array()},
+      {"stages", Json::array()},
+      {"hosts", Json::array()},
       {"notes", rollout.plan.notes},
       {"records", rollout.records}};
   for (const auto& metric : live.metrics) {
@@ -173,7 +173,7 @@ std::string render(const RolloutStatus& status, Instant now, const std::vector<S
 }
 
 std::string render(const std::vector<RolloutBrief>& briefs) {
-  json list = json::array();
+  Json list = Json::array();
   for (const auto& brief : briefs) {
     list.push_back({{"rollout", brief.rollout},
                     {"service", brief.service},
@@ -188,11 +188,11 @@ std::string render(const std::vector<RolloutBrief>& briefs) {
 }
 
 std::string render(const std::vector<PoolStatus>& pools) {
-  json all = json::array();
+  Json all = Json::array();
   for (const auto& pool : pools) {
-    json views = json::array();
+    Json views = Json::array();
     for (const auto& view : pool.views) views.push_back({{"name", view.name}, {"trouble", view.trouble}, {"closed", view.closed}});
-    json members = json::array();
+    Json members = Json::array();
     for (const auto& member : pool.members) members.push_back(member_status(member, pool));
     all.push_back({{"pool", pool.pool}, {"trouble", pool.trouble}, {"rollout", pool.rollout}, {"views", views}, {"members", members}});
   }
@@ -207,10 +207,10 @@ std::string render(const Proposal& proposal) {
   auto text = to_json(proposal.plan);
   // The plan of a large fleet is megabytes: the words are put into its text rather than reading it again.
   text.back() = ',';
-  json runs = json::array();
+  Json runs = Json::array();
   for (const auto& [hosts, what] : proposal.dry_runs) runs.push_back({{"hosts", hosts}, {"text", what}});
   text += "\"digest\":\"" + plan_digest(proposal.plan) + "\",\"dry_runs\":" + text_of(runs) + ",";
-  return text + "\"text\":" + text_of(json(plan_text(proposal))) + "}";
+  return text + "\"text\":" + text_of(Json(plan_text(proposal))) + "}";
 }
 
 }  // namespace shiftd

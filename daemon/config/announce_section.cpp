@@ -5,12 +5,6 @@
 namespace shiftd {
 namespace {
 
-std::optional<std::string> plain_address(const yaml::Value& value) {
-  auto given = address(value);
-  if (!given) return std::nullopt;
-  return to_string(*given);
-}
-
 // No error shows it: where there is no token, its path is often the secret.
 std::optional<std::string> webhook_url(const yaml::Value& value) {
   auto given = text(value);

@@ -76,12 +76,6 @@ std::optional<std::string> conftool_host(const yaml::Value& value) {
   return given;
 }
 
-std::optional<std::string> plain_address(const yaml::Value& value) {
-  auto given = address(value);
-  if (!given) return std::nullopt;
-  return to_string(*given);
-}
-
 void read_pybal(yaml::Section& at, PybalOptions& pybal) {
   at.required("name", pybal.name, name, "name: lvs1013");
   at.required("address", pybal.address, plain_address, "address: \"lvs1013:9090\"");

@@ -125,6 +125,12 @@ std::optional<Address> address(const yaml::Value& value) {
   return checked(value, parse_host_port(*given, std::nullopt));
 }
 
+std::optional<std::string> plain_address(const yaml::Value& value) {
+  auto given = address(value);
+  if (!given) return std::nullopt;
+  return to_string(*given);
+}
+
 std::optional<int> port(const yaml::Value& value) {
   auto given = value.scalar("a port");
   if (!given) return std::nullopt;

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

@@ -9,7 +9,7 @@
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/releaser.hpp"
 #include "daemon/ssh/remote_job.hpp"
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

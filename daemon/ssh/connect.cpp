@@ -27,7 +27,7 @@
 #include "daemon/ssh/keys.hpp"
 #include "daemon/ssh/known_hosts.hpp"
 #include "daemon/ssh/session.hpp"
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

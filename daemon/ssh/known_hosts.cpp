@@ -8,7 +8,7 @@
 
 #include "daemon/base/invariant.hpp"
 #include "daemon/ssh/digest.hpp"
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

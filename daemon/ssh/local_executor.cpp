@@ -7,7 +7,7 @@
 
 #include "daemon/io/child_process.hpp"
 #include "daemon/ssh/remote_job.hpp"
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

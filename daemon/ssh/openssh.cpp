@@ -23,7 +23,7 @@
 #include "daemon/ssh/known_hosts.hpp"
 #include "daemon/ssh/mux.hpp"
 #include "daemon/ssh/session.hpp"
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

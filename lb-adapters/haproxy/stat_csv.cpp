@@ -92,9 +92,10 @@ void take_words(std::string_view line, Fields& fields) {
 
 // A table's rows by their columns, each of which is looked for in the header once. The first fault is kept, so that a row can
 // be read in one go and judged once. Columns are named by their place among those that are read; the first `needed` have to be there.
-class Columns {
+class TableColumns {
  public:
-  Columns(std::span<const std::string_view> names, std::size_t needed) : names_(names), needed_(needed), places_(names.size(), nowhere) {}
+  TableColumns(std::span<const std::string_view> names, std::size_t needed)
+      : names_(names), needed_(needed), places_(names.size(), nowhere) {}
 
   Result<void> find_in(const Fields& header) {
     for (std::size_t column = 0; column < names_.size(); ++column) {
@@ -161,7 +162,7 @@ Result<std::vector<StatRow>> parse_stat(std::string_view text) {
   text.remove_prefix(2);
   Fields fields;
   take_csv_record(text, fields);
-  Columns columns(stat_columns, check_status);
+  TableColumns columns(stat_columns, check_status);
   if (auto complete = columns.find_in(fields); !complete) return complete.error();
   std::vector<StatRow> rows;
   while (!text.empty()) {
@@ -193,7 +194,7 @@ Result<std::vector<ServerState>> parse_servers_state(std::string_view text) {
   take_line(text);
   Fields fields;
   take_words(take_line(text).substr(1), fields);
-  Columns columns(state_columns, state_columns.size());
+  TableColumns columns(state_columns, state_columns.size());
   if (auto complete = columns.find_in(fields); !complete) return complete.error();
   std::vector<ServerState> servers;
   while (!text.empty()) {

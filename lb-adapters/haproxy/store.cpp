@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/base/shell.hpp"
 #include "lb-adapters/haproxy/haproxy.hpp"
 #include "lb-adapters/haproxy/member_value.hpp"
 #include "lb-adapters/haproxy/runtime_reply.hpp"
@@ -25,12 +26,6 @@ struct Snapshot {
     return Failure{Errc::not_found, "HAProxy has no server " + in_quotes(server)};
   }
 };
-
-std::string shell_quoted(std::string_view text) {
-  std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out += "'";
-}
 
 class HaproxyPoolStore final : public PoolStore {
  public:
@@ -77,7 +72,7 @@ class HaproxyPoolStore final : public PoolStore {
     auto state = "set server " + server + " state " + std::string(to_string(to.state));
     auto commands = to.state == AdminState::ready ? weight + "; " + state : state + "; " + weight;
     auto address = (options_.socket.starts_with('/') ? "unix-connect:" : "tcp:") + options_.socket;
-    return "echo " + shell_quoted(commands) + " | socat stdio " + shell_quoted(address);
+    return "echo " + shell_quote(commands) + " | socat stdio " + shell_quote(address);
   }
 
  private:

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/ssh/remote_job.hpp"
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

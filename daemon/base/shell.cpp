@@ -1,4 +1,4 @@
-#include "daemon/ssh/shell.hpp"
+#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 

@@ -87,7 +87,7 @@ run_corpora() {
   done
 }
 
-# One test program under a deadline; its own process group ends with it. Runs in a shell of its own, two at a time.
+# One test program under a deadline; its own process group ends with it. Runs in a shell of its own, three at a time.
 run_program() {
   local program=$1 results=$2 name
   name=$(basename "$program")
@@ -104,7 +104,7 @@ run_gtests() {
   if [[ -z $programs ]]; then return 1; fi
   rm -rf "$results"
   mkdir -p "$results"
-  xargs -r -d '\n' -P 2 -I{} bash -c 'run_program "$1" "$2"' run {} "$results" <<<"$programs"
+  xargs -r -d '\n' -P 3 -I{} bash -c 'run_program "$1" "$2"' run {} "$results" <<<"$programs"
   while read -r program; do
     name=$(basename "$program")
     code=$(cat "$results/$name.rc" 2>/dev/null || echo "no exit code")
@@ -126,12 +126,12 @@ run_python_file() {
 }
 export -f run_python_file
 
-# run_python FILE...: standard library's unittest, from Debian's own Python. Two files at a time: they mostly wait.
+# run_python FILE...: standard library's unittest, from Debian's own Python. Four files at a time: they mostly wait.
 run_python() {
   local file log ran bad skips code results=$root/build/tests/results
   mkdir -p "$results"
   rm -f "$results"/*.py.log "$results"/*.py.log.rc
-  printf '%s\n' "$@" | xargs -r -d '\n' -P 2 -I{} bash -c 'run_python_file "$1" "$2"' run {} "$results"
+  printf '%s\n' "$@" | xargs -r -d '\n' -P 4 -I{} bash -c 'run_python_file "$1" "$2"' run {} "$results"
   for file in "$@"; do
     log=$results/$(basename "$file").log
     code=$(cat "$log.rc" 2>/dev/null || echo 1)

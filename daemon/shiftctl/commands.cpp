@@ -398,7 +398,6 @@ Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
     options.release = options.reboot ? "reboot" : "restart";
     co_return co_await start(client, std::move(options));
   }
-  if (options.command == "logs") co_return co_await logs(client, std::move(options));
   if (options.command == "list") co_return co_await list(client, std::move(options));
   if (options.command == "verdict calibrate") co_return co_await calibrate_on(client, std::move(options));
   auto rollout = co_await named_or_newest(client, options.rollout);
@@ -407,6 +406,7 @@ Task<Result<ExitCode>> run_command(DaemonClient& client, Options options) {
   if (options.command == "status") co_return co_await status(client, std::move(options));
   if (options.command == "verdict export") co_return co_await export_trace(client, std::move(options));
   if (options.command == "events") co_return co_await events(client, std::move(options));
+  if (options.command == "logs") co_return co_await logs(client, std::move(options));
   if (options.command == "watch") {
     if (::isatty(STDOUT_FILENO) != 0 && !options.json) co_return co_await watch(client, options.rollout);
     Telling telling{options.rollout, 0, false, false, options.json};

@@ -109,8 +109,8 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   on_rollout(app, options, "events", "what happened, in words", false)
       ->add_flag("-f,--follow", options.follow, "and what will, until it has ended");
   auto* logs = app.add_subcommand("logs", "what a rollout's jobs have said on a host");
-  logs->add_option("ROLLOUT", options.rollout)->required();
   logs->add_option("HOST", options.host)->required();
+  logs->add_option("--rollout", options.rollout, "the newest when it is not named");
   logs->add_flag("-f,--follow", options.follow, "and what they say until the rollout has ended");
   on_rollout(app, options, "pause", "start nothing more until `resume`", true);
   on_rollout(app, options, "resume", "go on after `pause`", true);

@@ -195,14 +195,14 @@ TEST_F(ShiftctlTest, StartsExactlyASavedPlanOrSaysWhatDiffers) {
 TEST_F(ShiftctlTest, ShowsWhatJobsHaveSaidOnAHost) {
   begin_rollout();
   api_.control([](FakeControl& control) { control.known_logs = "== web-1-3\nready\x1b[31m\tnow\n-- ended with 0\n"; });
-  auto shown = run({"logs", "web-1", "web2"});
+  auto shown = run({"logs", "web2"});
   EXPECT_EQ(shown.code, 0) << shown.error;
   EXPECT_EQ(shown.out, "== web-1-3\nready?[31m now\n-- ended with 0\n");
   end_rollout(Outcome::succeeded, "");
-  EXPECT_EQ(run({"logs", "web-1", "web2", "-f"}).out, shown.out) << "it has ended: nothing more is waited for";
-  EXPECT_EQ(run({"logs", "web-1", "db1"}).code, 6);
-  EXPECT_EQ(run({"logs", "web-9", "web1"}).code, 6);
-  EXPECT_EQ(run({"logs", "web-1"}).code, 2);
+  EXPECT_EQ(run({"logs", "web2", "--rollout", "web-1", "-f"}).out, shown.out) << "it has ended: nothing more is waited for";
+  EXPECT_EQ(run({"logs", "db1"}).code, 6);
+  EXPECT_EQ(run({"logs", "web1", "--rollout", "web-9"}).code, 6);
+  EXPECT_EQ(run({"logs"}).code, 2);
 }
 
 TEST_F(ShiftctlTest, ShowsAndListsTheNewest) {

@@ -2,7 +2,9 @@
 // Each part lists its fields once, for both directions.
 
 #include <array>
+#include <charconv>
 #include <cmath>
+#include <string>
 
 #include <nlohmann/json.hpp>
 
@@ -17,52 +19,69 @@ constexpr int version = 2;
 
 [[noreturn]] void refuse(const char* what) { throw std::invalid_argument(what); }
 
+// Straight into the text: a tree of it would take several times as long.
 class Writer {
  public:
-  json out = json::object();
+  std::string out = "{";
 
-  void operator()(const char* name, double value) { out[name] = written(value); }
-  void operator()(const char* name, bool value) { out[name] = value; }
-  template <std::integral T>
-  void operator()(const char* name, T value) {
-    out[name] = value;
-  }
   template <class T>
-  requires std::is_enum_v<T>
-  void operator()(const char* name, T value) { out[name] = static_cast<int>(value); }
-  void operator()(const char* name, Duration value) { out[name] = value.count(); }
-  void operator()(const char* name, Instant value) { out[name] = value.time_since_epoch().count(); }
-  template <class T>
-  void operator()(const char* name, const std::optional<T>& value) {
-    out[name] = nullptr;
-    if (value) (*this)(name, *value);
-  }
-  template <std::size_t N>
-  void operator()(const char* name, const std::array<double, N>& values) {
-    auto& list = out[name] = json::array();
-    for (auto value : values) list.push_back(written(value));
-  }
-  template <class T>
-  void operator()(const char* name, const std::vector<T>& values) {
-    auto list = json::array();
-    for (const auto& value : values) {
-      Writer one;
-      one("", value);
-      list.push_back(std::move(one.out[""]));
-    }
-    out[name] = std::move(list);
-  }
-  template <class T>
-  requires std::is_class_v<T>
   void operator()(const char* name, const T& value) {
-    Writer inner;
-    fields(inner, const_cast<T&>(value));  // the same list serves the reader, which writes into it
-    out[name] = std::move(inner.out);
+    if (out.back() != '{') out += ',';
+    out.append("\"").append(name).append("\":");
+    put(value);
   }
 
  private:
-  // JSON has no infinities; the only one that is kept is "never started".
-  static json written(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+  void put(double value) {
+    // JSON has no infinities; the only one that is kept is "never started".
+    if (!std::isfinite(value)) out += "null";
+    if (std::isfinite(value)) put_number(value + 0.0);  // -0 would come back as a whole number
+  }
+  void put(bool value) { out += value ? "true" : "false"; }
+  template <std::integral T>
+  void put(T value) {
+    put_number(value);
+  }
+  template <class T>
+  requires std::is_enum_v<T>
+  void put(T value) { put_number(static_cast<int>(value)); }
+  void put(Duration value) { put_number(value.count()); }
+  void put(Instant value) { put_number(value.time_since_epoch().count()); }
+  template <class T>
+  void put(const std::optional<T>& value) {
+    if (value) put(*value);
+    if (!value) out += "null";
+  }
+  template <class T, std::size_t N>
+  void put(const std::array<T, N>& values) {
+    put_list(values);
+  }
+  template <class T>
+  void put(const std::vector<T>& values) {
+    put_list(values);
+  }
+  template <class T>
+  requires std::is_class_v<T>
+  void put(const T& value) {
+    out += '{';
+    fields(*this, const_cast<T&>(value));  // the same list serves the reader, which writes into it
+    out += '}';
+  }
+
+  template <class List>
+  void put_list(const List& values) {
+    out += '[';
+    for (const auto& value : values) {
+      if (out.back() != '[') out += ',';
+      put(value);
+    }
+    out += ']';
+  }
+  // The shortest that reads back exactly.
+  void put_number(auto value) {
+    std::array<char, 32> text;
+    out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
+  }
 };
 
 class Reader {
@@ -312,7 +331,7 @@ std::string CanaryTest::checkpoint() const {
   Writer writer;
   writer("version", version);
   writer("state", state_);
-  return writer.out.dump();
+  return writer.out + "}";
 }
 
 Result<void> CanaryTest::restore(const std::string& checkpoint) {

@@ -2,12 +2,12 @@
 // Each part lists its fields once, for both directions.
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/analysis/number_text.hpp"
 #include "daemon/analysis/verdict.hpp"
 
 namespace shiftd {
@@ -34,23 +34,29 @@ class Writer {
  private:
   void put(double value) {
     // JSON has no infinities; the only one that is kept is "never started".
-    if (!std::isfinite(value)) out += "null";
-    if (std::isfinite(value)) put_number(value + 0.0);  // -0 would come back as a whole number
+    if (std::isfinite(value)) {
+      append_number(out, value + 0.0);  // -0 would come back as a whole number
+    } else {
+      out += "null";
+    }
   }
   void put(bool value) { out += value ? "true" : "false"; }
   template <std::integral T>
   void put(T value) {
-    put_number(value);
+    append_number(out, value);
   }
   template <class T>
   requires std::is_enum_v<T>
-  void put(T value) { put_number(static_cast<int>(value)); }
-  void put(Duration value) { put_number(value.count()); }
-  void put(Instant value) { put_number(value.time_since_epoch().count()); }
+  void put(T value) { append_number(out, static_cast<int>(value)); }
+  void put(Duration value) { append_number(out, value.count()); }
+  void put(Instant value) { append_number(out, value.time_since_epoch().count()); }
   template <class T>
   void put(const std::optional<T>& value) {
-    if (value) put(*value);
-    if (!value) out += "null";
+    if (value) {
+      put(*value);
+    } else {
+      out += "null";
+    }
   }
   template <class T, std::size_t N>
   void put(const std::array<T, N>& values) {
@@ -76,11 +82,6 @@ class Writer {
       put(value);
     }
     out += ']';
-  }
-  // The shortest that reads back exactly.
-  void put_number(auto value) {
-    std::array<char, 32> text;
-    out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
   }
 };
 

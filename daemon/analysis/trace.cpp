@@ -7,6 +7,7 @@
 #include <map>
 #include <sstream>
 
+#include "daemon/analysis/number_text.hpp"
 #include "daemon/analysis/tune.hpp"
 
 namespace shiftd {
@@ -234,14 +235,6 @@ Trace read(std::istream& in) {
   lines.fail("a shiftd-trace of another kind than 1 and 2");
 }
 
-// The shortest that reads back exactly.
-template <class T>
-void append(std::string& text, T value) {
-  std::array<char, 40> digits{};
-  auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  text.append(digits.data(), end);
-}
-
 }  // namespace
 
 std::string trace_head(const std::string& id, const std::vector<std::string>& hosts, const AnalysisOptions& options) {
@@ -253,11 +246,11 @@ std::string trace_head(const std::string& id, const std::vector<std::string>& ho
 std::string trace_row(const TraceRow& row) {
   std::string text;
   text.reserve(64 + 8 * row.hosts.size());
-  append(text, row.frame.end.time_since_epoch().count());
-  append(text += ' ', row.frame.length.count());
-  append(text += ' ', static_cast<int>(row.frame.season));
-  append(text += ' ', row.frame.stage);
-  append(text += ' ', row.frame.next_share);
+  append_number(text, row.frame.end.time_since_epoch().count());
+  append_number(text += ' ', row.frame.length.count());
+  append_number(text += ' ', static_cast<int>(row.frame.season));
+  append_number(text += ' ', row.frame.stage);
+  append_number(text += ' ', row.frame.next_share);
   text += row.anew ? " 1" : " 0";
   for (const auto& host : row.hosts) {
     auto is = [&](const Letter& each) {
@@ -266,8 +259,8 @@ std::string trace_row(const TraceRow& row) {
     text += ' ';
     text += std::find_if(letters.begin(), letters.end(), is)->letter;
     if (host.requests == 0) continue;
-    append(text, host.requests);
-    if (host.failures > 0) append(text += ':', std::min(host.failures, host.requests));
+    append_number(text, host.requests);
+    if (host.failures > 0) append_number(text += ':', std::min(host.failures, host.requests));
   }
   return text += '\n';
 }

@@ -1,6 +1,5 @@
 #include "daemon/analysis/tune.hpp"
 
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -8,6 +7,7 @@
 #include <optional>
 
 #include "daemon/analysis/baseline.hpp"
+#include "daemon/analysis/number_text.hpp"
 
 namespace shiftd {
 namespace {
@@ -76,9 +76,9 @@ std::optional<double> value_of(Setting::Kind kind, std::string_view text) {
 }
 
 std::string text_of(double value) {
-  std::array<char, 40> digits{};
-  auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  return {digits.data(), end};
+  std::string text;
+  append_number(text, value);
+  return text;
 }
 
 }  // namespace

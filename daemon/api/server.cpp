@@ -21,7 +21,6 @@ using boost::system::error_code;
 using UnixProtocol = asio::local::stream_protocol;
 
 constexpr mode_t socket_mode = 0660;
-constexpr std::size_t socket_path_most = 107;  // sizeof(sockaddr_un::sun_path) - 1
 // When the machine has no file descriptor left for a new connection.
 constexpr Duration breathe{100};
 
@@ -75,8 +74,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::open(asio::any_io_executor executo
 Result<void> ApiServer::listen_on_path() {
   const auto& path = options_.socket;
   if (path.empty()) return {};
-  if (path.size() > socket_path_most)
-    return Failure{Errc::bad_input, path + " is longer than " + std::to_string(socket_path_most) + " bytes"};
+  if (path.size() > unix_path_most) return Failure{Errc::bad_input, path + " is longer than " + std::to_string(unix_path_most) + " bytes"};
   if (auto cleared = clear(executor_, path); !cleared) return cleared;
   error_code error;
   on_path_.open(UnixProtocol(), error);

@@ -19,11 +19,6 @@ std::optional<std::string> http_path(const yaml::Value& value) {
   return given;
 }
 
-std::optional<std::string> server(const yaml::Value& value) {
-  auto given = address(value);
-  return given ? std::optional(to_string(*given)) : std::nullopt;
-}
-
 std::optional<double> weight(const yaml::Value& value) {
   auto given = fraction(value);
   if (given && (*given <= 0 || *given > 1 - least_for_5xx))
@@ -32,7 +27,7 @@ std::optional<double> weight(const yaml::Value& value) {
 }
 
 void read_prometheus(yaml::Section& at, PrometheusOptions& prometheus) {
-  at.required("address", prometheus.address, server, "address: \"prometheus1:9090\"");
+  at.required("address", prometheus.address, plain_address, "address: \"prometheus1:9090\"");
   at.optional("path", prometheus.path, http_path);
   at.optional("label", prometheus.label, name);
   at.optional("timeout", prometheus.timeout, duration(10ms, 1min));

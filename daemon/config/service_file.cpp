@@ -63,12 +63,6 @@ void read_ssh(yaml::Section& at, SshOptions& ssh) {
   if (ssh.key_file.ends_with(".pub") && !at.has("agent")) at.refuse("'key_file' is a public key, which needs 'agent' to log in with");
 }
 
-std::optional<std::string> service_address(const yaml::Value& value) {
-  auto given = address(value);
-  if (!given) return std::nullopt;
-  return to_string(*given);
-}
-
 std::optional<SshTarget> ssh_target(const yaml::Value& value) {
   constexpr int ssh_port = 22;
   auto given = value.scalar("an address such as \"10.1.2.3:22\" or \"deploy@10.1.2.3:22\"");
@@ -84,7 +78,7 @@ std::optional<SshTarget> ssh_target(const yaml::Value& value) {
 
 void read_host(yaml::Section& at, HostConfig& host) {
   at.required("name", host.name, name, "name: web1");
-  at.required("address", host.address, service_address, "address: \"10.1.2.3:8080\"");
+  at.required("address", host.address, plain_address, "address: \"10.1.2.3:8080\"");
   at.optional("ssh", host.ssh, ssh_target);
   at.optional("dc", host.dc, name);
   at.optional("cluster", host.cluster, name);

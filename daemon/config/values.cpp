@@ -1,7 +1,6 @@
 #include "daemon/config/values.hpp"
 
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +17,6 @@ constexpr std::size_t longest_text = 4'096;
 constexpr std::size_t longest_name = 64;
 constexpr std::size_t longest_pattern = 1'000;  // std::regex recurses over a pattern when it compiles it
 constexpr std::size_t most_headers = 50;
-constexpr std::size_t longest_socket_path = sizeof(sockaddr_un::sun_path) - 1;
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
@@ -178,8 +176,8 @@ std::optional<std::string> path(const yaml::Value& value) {
 
 std::optional<std::string> socket_path(const yaml::Value& value) {
   auto given = path(value);
-  if (given && given->size() > longest_socket_path) {
-    return value.refuse("is too long for a unix socket: at most " + std::to_string(longest_socket_path) + " characters are possible, not " +
+  if (given && given->size() > unix_path_most) {
+    return value.refuse("is too long for a unix socket: at most " + std::to_string(unix_path_most) + " characters are possible, not " +
                         std::to_string(given->size()));
   }
   return given;

@@ -26,6 +26,7 @@ std::optional<std::string> pattern(const yaml::Value& value);
 std::optional<HostQuota> quota(const yaml::Value& value);
 std::optional<BasisPoints> share(const yaml::Value& value);
 std::optional<Address> address(const yaml::Value& value);
+// The same, as its text.
 std::optional<std::string> plain_address(const yaml::Value& value);
 std::optional<int> port(const yaml::Value& value);
 

@@ -21,9 +21,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// sockaddr_un holds 108 bytes, the last of them a zero.
-constexpr std::size_t unix_path_most = 107;
-
 Failure could_not(const error_code& error) {
   if (error == asio::error::operation_aborted) throw boost::system::system_error(error);
   return Failure{error == asio::error::access_denied ? Errc::refused : Errc::unreachable, error.message()};

@@ -3,6 +3,7 @@
 // A connection to whoever listens at an address as people write it: "web3:8080", "10.1.2.3:8080", "[::1]:8080", or the
 // path of a unix socket, "/run/shiftd.sock".
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -23,6 +24,9 @@ struct Address {
 
   bool operator==(const Address&) const = default;
 };
+
+// Characters of a unix socket's path: sockaddr_un holds 108 bytes, the last of them a zero.
+inline constexpr std::size_t unix_path_most = 107;
 
 // Fails with bad_input, saying what was given and what would be right.
 Result<Address> parse_address(std::string_view text);

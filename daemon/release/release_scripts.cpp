@@ -5,11 +5,11 @@
 
 #include <fmt/format.h>
 
+#include "daemon/base/shell.hpp"
 #include "daemon/release/options.hpp"
 #include "daemon/release/placeholders.hpp"
 #include "daemon/release/releaser.hpp"
 #include "daemon/ssh/remote_job.hpp"
-#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

@@ -44,9 +44,13 @@ void on_restart(CLI::App& command, Options& options) {
   command.add_flag("--wait", options.wait, "until it has ended; its outcome is the exit code");
 }
 
-void on_host(CLI::App& command, Options& options, bool reason_required) {
+void on_host(CLI::App& command, Options& options) {
   command.add_option("HOST", options.host)->required();
   command.add_option("--rollout", options.rollout, "the newest when it is not named");
+}
+
+void on_held_host(CLI::App& command, Options& options, bool reason_required) {
+  on_host(command, options);
   command.add_option("--reason", options.reason, "kept in the journal")->required(reason_required);
 }
 
@@ -109,8 +113,7 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   on_rollout(app, options, "events", "what happened, in words", false)
       ->add_flag("-f,--follow", options.follow, "and what will, until it has ended");
   auto* logs = app.add_subcommand("logs", "what a rollout's jobs have said on a host");
-  logs->add_option("HOST", options.host)->required();
-  logs->add_option("--rollout", options.rollout, "the newest when it is not named");
+  on_host(*logs, options);
   logs->add_flag("-f,--follow", options.follow, "and what they say until the rollout has ended");
   on_rollout(app, options, "pause", "start nothing more until `resume`", true);
   on_rollout(app, options, "resume", "go on after `pause`", true);
@@ -125,8 +128,8 @@ std::optional<Options> parse_options(int count, const char* const* words, int& e
   ignore->add_option("METRIC", options.metric)->required();
   ignore->add_option("--rollout", options.rollout, "the newest when it is not named");
   ignore->add_option("--reason", options.reason, "kept in the journal")->required();
-  on_host(*app.add_subcommand("release-hold", "go on with a host that somebody changed, as they left it"), options, false);
-  on_host(*app.add_subcommand("take", "take a host back from whoever changed it"), options, true);
+  on_held_host(*app.add_subcommand("release-hold", "go on with a host that somebody changed, as they left it"), options, false);
+  on_held_host(*app.add_subcommand("take", "take a host back from whoever changed it"), options, true);
   auto* rescue = app.add_subcommand("rescue", "without a daemon: the commands that restore every original");
   rescue->add_option("--journal", options.journal, "shiftd's journal, or a copy of it")->required();
   rescue->add_option("--rollout", options.rollout, "only this one");

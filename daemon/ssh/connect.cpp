@@ -19,6 +19,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
+#include "daemon/base/shell.hpp"
 #include "daemon/io/backoff.hpp"
 #include "daemon/io/connect.hpp"
 #include "daemon/io/within.hpp"
@@ -27,7 +28,6 @@
 #include "daemon/ssh/keys.hpp"
 #include "daemon/ssh/known_hosts.hpp"
 #include "daemon/ssh/session.hpp"
-#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 
 #include "daemon/base/invariant.hpp"
-#include "daemon/ssh/digest.hpp"
 #include "daemon/base/shell.hpp"
+#include "daemon/ssh/digest.hpp"
 
 namespace shiftd {
 namespace {

@@ -5,9 +5,9 @@
 #include <fstream>
 #include <utility>
 
+#include "daemon/base/shell.hpp"
 #include "daemon/io/child_process.hpp"
 #include "daemon/ssh/remote_job.hpp"
-#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <boost/asio/this_coro.hpp>
 
+#include "daemon/base/shell.hpp"
 #include "daemon/io/backoff.hpp"
 #include "daemon/io/child_process.hpp"
 #include "daemon/io/within.hpp"
@@ -23,7 +24,6 @@
 #include "daemon/ssh/known_hosts.hpp"
 #include "daemon/ssh/mux.hpp"
 #include "daemon/ssh/session.hpp"
-#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {

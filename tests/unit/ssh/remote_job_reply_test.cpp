@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "daemon/ssh/remote_job.hpp"
-#include "daemon/base/shell.hpp"
 
 namespace shiftd {
 namespace {
@@ -77,13 +76,6 @@ TEST(JobReply, NoneMeansThatNothingWasEverStarted) {
   auto result = read_job_reply("r1", 1s, "shiftd-job none\n");
   ASSERT_TRUE(result) << result.error();
   EXPECT_FALSE(*result);
-}
-
-TEST(ShellQuote, MakesOneWordOfAnything) {
-  EXPECT_EQ(shell_quote(""), "''");
-  EXPECT_EQ(shell_quote("a b"), "'a b'");
-  EXPECT_EQ(shell_quote("it's"), "'it'\\''s'");
-  EXPECT_EQ(shell_quote("$(x) `y` \\"), "'$(x) `y` \\'");
 }
 
 }  // namespace

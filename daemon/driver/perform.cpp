@@ -280,6 +280,9 @@ bool Driver::takes_traffic_off(MemberIndex index) const {
 // anew since; and others may have been lost since it was decided, or before we began (recover).
 std::string Driver::why_not_sent(MemberIndex index) const {
   if (!informed_) return "what its pools hold is not known yet";
+  // What others did while the store did not answer is heard of before anything is taken on top of it.
+  const auto& store = pools_[committed_.plan.members[index].pool]->store->name();
+  if (!takes_traffic_off(index) && committed_.lost.contains(store)) return "what " + store + " holds is not known since it fell silent";
   const auto& closed = closed_[committed_.plan.members[index].pool];
   // Where all that wait may have been written, they would wait for one another: each is sent again as if it were the only one.
   bool may_be_written = sent_[index] == committed_.members[index].effect;

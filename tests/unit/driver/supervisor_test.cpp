@@ -895,6 +895,34 @@ TEST_F(SupervisorTest, AHostThatTheOthersCannotReplaceAnyMoreStaysUntilTheyCan) 
   expect_all("one");
 }
 
+// Its store takes writes again a moment before it has told what it holds.
+TEST_F(SupervisorTest, WhatOthersDidWhileAStoreWasSilentIsHeardBeforeAnythingIsTakenOnTopOfIt) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::serving_new);
+  world_->store_answers = false;
+  pass(2s);
+  ASSERT_FALSE(running(id)->lost.empty());
+  auto& host = world_->hosts.at("web01");
+  host.checks_pass = false;
+  pass_until_phase(id, HostPhase::withdrawing);
+  auto before = host.setting;
+  world_->read_time = 8s;
+  pass(10s);
+  auto others = {"web02", "web03", "web04"};
+  for (const auto* name : others) world_->hosts.at(name).setting = {Pooled::yes, 10};
+  world_->store_answers = true;
+  pass(6s);
+  world_->read_time = 0s;
+  pass(20s);
+  EXPECT_EQ(host.setting, before);
+  ASSERT_NE(running(id), nullptr);
+  EXPECT_THAT(running(id)->held, testing::HasSubstr("web01"));
+  for (const auto* name : others) world_->hosts.at(name).setting = {Pooled::yes, 100};
+  finish(id);
+  EXPECT_EQ(host.setting.pooled, Pooled::no);
+}
+
 // Its swap was decided while it was out, and began when the journal had taken its time.
 TEST_F(SupervisorTest, AHostThatAPersonPutBackWhileTheJournalTookItsTimeIsNotSwapped) {
   begin(4, five_stages());

@@ -58,7 +58,7 @@ int Driver::generation(HostIndex host) const {
     case HostPhase::draining:
     case HostPhase::rejoining:
     case HostPhase::restored:
-    case HostPhase::straggler: return former;
+    case HostPhase::straggler: return committed_.had_it.contains(host) ? nobody : former;
     case HostPhase::upgrading:
     case HostPhase::verifying:
     case HostPhase::awaiting_health:

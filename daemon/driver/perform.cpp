@@ -138,6 +138,7 @@ Task<> Driver::perform_step(HostIndex host, EffectId effect, Step step) {
     bool gone = step == Step::prepare && result.error().code == Errc::unreachable && spent >= service_.pace.reach_limit;
     if (!retryable(result.error().code) || spent >= limit || gone) {
       StepFailed failed{host, effect, std::string(to_string(step)) + ": " + result.error().what};
+      if (step == Step::prepare) failed.found = std::move(done.note);
       co_return post(std::move(failed));
     }
     co_await clock_.sleep_for(pause);
@@ -158,14 +159,14 @@ Task<Result<void>> Driver::try_step(HostIndex host, EffectId effect, Step step, 
     case Step::prepare: {
       auto prepared = co_await service_.releaser->prepare(place, release);
       if (!prepared) co_return prepared.error();
-      auto& found = prepared->current;
       done.rendered = std::move(prepared->rendered);
-      if (!committed_.plan.hosts[host].asked) {
-        // The plan did not count it among those that have the release: it would be too many.
-        if (found == release.digest)
-          co_return Failure{Errc::conflict, "the host could not be asked when the plan was made, and has the release already: plan anew"};
-        done.note = std::move(found);
-      } else if (found != former) {
+      done.note = std::move(prepared->current);
+      const auto& found = done.note;
+      bool asked = committed_.plan.hosts[host].asked;
+      // The plan did not count it among those that have the release: it would be too many.
+      if (committed_.had_it.contains(host) || (!asked && found == release.digest))
+        co_return Failure{Errc::conflict, "the host could not be asked when the plan was made, and has the release already: plan anew"};
+      if (asked && found != former) {
         co_return Failure{Errc::conflict, "the release on the host changed since the plan: " + (former.empty() ? "none" : former) +
                                               " then, " + found + " now"};
       }

@@ -24,7 +24,7 @@ class Bookkeeper {
     rollout_.failed = rollout_.unconfirmed = rollout_.settling = 0;
     rollout_.already_serving = rollout_.outside_serving = rollout_.without_traffic = 0;
     rollout_.next_prepare = rollout_.next_start = 0;
-    for (auto* hosts : {&rollout_.moving, &rollout_.upgraded, &rollout_.failing}) hosts->clear();
+    for (auto* hosts : {&rollout_.moving, &rollout_.upgraded, &rollout_.failing, &rollout_.had_it}) hosts->clear();
     const auto& plan = rollout_.plan;
     rollout_.hosts.assign(plan.hosts.size(), HostState{});
     rollout_.members.clear();
@@ -120,6 +120,7 @@ class Bookkeeper {
     auto& planned = rollout_.plan.hosts.at(fact.host);
     planned.digest = fact.digest;
     planned.asked = true;
+    if (fact.digest == rollout_.request.release.digest) rollout_.had_it.insert(fact.host);
   }
 
   void operator()(const LateResult&) {}

@@ -250,7 +250,8 @@ std::string named_hosts(const Rollout& rollout) {
     const char* what = nullptr;
     if (state.phase == HostPhase::out) what = "is out of its pools";
     if (state.phase == HostPhase::left) what = "was changed by someone else and left alone";
-    if (state.phase == HostPhase::straggler) what = "still serves its former release";
+    if (state.phase == HostPhase::straggler)
+      what = rollout.had_it.contains(host) ? "was left as it was found" : "still serves its former release";
     if (state.phase == HostPhase::restored && state.failed) what = "failed and is back on its former release";
     if (what == nullptr && state.phase == HostPhase::restored && unseen(rollout, host))
       what = "was given back, which not every load balancer showed";

@@ -125,6 +125,7 @@ void Deciding::operator()(const StepFailed& event) {
   if (asked) return proven_idle(host, {}, event.why + " (`rollback --force` goes on all the same)");
   // Whatever the swap has done: a roll back wants the former release.
   if (rollout_.phase == Phase::rolling_back && state(host).phase == HostPhase::upgrading) return undo(host, event.why);
+  if (!event.found.empty()) say(ReleaseFound{host, event.found});
   fail(host, event.why);
 }
 

@@ -55,6 +55,7 @@ struct StepFailed {
   HostIndex host = 0;
   EffectId effect = 0;
   std::string why;
+  std::string found = {};  // not prepared: the release on the host, where that is why
 };
 // A check of a host that serves the release fails, though every attempt was made.
 struct CheckFailed {

@@ -173,7 +173,7 @@ struct HostErring {
   bool operator==(const HostErring&) const = default;
 };
 
-// What runs on a host that could not be asked when the plan was made.
+// What runs on a host that could not be asked when the plan was made, or has something else than it had then.
 struct ReleaseFound {
   HostIndex host = 0;
   std::string digest;  // empty: none

@@ -154,7 +154,9 @@ std::uint32_t Rollout::in_flight() const {
 std::uint32_t Rollout::baseline() const {
   auto former = in(HostPhase::pooled_old) + in(HostPhase::preparing) + in(HostPhase::ready) + in(HostPhase::restored) +
                 in(HostPhase::straggler) + outside_serving;
-  return former - std::min(former, without_traffic);
+  auto serves_it = [&](HostIndex host) { return hosts[host].phase == HostPhase::straggler; };
+  auto others = without_traffic + static_cast<std::uint32_t>(std::count_if(had_it.begin(), had_it.end(), serves_it));
+  return former - std::min(former, others);
 }
 
 }  // namespace shiftd

@@ -176,6 +176,7 @@ struct Rollout {
   std::set<HostIndex> upgraded;        // hosts in serving_new
   std::set<HostIndex> lost_canaries;   // hosts that somebody took with the release on them, until they are out of their pools
   std::set<HostIndex> failing;         // of `upgraded`, the ones that have failed and could not leave yet
+  std::set<HostIndex> had_it;          // hosts to upgrade that were found to have the release already: not swapped, nor compared with
   HostIndex next_prepare = 0;          // no host before it waits for its preparation
   HostIndex next_start = 0;            // no host before it waits for its turn
 

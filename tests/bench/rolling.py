@@ -15,6 +15,7 @@ import json
 import math
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ import releases  # noqa: E402
 from world import World  # noqa: E402
 
 POLL = 0.005  # seconds; of the plain loop
+CHECK_EVERY = 2  # seconds; HAProxy's own check of a host that is up
 
 # Leaves word when it ended: what the host itself takes is the host's, whoever asks it.
 TIMED_RESTART = """\
@@ -306,7 +308,8 @@ def main() -> int:
     load_before = os.getloadavg()[0]
     runs = {(who, batch): [] for batch in chosen.batch for who in ("shiftd", "plain")}
     # As real ones are: with a check every 200 ms chance decides the fleet's time, how many hosts are found down as they restart.
-    balancer.Balancer.check_every = "2s fastinter 200ms"
+    balancer.Balancer.check_every = f"{CHECK_EVERY}s fastinter 200ms"
+    moments = random.Random(1)
     with World(chosen.hosts, chosen.rate, "5xx") as world:
         world.observer.stop()  # it asks HAProxy twenty times a second
         for host in world.fleet.hosts:
@@ -322,7 +325,10 @@ def main() -> int:
             for batch in chosen.batch:
                 for who, how in (("shiftd", shiftd), ("plain", plain)):
                     serial += 1
-                    done = how.upgrade(batch, releases.pack(str(serial), world.folder))
+                    release = releases.pack(str(serial), world.folder)
+                    # Two rollouts take about half of that, and would always meet the same hosts' checks.
+                    time.sleep(moments.uniform(0, CHECK_EVERY))
+                    done = how.upgrade(batch, release)
                     if repetition >= 0:
                         runs[who, batch].append(done)
         shiftd.stop()

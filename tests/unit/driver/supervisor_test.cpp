@@ -681,6 +681,23 @@ TEST_F(SupervisorTest, AHostThatCouldNotBeAskedAndHasTheReleaseAlreadyIsNotSwapp
   EXPECT_NE(rollout.reason.find("has the release already"), std::string::npos) << rollout.reason;
 }
 
+// Its failures would be taken for the former release's.
+TEST_F(SupervisorTest, AHostThatIsFoundToHaveTheReleaseIsNothingToCompareItWith) {
+  begin(3, five_stages());
+  world_->failure_rate["three"] = 0.3;
+  auto& host = world_->hosts.at("web01");
+  host.current = host.running = "three";
+  host.reachable = false;
+  auto id = start("three");
+  pass_until_phase(id, HostPhase::preparing);
+  host.reachable = true;
+  auto rollout = finish(id);
+  EXPECT_THAT(rollout.reason, testing::HasSubstr("baseline 0 of "));
+  EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
+  EXPECT_TRUE(host.swaps.empty());
+  EXPECT_EQ(world_->hosts.at("web03").current, "one");
+}
+
 TEST_F(SupervisorTest, ASwapIsNotTriedAgainOnAHostThatSomebodyHasTaken) {
   auto id = start_until_nobody_answers();
   auto& host = world_->hosts.at("web01");

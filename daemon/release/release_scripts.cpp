@@ -38,8 +38,14 @@ now=$named
 if [ -n "$now" ] || [ ! -e current ]; then echo "current $now"; else echo "foreign"; fi
 )sh";
 
+// A shell that stays says how the tarball is taken, and is there for others afterwards; else it is our whole input (Executor::send).
+constexpr std::string_view how_to_take = R"sh(
+stays=1
+command -v shiftd_take >/dev/null || { stays=; shiftd_take() { cat; }; }
+)sh";
+
 constexpr std::string_view fetch_from_input = R"sh(
-fetch() { cat >"$file" || return 1; }
+fetch() { shiftd_take >"$file" || return 1; }
 )sh";
 
 // A server that says no (22) is believed; a disk that takes no more (23) says so in our words; else it may be asked again.
@@ -56,15 +62,27 @@ fetch() {
 )sh";
 
 // The host serves its users meanwhile: they come first. A kernel that shares by sessions (autogroup) goes by the session's
-// niceness, others by the process's; where neither can be had, nothing is lost.
+// niceness, others by the process's; where neither can be had, nothing is lost. A session may have its own back, but whoever is not root
+// only so often (`proc_sched_autogroup_set_nice` of Linux: ten times a second, all together).
 constexpr std::string_view yield_to_users = R"sh(
-by_session=0
-{ read -r by_session </proc/sys/kernel/sched_autogroup_enabled; } 2>/dev/null
-if [ "$by_session" = 1 ]; then
-  { echo 10 >/proc/self/autogroup; } 2>/dev/null
-else
-  renice -n 10 -p $$ >/dev/null 2>&1
-fi
+was=
+yield() {
+  by_session=0
+  { read -r by_session </proc/sys/kernel/sched_autogroup_enabled; } 2>/dev/null
+  if [ "$by_session" = 1 ]; then
+    { read -r _ _ was </proc/self/autogroup && echo 10 >/proc/self/autogroup; } 2>/dev/null || was=
+  elif read -r self _ </proc/self/stat; then
+    renice -n 10 -p "$self" >/dev/null 2>&1
+  fi
+}
+as_before() {
+  [ -n "$was" ] || return 0
+  for n in 1 2 3 4 5; do
+    { echo "$was" >/proc/self/autogroup; } 2>/dev/null && return
+    sleep 0.1 || sleep 1
+  done
+  return 1
+}
 )sh";
 
 // Reads the tarball from its input, unless it leaves before. The jobs' lock tells in which epoch the last one ran. `df` may name two file
@@ -89,7 +107,8 @@ flock -n 9 || exit 75
 file=.shiftd/uploads/$digest.tar.gz
 part=releases/$digest.partial
 set -- "$file" "$part"
-trap 'rm -rf "$@"' EXIT
+trap 'rm -rf "$@"; [ -z "$stays" ] || as_before || exit 77' EXIT
+yield
 [ ! -e "$part" ] || rm -rf "$part" || exit 1
 fetch || exit
 found=$(sha256sum <"$file") || exit 1
@@ -322,14 +341,14 @@ std::string note_script(const std::string& base, const std::string& release, con
 
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
                            std::uint64_t epoch, const std::string& url) {
-  return fmt::format("epoch={}; room={}; url={}\n{}{}{}{}{}{}", epoch, room ? std::to_string((*room + 1023) / 1024) : "", shell_quote(url),
-                     making_layout(base, digest, keep), url.empty() ? fetch_from_input : fetch_from_url, yield_to_users, outdated_function,
-                     bring, tidy);
+  return fmt::format("epoch={}; room={}; url={}\n{}{}{}{}{}{}{}", epoch, room ? std::to_string((*room + 1023) / 1024) : "",
+                     shell_quote(url), making_layout(base, digest, keep), how_to_take, url.empty() ? fetch_from_input : fetch_from_url,
+                     yield_to_users, outdated_function, bring, tidy);
 }
 
 std::string configure_script(const std::string& base, const ReleaseParts& release, const std::vector<RenderedFile>& files,
                              const std::vector<std::string>& validations, int keep) {
-  auto script = fmt::format("code={}; rendered={}\n{}{}{}", shell_quote(release.code), digest_of(files),
+  auto script = fmt::format("code={}; rendered={}\n{}{}yield\n{}", shell_quote(release.code), digest_of(files),
                             making_layout(base, name_of(release), keep), yield_to_users, configure);
   for (const auto& file : files) {
     script += fmt::format("take {} {} {} {} {} {}\n", file.key, shell_quote(file.path), file.text.size(), file.digest, file.mode,

@@ -31,20 +31,22 @@ Result<std::string> read_current(std::string_view out);
 std::string note_script(const std::string& base, const std::string& release, const std::string& rollout);
 
 // Makes the layout below `base`, prints what `current` names, and brings the release to releases/<digest>: takes the
-// tarball from its standard input, checks its digest, unpacks it, and removes releases beyond `keep` that nobody needs.
+// tarball as Executor::send() gives it, checks its digest, unpacks it, and removes releases beyond `keep` that nobody needs.
 // What is there already is not read again. Nothing is brought where `current` is no symbolic link. Ends with
 //   64  the tarball is needed, and `room` says that there is none to come
 //   65  the digest that arrived is another one
 //   69  fewer than `room` bytes are free there
 //   75  an earlier unpacking still runs
+//   71  the host could not reach the place of the URL
 //   76  a job of a later epoch than `epoch` has run there
+//   77  it is there, and the shell that stays could not have its niceness back
 inline constexpr int no_tarball_status = 64;
 inline constexpr int wrong_digest_status = 65;
 inline constexpr int no_room_status = 69;
 inline constexpr int not_fetched_status = 71;
 inline constexpr int busy_status = 75;
 inline constexpr int outdated_status = 76;
-//   71  the host could not reach the place of the URL
+inline constexpr int still_nice_status = 77;
 // `url`: where the host fetches the tarball; empty: it comes by the script's input.
 std::string prepare_script(const std::string& base, const std::string& digest, std::optional<std::int64_t> room, int keep,
                            std::uint64_t epoch, const std::string& url = {});

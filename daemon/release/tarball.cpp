@@ -33,6 +33,7 @@ Failure why_not_brought(const CommandResult& result, const std::string& base, co
       return {Errc::bad_input,
               fmt::format("the tarball arrived with the digest {}, and the release says {}", read_found(result.out), digest)};
     case not_fetched_status: return {Errc::unavailable, std::string(said)};
+    case still_nice_status: return {Errc::unavailable, "it is unpacked; the shell that did it could not have its niceness back, and ended"};
     case busy_status: return {Errc::unavailable, "the lock is held by an unpacking that began earlier"};
     case outdated_status: return outdated(read_epoch(result.out));
     case no_room_status:

@@ -52,9 +52,15 @@ struct Starting {
 // One command that runs.
 class Conversation {
  public:
-  // `answer`: ended by a line of this word and a status, and not by the channel's end.
-  Conversation(Session::Channel& channel, Input& input, Patience patience, std::size_t kept, std::string answer = {})
-      : session_(channel.session()), channel_(channel.raw()), input_(input), patience_(patience), kept_(kept), answer_(std::move(answer)) {
+  // `answer`: ended by a line of this word and a status, and not by the channel's end. `more`: given when a line of this word asks for it.
+  Conversation(Session::Channel& channel, Input& input, Patience patience, std::size_t kept, std::string answer = {}, Input* more = nullptr)
+      : session_(channel.session()),
+        channel_(channel.raw()),
+        input_(&input),
+        more_(more),
+        patience_(patience),
+        kept_(kept),
+        answer_(std::move(answer)) {
     deadline_ = session_.clock().steady() + patience_.limit;
   }
 
@@ -66,6 +72,7 @@ class Conversation {
       auto drained = drain();
       if (!drained) co_return drained.error();
       if (answered()) co_return std::move(result_);
+      if (asked_for_more()) continue;
       if (libssh2_channel_eof(channel_) == 1) {
         auto rc = libssh2_channel_wait_closed(channel_);
         if (rc == 0) break;
@@ -84,13 +91,14 @@ class Conversation {
   }
 
   [[nodiscard]] bool has_answer() const { return has_answer_; }
+  [[nodiscard]] bool gave_all() const { return input_ended_; }
 
  private:
   // Whether something went out.
   Result<bool> feed() {
     if (input_ended_ || session_.unsent() > unsent_most) return false;
     if (sent_ == piece_.size()) {
-      auto next = input_();
+      auto next = (*input_)();
       if (!next) return next.error();
       piece_ = std::move(*next);
       sent_ = 0;
@@ -143,6 +151,19 @@ class Conversation {
     return has_answer_ = true;
   }
 
+  // Takes the line that asks away from the output.
+  bool asked_for_more() {
+    if (more_ == nullptr) return false;
+    auto line = result_.out.find('\n' + answer_ + '\n');
+    if (line == std::string::npos) return false;
+    result_.out.erase(line, answer_.size() + 2);
+    input_ = std::exchange(more_, nullptr);
+    piece_.clear();
+    sent_ = 0;
+    input_ended_ = false;
+    return true;
+  }
+
   int exit_status() {
     char* signal = nullptr;
     libssh2_channel_get_exit_signal(channel_, &signal, nullptr, nullptr, nullptr, nullptr, nullptr);
@@ -155,7 +176,8 @@ class Conversation {
 
   Session& session_;
   LIBSSH2_CHANNEL* channel_;
-  Input& input_;
+  Input* input_;
+  Input* more_;
   Patience patience_;
   std::size_t kept_;
   std::string answer_;
@@ -204,16 +226,45 @@ Task<Result<CommandResult>> finish_command(Session::Channel& channel, Input& inp
   co_return co_await conversation->finish();
 }
 
+namespace {
+
+// What a program says cannot be taken for it.
+std::string new_answer() { return fmt::format("shiftd-answer-{:08x}{:08x}", std::random_device{}(), std::random_device{}()); }
+
+}  // namespace
+
 Task<Result<std::optional<CommandResult>>> ask_shell(Session::Channel& channel, const std::string& program, Patience patience,
                                                      std::size_t output_kept) {
-  // What the program says cannot be taken for it.
-  auto answer = fmt::format("shiftd-answer-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
+  auto answer = new_answer();
   auto input = input_of(fmt::format("(\n{}\n) </dev/null\nprintf '\\n%s %s\\n' {} $?\n", program, answer));
   auto conversation = std::make_unique<Conversation>(channel, input, patience, output_kept, std::move(answer));
   auto result = co_await conversation->finish();
   if (!result) co_return std::move(result).error();
   if (!conversation->has_answer()) co_return std::nullopt;
   co_return std::optional(std::move(*result));
+}
+
+// The shell has read all of it, and nothing beyond it, before it runs any: what is asked for then comes to nobody else.
+constexpr std::string_view feeding = R"sh({{
+(
+shiftd_take() {{ printf '\n%s\n' {answer} >&6; head -c {size} <&7; }}
+{program}
+) 6>&1 7<&0 </dev/null || exit
+printf '\n%s 0\n' {answer}
+}}
+)sh";
+
+Task<Result<CommandResult>> feed_shell(Session::Channel& channel, const std::string& program, SizedInput& input, Patience patience,
+                                       std::size_t output_kept) {
+  auto answer = new_answer();
+  auto text = input_of(fmt::format(feeding, fmt::arg("answer", answer), fmt::arg("size", input.size), fmt::arg("program", program)));
+  auto conversation = std::make_unique<Conversation>(channel, text, patience, output_kept, std::move(answer), &input.next);
+  auto result = co_await conversation->finish();
+  if (!result) co_return result;
+  if (!conversation->has_answer() && result->exit_status == 0) co_return lost_midway({Errc::unreachable, "the host's shell ended"});
+  if (conversation->has_answer() && !conversation->gave_all())
+    co_return Failure{Errc::unexpected_reply, "the host's shell went on before it had taken its input"};
+  co_return result;
 }
 
 }  // namespace shiftd

@@ -3,6 +3,7 @@
 // One command on one channel: its input given, both of its outputs drained, its end understood.
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -18,6 +19,11 @@ namespace shiftd {
 // Gives the next piece of a command's input; empty at its end.
 using Input = std::function<Result<std::string>()>;
 Input input_of(std::string text);
+// Gives exactly `size` bytes.
+struct SizedInput {
+  Input next;
+  std::uint64_t size;
+};
 
 struct Patience {
   Duration limit;
@@ -37,6 +43,13 @@ Task<Result<CommandResult>> finish_command(Session::Channel& channel, Input& inp
 // Fails as start_command().
 Task<Result<std::optional<CommandResult>>> ask_shell(Session::Channel& channel, const std::string& program, Patience patience,
                                                      std::size_t output_kept);
+
+// Has a shell that reads its input run `program` in a shell of its own, which takes the bytes of `input` by calling shiftd_take. The shell
+// goes on when that ends with 0, and has had them all or none; otherwise it ends as the program did, so that it takes no rest of them for
+// commands.
+// Fails as start_command(), or as `input` fails.
+Task<Result<CommandResult>> feed_shell(Session::Channel& channel, const std::string& program, SizedInput& input, Patience patience,
+                                       std::size_t output_kept);
 
 // The same failures wherever a command's end was not seen.
 Failure lost_midway(const Failure& why);

@@ -200,6 +200,17 @@ class SessionConnection final : public Connection {
     co_return answer;
   }
 
+  Task<Result<std::optional<CommandResult>>> feed(std::string program, SizedInput& input, Patience patience) override {
+    if (!waiting_ || !answers_ || !waiting_->open()) co_return std::nullopt;
+    auto shell = std::move(*waiting_);
+    waiting_.reset();
+    auto command = waiting_command_;
+    auto fed = co_await feed_shell(shell, program, input, patience, output_most);
+    if (!fed) co_return std::move(fed).error();
+    if (fed->exit_status == 0 && shell.open() && !waiting_) wait_there(std::move(shell), std::move(command), true);
+    co_return std::optional(std::move(*fed));
+  }
+
   Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) override {
     if (waiting_ && waiting_command_ == command) {
       auto waited = std::move(*waiting_);

@@ -36,6 +36,11 @@ class Connection {
   // Fails as run(); the shell ends then.
   virtual Task<Result<std::optional<CommandResult>>> ask(std::string command, std::string program, Patience patience) = 0;
 
+  // Has the shell that stands by since an ask() run `program` as feed_shell() does, and stand by again when that ended with 0. Nothing: no
+  // such shell does, and nothing was taken of `input`.
+  // Fails as feed_shell().
+  virtual Task<Result<std::optional<CommandResult>>> feed(std::string program, SizedInput& input, Patience patience) = 0;
+
   // The command line that has the host's sh run `command` and tells how that ended, also when a signal ended it.
   [[nodiscard]] virtual std::string by_sh(const std::string& command) const = 0;
 

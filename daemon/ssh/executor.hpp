@@ -60,8 +60,9 @@ class Executor {
   // be, the shell that answers stays, as if it had been asked to stand by: on at most `shells_left_most` of a connector's hosts.
   virtual Task<Result<CommandResult>> ask(std::string command) { return run(std::move(command)); }
 
-  // Runs `command` as run() does, with a local file as its standard input. Given up only when nothing has moved for
-  // `silence`. A connection that breaks looks to the command like the end of its input.
+  // Runs `command` as run() does, with a local file as its standard input; or in the shell that stays since an ask(). There it takes the
+  // file by calling shiftd_take, once, and its input is empty: `command` defines that as `cat` where it is not defined. Given up only when
+  // nothing has moved for `silence`. A connection that breaks looks to the command like the end of its input.
   // Fails as run(), and with bad_input when there is no such local file.
   virtual Task<Result<CommandResult>> send(std::string local_path, std::string command, Duration silence) = 0;
 

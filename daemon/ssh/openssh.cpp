@@ -170,6 +170,7 @@ class OpensshConnection final : public Connection {
   // A command's descriptors are passed as it is asked for, and its patience begins then.
   Task<> stand_by(std::string) override { co_return; }
   Task<Result<std::optional<CommandResult>>> ask(std::string, std::string, Patience) override { co_return std::nullopt; }
+  Task<Result<std::optional<CommandResult>>> feed(std::string, SizedInput&, Patience) override { co_return std::nullopt; }
 
   Task<Result<CommandResult>> run(std::string command, Input& input, Patience patience, std::size_t output_kept) override {
     auto pass = co_await channels_.enter();

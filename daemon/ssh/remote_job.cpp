@@ -27,7 +27,8 @@ answer() {
 //
 // `run` has the lock between jobs (8) as well, and gives it back before the end can be seen: whoever hears of it may start
 // the next job at once. The script gets neither lock, so that a service which it leaves behind does not hold them. That
-// service may keep the pipe open, so the rest of the output is waited for briefly only. `timeout` ends with 124 or 137 at
+// service may keep the pipe open, so the rest of the output is waited for briefly only (a hundred looks cost less than one process that
+// sleeps). `timeout` ends with 124 or 137 at
 // the limit; when the script itself ends so, the time tells: by the host's uptime, as its clock may be set meanwhile.
 //
 // `drain` keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk
@@ -51,6 +52,12 @@ run() {
   exec 8>&- >/dev/null 2>&1
   printf '%-20s\n' "$how $status" 1<>result
   exec 7>&- 9>&-
+  n=0
+  while [ $n -lt 100 ]; do
+    read -r writer <draining
+    [ "$writer" != done ] || return
+    n=$((n + 1))
+  done
   for n in 1 2 3 4 5 6 7 8 9; do
     sleep 0.2 || sleep 1
     read -r writer <draining

@@ -1,7 +1,9 @@
 #include "daemon/ssh/ssh.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <utility>
@@ -135,24 +137,36 @@ Task<Result<CommandResult>> SshHost::ask(std::string command) {
 }
 
 // The pieces of a local file. It is read on the loop: a piece is in the page cache or one read away.
-Input input_of_file(std::shared_ptr<std::ifstream> file, std::string path) {
-  return [file = std::move(file), path = std::move(path)]() -> Result<std::string> {
-    std::string piece(file_piece, '\0');
+Input input_of_file(std::shared_ptr<std::ifstream> file, std::string path, std::uint64_t size) {
+  return [file = std::move(file), path = std::move(path), left = size]() mutable -> Result<std::string> {
+    std::string piece(std::min<std::uint64_t>(file_piece, left), '\0');
     file->read(piece.data(), static_cast<std::streamsize>(piece.size()));
     if (file->bad()) return Failure{Errc::bad_input, "cannot read " + path};
-    piece.resize(static_cast<std::size_t>(file->gcount()));
+    if (static_cast<std::size_t>(file->gcount()) < piece.size())
+      return Failure{Errc::bad_input, path + " became shorter while it was read"};
+    left -= piece.size();
     return piece;
   };
 }
 
 // Through a plain channel and not SFTP: one round trip for the file and for what is done with it, no subsystem to be
-// missing, and the disk's own words on failure.
+// missing, and the disk's own words on failure. The shell that answered last spares even the channel.
 Task<Result<CommandResult>> SshHost::send(std::string local_path, std::string command, Duration silence) {
   auto file = std::make_shared<std::ifstream>(local_path, std::ios::binary);
   if (!*file) co_return Failure{Errc::bad_input, "cannot read " + local_path + ": " + std::strerror(errno)};
+  std::error_code no_size;
+  auto size = std::filesystem::file_size(local_path, no_size);
+  if (no_size) size = 0;  // a device
   Patience patience{silence, true};
-  auto input = input_of_file(std::move(file), std::move(local_path));
-  co_return co_await converse(By::command, std::move(command), std::move(input), patience, output_most);
+  SizedInput input{input_of_file(std::move(file), std::move(local_path), size), size};
+  if (left_) {
+    auto connection = co_await connected();
+    if (!connection) co_return connection.error();
+    auto fed = co_await (*connection)->feed(command, input, patience);
+    if (!fed) co_return std::move(fed).error().during(target_.host);
+    if (*fed) co_return std::move(**fed);
+  }
+  co_return co_await converse(By::command, std::move(command), std::move(input.next), patience, output_most);
 }
 
 Task<Result<CommandResult>> SshHost::job(RemoteJob job) {

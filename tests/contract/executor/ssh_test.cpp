@@ -239,6 +239,54 @@ TEST(SshOfLibssh2, TheShellThatAnsweredIsTheNextJobs) {
   EXPECT_EQ(commands_begun(sshd), 1u) << sshd.log();
 }
 
+// As a script takes what it is sent, in a shell that stays or in none (Executor::send).
+std::string taking(const std::string& what) { return "command -v shiftd_take >/dev/null || shiftd_take() { cat; }\n" + what; }
+
+TEST(SshOfLibssh2, TheShellThatAnsweredTakesAFileAndIsTheNextJobs) {
+  SshdServer sshd({.max_startups = "100", .more_config = "LogLevel VERBOSE", .file_size_most = 0});
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), sshd.client());
+  auto host = connector->to(sshd.target());
+  ASSERT_TRUE(loop.run(host->ask("true")));
+  std::string bytes(3'000'000, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * i % 251);
+  write_text(sshd.file("local"), bytes);
+  auto taken =
+      loop.run(host->send(sshd.file("local"), taking("cd / && left=here\nshiftd_take >" + sshd.file("there") + " && echo whole"), 10s));
+  ASSERT_TRUE(taken) << taken.error();
+  EXPECT_EQ(taken->out, "whole\n");
+  EXPECT_TRUE(read_text(sshd.file("there")) == bytes);
+  // One that has no use for it leaves nothing behind; nor does it come to what reads its input.
+  auto unwanted = loop.run(host->send(sshd.file("local"), taking("cat; [ -z \"$left\" ] && [ \"$PWD\" != / ] && echo no"), 10s));
+  ASSERT_TRUE(unwanted) << unwanted.error();
+  EXPECT_EQ(unwanted->out, "no\n");
+  auto job = loop.run(host->job(small_job(sshd, "job-1")));
+  ASSERT_TRUE(job) << job.error();
+  EXPECT_EQ(job->out, "ran\n");
+  EXPECT_EQ(commands_begun(sshd), 1u) << sshd.log();
+}
+
+// Its rest is full of commands.
+TEST(SshOfLibssh2, AShellWhoseProgramFailsTakesNoneOfAFileForCommands) {
+  SshdServer sshd;
+  OnALoop loop;
+  auto connector = make_ssh_connector(loop.clock(), sshd.client());
+  auto host = connector->to(sshd.target());
+  std::string commands;
+  while (commands.size() < 500'000) commands += "touch " + sshd.file("harm") + "\n";
+  write_text(sshd.file("local"), commands);
+  for (const auto* fails : {"shiftd_take | head -c 5; echo >&2 full; exit 7", "echo >&2 full; exit 7"}) {
+    ASSERT_TRUE(loop.run(host->ask("true")));
+    auto left = loop.run(host->send(sshd.file("local"), taking(fails), 10s));
+    ASSERT_TRUE(left) << left.error();
+    EXPECT_EQ(left->exit_status, 7);
+    EXPECT_EQ(left->err, "full\n");
+  }
+  auto after = loop.run(host->ask("[ ! -e " + sshd.file("harm") + " ]"));
+  ASSERT_TRUE(after) << after.error();
+  EXPECT_EQ(after->exit_status, 0);
+}
+
 TEST(SshOfLibssh2, ShellsStayOnAFewHostsOnly) {
   SshdServer sshd({.max_startups = "100", .more_config = "LogLevel VERBOSE", .file_size_most = 0});
   OnALoop loop;

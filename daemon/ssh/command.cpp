@@ -40,6 +40,19 @@ Failure lost(Session& session, int rc) {
   return lost_midway(failure);
 }
 
+// What a program says cannot be taken for it.
+std::string new_answer() { return fmt::format("shiftd-answer-{:08x}{:08x}", std::random_device{}(), std::random_device{}()); }
+
+// The shell has read all of it, and nothing beyond it, before it runs any: what is asked for then comes to nobody else.
+constexpr std::string_view feeding = R"sh({{
+(
+shiftd_take() {{ printf '\n%s\n' {answer} >&6; head -c {size} <&7; }}
+{program}
+) 6>&1 7<&0 </dev/null || exit
+printf '\n%s 0\n' {answer}
+}}
+)sh";
+
 // The answer to a start that nobody waits for would be taken by the next one for its own.
 struct Starting {
   Session& session;
@@ -226,13 +239,6 @@ Task<Result<CommandResult>> finish_command(Session::Channel& channel, Input& inp
   co_return co_await conversation->finish();
 }
 
-namespace {
-
-// What a program says cannot be taken for it.
-std::string new_answer() { return fmt::format("shiftd-answer-{:08x}{:08x}", std::random_device{}(), std::random_device{}()); }
-
-}  // namespace
-
 Task<Result<std::optional<CommandResult>>> ask_shell(Session::Channel& channel, const std::string& program, Patience patience,
                                                      std::size_t output_kept) {
   auto answer = new_answer();
@@ -243,16 +249,6 @@ Task<Result<std::optional<CommandResult>>> ask_shell(Session::Channel& channel, 
   if (!conversation->has_answer()) co_return std::nullopt;
   co_return std::optional(std::move(*result));
 }
-
-// The shell has read all of it, and nothing beyond it, before it runs any: what is asked for then comes to nobody else.
-constexpr std::string_view feeding = R"sh({{
-(
-shiftd_take() {{ printf '\n%s\n' {answer} >&6; head -c {size} <&7; }}
-{program}
-) 6>&1 7<&0 </dev/null || exit
-printf '\n%s 0\n' {answer}
-}}
-)sh";
 
 Task<Result<CommandResult>> feed_shell(Session::Channel& channel, const std::string& program, SizedInput& input, Patience patience,
                                        std::size_t output_kept) {

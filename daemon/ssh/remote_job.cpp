@@ -27,9 +27,9 @@ answer() {
 //
 // `run` has the lock between jobs (8) as well, and gives it back before the end can be seen: whoever hears of it may start
 // the next job at once. The script gets neither lock, so that a service which it leaves behind does not hold them. That
-// service may keep the pipe open, so the rest of the output is waited for briefly only (a hundred looks cost less than one process that
-// sleeps). `timeout` ends with 124 or 137 at
-// the limit; when the script itself ends so, the time tells: by the host's uptime, as its clock may be set meanwhile.
+// service may keep the pipe open, so the rest of the output is waited for briefly only (a hundred looks cost less
+// than one process that sleeps). `timeout` ends with 124 or 137 at the limit; when the script itself ends so, the time tells: by the host's
+// uptime, as its clock may be set meanwhile.
 //
 // `drain` keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk
 // nor stops. dd writes what it reads at once: what a service left behind holds back does not hold back what came before.

@@ -121,6 +121,19 @@ class SupervisorTest : public testing::Test {
     return id;
   }
 
+  // Of that many hosts web01 has the release already, and answers only when it is prepared.
+  Rollout finish_where_web01_has(const std::string& digest, int hosts, double failure_rate = 0) {
+    begin(hosts, five_stages());
+    world_->failure_rate[digest] = failure_rate;
+    auto& host = world_->hosts.at("web01");
+    host.current = host.running = digest;
+    host.reachable = false;
+    auto id = start(digest);
+    pass_until_phase(id, HostPhase::preparing);
+    host.reachable = true;
+    return finish(id);
+  }
+
   const Rollout* running(const std::string& id) {
     for (const auto& status : supervisor_->running()) {
       if (status.rollout.request.rollout != id) continue;

@@ -669,32 +669,17 @@ TEST_F(SupervisorTest, AHostThatCouldNotBeAskedIsUpgradedOnceItAnswersAndGoesBac
 
 // The plan did not count it among those that serve the release: swapped and weighed as a canary, it would be one too many.
 TEST_F(SupervisorTest, AHostThatCouldNotBeAskedAndHasTheReleaseAlreadyIsNotSwapped) {
-  begin(4, five_stages());
-  auto& host = world_->hosts.at("web01");
-  host.current = host.running = "two";
-  host.reachable = false;
-  auto id = start("two");
-  pass_until_phase(id, HostPhase::preparing);
-  host.reachable = true;
-  auto rollout = finish(id);
-  EXPECT_TRUE(host.swaps.empty());
+  auto rollout = finish_where_web01_has("two", 4);
+  EXPECT_TRUE(world_->hosts.at("web01").swaps.empty());
   EXPECT_NE(rollout.reason.find("has the release already"), std::string::npos) << rollout.reason;
 }
 
 // Its failures would be taken for the former release's.
 TEST_F(SupervisorTest, AHostThatIsFoundToHaveTheReleaseIsNothingToCompareItWith) {
-  begin(3, five_stages());
-  world_->failure_rate["three"] = 0.3;
-  auto& host = world_->hosts.at("web01");
-  host.current = host.running = "three";
-  host.reachable = false;
-  auto id = start("three");
-  pass_until_phase(id, HostPhase::preparing);
-  host.reachable = true;
-  auto rollout = finish(id);
+  auto rollout = finish_where_web01_has("three", 3, 0.3);
   EXPECT_THAT(rollout.reason, testing::HasSubstr("baseline 0 of "));
   EXPECT_EQ(rollout.outcome, Outcome::rolled_back) << rollout.reason;
-  EXPECT_TRUE(host.swaps.empty());
+  EXPECT_TRUE(world_->hosts.at("web01").swaps.empty());
   EXPECT_EQ(world_->hosts.at("web03").current, "one");
 }
 

@@ -48,9 +48,11 @@ struct MemberWrite {
   std::string based_on;  // the revision we last knew; a store that finds another one does not write
 };
 
-// Written and read back: `observed` is what the store holds now.
+// Written and read back: `observed` is what the store holds now. `was_so`: it was so since `based_on`, by an attempt of ours of which
+// nothing was heard or by another hand, and nothing was written.
 struct Written {
   Observed observed;
+  bool was_so = false;
 };
 // Not written, because somebody else has changed the member since `based_on`.
 struct ForeignChange {

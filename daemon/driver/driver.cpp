@@ -49,6 +49,11 @@ bool recurs(const Event& event) {
          std::holds_alternative<HistoryGrew>(event);
 }
 
+// What is decided of the rollout as a whole.
+bool judges(const Event& event) {
+  return std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) || std::holds_alternative<Command>(event);
+}
+
 }  // namespace
 
 Driver::Driver(boost::asio::any_io_executor executor, Clock& clock, Journal& journal, Service& service, Rollout rollout, Codec codec,
@@ -230,20 +235,28 @@ Decision Driver::decide_all(std::vector<Queued>& events) {
   Decision all;
   auto now = time_.now();
   if (!broken_.empty() && scratch_.active()) return quarantine(broken_);
-  for (auto& queued : events) {
-    const auto* command = std::get_if<Command>(&queued.event);
-    // What has ended, or is quarantined, hears people only.
-    if (command == nullptr && !scratch_.active() && scratch_.phase != Phase::queued) continue;
-    if (command != nullptr) queued.answer->result = permits(scratch_, *command);
-    try {
-      auto decision = take_in(scratch_, queued.event, now);
-      std::move(decision.records.begin(), decision.records.end(), std::back_inserter(all.records));
-      std::move(decision.effects.begin(), decision.effects.end(), std::back_inserter(all.effects));
-    } catch (const BrokenInvariant& broken) {
-      return quarantine(broken.what());
-    } catch (const std::out_of_range& broken) {
-      return quarantine(std::string("an index outside of the plan: ") + broken.what());
+  Decision told;
+  auto follow_up = [&] {
+    follow(scratch_, now, told);
+    std::move(told.records.begin(), told.records.end(), std::back_inserter(all.records));
+    std::move(told.effects.begin(), told.effects.end(), std::back_inserter(all.effects));
+    told = {};
+  };
+  try {
+    for (auto& queued : events) {
+      const auto* command = std::get_if<Command>(&queued.event);
+      // What judges the whole rollout finds it as what was told before has left it.
+      if (judges(queued.event)) follow_up();
+      // What has ended, or is quarantined, hears people only.
+      if (command == nullptr && !scratch_.active() && scratch_.phase != Phase::queued) continue;
+      if (command != nullptr) queued.answer->result = permits(scratch_, *command);
+      take_in(scratch_, queued.event, now, told);
     }
+    follow_up();
+  } catch (const BrokenInvariant& broken) {
+    return quarantine(broken.what());
+  } catch (const std::out_of_range& broken) {
+    return quarantine(std::string("an index outside of the plan: ") + broken.what());
   }
   return all;
 }

@@ -193,10 +193,11 @@ class Driver {
   std::vector<PoolReading> stores_;                // by pool: what the store last held; empty until it was read
   // By pool: why nothing may be written to it now, as the last look found; unset until it was looked at.
   std::vector<std::optional<std::string>> closed_;
-  std::vector<bool> read_;              // by pool: whether its store was asked since we began, whatever it answered
-  bool informed_ = true;                // what all of them told at the start has been decided on
-  std::vector<std::uint64_t> written_;  // by member: a view that was asked before shows the past
-  std::vector<EffectId> sent_;          // by member: the write that its store was asked for last
+  std::vector<bool> read_;                          // by pool: whether its store was asked since we began, whatever it answered
+  bool informed_ = true;                            // what all of them told at the start has been decided on
+  std::vector<std::uint64_t> written_;              // by member: a view that was asked before shows the past
+  std::vector<EffectId> sent_;                      // by member: the write that its store was asked for last
+  EffectId first_effect_ = committed_.next_effect;  // of this life: what an earlier one has asked for is not known
   std::uint64_t look_serial_ = 1;
 
   std::map<HostIndex, std::unique_ptr<StepLane>> step_lanes_;

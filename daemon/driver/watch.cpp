@@ -15,7 +15,7 @@ constexpr std::size_t checks_at_once = 32;
 
 // What is waited for is noticed late by at most this part of the time that it took.
 constexpr int late_by_at_most = 8;
-// Looking takes at most this part of a load balancer's time.
+// Looking takes at most this part of a load balancer's time, but nobody is left waiting for longer than one who waits for nothing.
 constexpr int looking_at_most = 10;
 
 std::string without_digits(std::string text) {
@@ -102,7 +102,8 @@ Task<> Driver::watch_views(PoolIndex pool) {
     // What one that does not answer lets us wait is no time of its own: the others are looked at as often as before.
     Duration took{};
     for (const auto& view : views_[pool]) took = std::max(took, view.trouble.empty() ? view.took : Duration(0));
-    auto pause = std::max(std::clamp((now - moved) / late_by_at_most, pace.view_first, pace.view), looking_at_most * took);
+    auto pause =
+        std::max(std::clamp((now - moved) / late_by_at_most, pace.view_first, pace.view), std::min(looking_at_most * took, pace.idle_view));
     co_await look_now_[pool]->wait_for(clock_, waited_for ? pause : pace.idle_view);
   }
 }

@@ -126,27 +126,40 @@ std::vector<Record> proceed(const Rollout& rollout, Instant now) {
   return deciding.take();
 }
 
-Decision take_in(Rollout& scratch, const Event& event, Instant now) {
+namespace {
+
+void take(Rollout& scratch, std::vector<Record> records, Decision& decision) {
+  for (auto& record : records) {
+    apply(scratch, record);
+    decision.records.push_back(std::move(record));
+  }
+}
+
+}  // namespace
+
+void take_in(Rollout& scratch, const Event& event, Instant now, Decision& decision) {
+  take(scratch, decide(scratch, event, std::max(now, scratch.now)), decision);
+}
+
+void follow(Rollout& scratch, Instant now, Decision& decision) {
   now = std::max(now, scratch.now);
-  Decision decision;
-  auto take = [&](std::vector<Record> records) {
-    for (auto& record : records) {
-      apply(scratch, record);
-      decision.records.push_back(std::move(record));
-    }
-  };
-  take(decide(scratch, event, now));
   // Every round moves a host or the rollout; what needs more rounds than this turns in a circle.
   auto rounds_most = 1'000 + 16 * scratch.hosts.size();
   for (std::size_t round = 0;; ++round) {
     auto more = proceed(scratch, now);
     if (more.empty()) break;
     INVARIANT(round < rounds_most, "deciding on " + scratch.request.rollout + " does not come to an end");
-    take(std::move(more));
+    take(scratch, std::move(more), decision);
   }
   for (const auto& record : decision.records) {
     for (auto& effect : effects_of(scratch, record)) decision.effects.push_back(std::move(effect));
   }
+}
+
+Decision take_in(Rollout& scratch, const Event& event, Instant now) {
+  Decision decision;
+  take_in(scratch, event, now, decision);
+  follow(scratch, now, decision);
   return decision;
 }
 

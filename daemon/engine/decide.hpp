@@ -3,7 +3,8 @@
 // All judgement of the engine, as pure functions.
 //
 //   decide(rollout, event, now)   what has happened: records
-//   take_in(scratch, event, now)  decides, applies, and goes on until nothing further follows: records and effects
+//   take_in(scratch, event, now)  decides and applies: what is known first
+//   follow(scratch, now)          then what follows from it, until nothing further does: records and effects
 //   outstanding(rollout)          the effects to repeat after a restart
 //
 // Effects are read off the state that the records lead to (effects_of), by the same function that recovery uses: what is
@@ -49,7 +50,14 @@ std::vector<Record> decide(const Rollout& rollout, const Event& event, Instant n
 // What follows from the state itself: the next host may start, the stage is reached, the rollout has ended. Empty: nothing.
 std::vector<Record> proceed(const Rollout& rollout, Instant now);
 
-// Decides `event`, applies what was decided to `scratch`, and proceeds until nothing further follows.
+// Decides `event`, and applies what was decided to `scratch`. Events that wait together are taken in one after the other before
+// anything follows from the first: what one store tells may forbid what another's word alone would lead to.
+void take_in(Rollout& scratch, const Event& event, Instant now, Decision& decision);
+
+// Proceeds until nothing further follows. The effects are those of all that was taken in.
+void follow(Rollout& scratch, Instant now, Decision& decision);
+
+// Both, for an event that comes alone.
 Decision take_in(Rollout& scratch, const Event& event, Instant now);
 
 // Whether the command makes sense now. Fails with conflict (not in this phase: says what would), not_found.

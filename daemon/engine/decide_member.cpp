@@ -172,6 +172,11 @@ void Deciding::operator()(const MemberWritten& event) {
   }
   bool as_asked = event.effect != member.effect || event.observed.setting == member.wanted;
   if (!as_asked && rollout_.active()) return taken(event.member, event.observed, "changed by someone else as it was written");
+  // Somebody was faster, and wanted it out as well (decision 0005).
+  bool ours_landed_late = std::find(member.unsettled.begin(), member.unsettled.end(), event.observed.setting) != member.unsettled.end();
+  bool out = member.wanted.pooled != Pooled::yes && member.known.setting != member.wanted;
+  if (event.by_another && event.effect == member.effect && out && !ours_landed_late && rollout_.active())
+    return taken(event.member, event.observed, "taken out by someone else, too,");
   say(MemberSet{event.member, event.effect, event.observed});
 }
 

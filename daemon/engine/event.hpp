@@ -68,10 +68,12 @@ struct HostSeen {
   HostIndex host = 0;
   std::vector<Shown> members;
 };
+// `by_another`: it was found so already, and no attempt of ours can have made it so.
 struct MemberWritten {
   MemberIndex member = 0;
   EffectId effect = 0;
   Observed observed;
+  bool by_another = false;
 };
 // The member is not as we last knew it. `effect`: the write that found it so and did not write; 0: the watch found it.
 struct MemberChanged {

@@ -1,4 +1,4 @@
-// What follows from the state itself. Each call says a little; take_in() applies it and asks again, until nothing follows.
+// What follows from the state itself. Each call says a little; follow() applies it and asks again, until nothing follows.
 
 #include <algorithm>
 #include <numeric>

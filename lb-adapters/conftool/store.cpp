@@ -144,7 +144,7 @@ class ConftoolPoolStore final : public PoolStore {
     // so there what is wanted is written even if it is there already: that is what settles it.
     bool moved = based_on->epoch != etcd_.cluster() || based_on->index != node.index;
     auto bytes = value_of(wanted, *node.value);
-    if (moved && current->bytes == bytes) co_return Written{std::move(*current)};
+    if (moved && current->bytes == bytes) co_return Written{std::move(*current), based_on->epoch == etcd_.cluster()};
     // Another cluster's index says nothing. Whoever filled that etcd has not changed this member since we knew it.
     if (moved && based_on->epoch == etcd_.cluster()) co_return ForeignChange{std::move(*current)};
 

@@ -157,7 +157,7 @@ class HaproxyPoolStore final : public PoolStore {
     auto current = value_of(*server);
     auto epoch = before->process.epoch();
     if (write.bytes.empty() ? setting_of(current) == write.setting : to_string(current) == write.bytes) {
-      co_return Written{observed(epoch, current)};
+      co_return Written{observed(epoch, current), based_on->epoch == epoch && based_on->value != current};
     }
     auto wanted = write.bytes.empty() ? value_for(write.setting) : parse_member_value(write.bytes);
     if (!wanted) co_return std::move(wanted).error();

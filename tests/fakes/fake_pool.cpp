@@ -58,14 +58,15 @@ class FakePoolStore final : public PoolStore {
     if (bar == std::string::npos) co_return Failure{Errc::bad_input, "'" + wanted.based_on + "' is not a revision"};
     auto to = wanted.bytes.empty() ? std::optional(wanted.setting) : parse_setting(wanted.bytes);
     if (!to) co_return Failure{Errc::bad_input, "'" + wanted.bytes + "' is not a member"};
-    if (member.setting == *to) co_return Written{pool_.observed(member)};
+    bool same_life = wanted.based_on.starts_with(std::to_string(pool_.life_) + "/");
+    if (member.setting == *to) co_return Written{pool_.observed(member), same_life && wanted.based_on != pool_.observed(member).revision};
     if (wanted.bytes.empty()) {
       const auto& can = pool_.capabilities;
       if (to->pooled == Pooled::inactive || to->weight < can.weight_least || to->weight > can.weight_most) {
         co_return Failure{Errc::bad_input, to_string(*to) + " cannot be written here"};
       }
     }
-    bool forgotten = !wanted.based_on.starts_with(std::to_string(pool_.life_) + "/") && member.as_configured;
+    bool forgotten = !same_life && member.as_configured;
     bool same_value = wanted.based_on.substr(bar + 1) == to_string(member.setting);
     bool same_revision = wanted.based_on == pool_.observed(member).revision;
     if (pool_.conditional ? !same_revision : !forgotten && !same_value) co_return ForeignChange{pool_.observed(member)};

@@ -48,8 +48,10 @@ class Store final : public PoolStore {
     auto& host = world_.hosts.at(wanted.member);
     if (!host.malformed.empty()) co_return Failure{Errc::refused, host.malformed};
     auto now = observed(world_, host.setting);
-    bool forgotten = !wanted.based_on.starts_with(epoch_of(world_)) && host.setting == configured;
-    if (!forgotten && now.revision != wanted.based_on && now.setting != wanted.setting) co_return WriteOutcome(ForeignChange{now});
+    bool same_life = wanted.based_on.starts_with(epoch_of(world_));
+    if (now.setting == wanted.setting) co_return WriteOutcome(Written{now, same_life && now.revision != wanted.based_on});
+    bool forgotten = !same_life && host.setting == configured;
+    if (!forgotten && now.revision != wanted.based_on) co_return WriteOutcome(ForeignChange{now});
     if (host.setting.pooled == Pooled::yes && wanted.setting.pooled != Pooled::yes)
       host.drains_at = world_.clock.steady() + world_.drain_time;
     if (wanted.setting.pooled == Pooled::yes && wanted.setting.weight == 1) host.idle_at = world_.clock.steady() + world_.connection_time;

@@ -167,6 +167,15 @@ TEST_P(PoolStoreContract, DoesNotOverwriteAForeignChange) {
   }
 }
 
+TEST_P(PoolStoreContract, SaysThatItWasSoAlready) {
+  auto known = observed("s1");
+  pool->person_sets("s1", {Pooled::no, 100});
+  auto out = std::get<Written>(write({"s1", {Pooled::no, 100}, "", known.revision}));
+  EXPECT_TRUE(out.was_so);
+  auto again = std::get<Written>(write({"s1", {Pooled::no, 100}, "", out.observed.revision}));
+  EXPECT_FALSE(again.was_so);
+}
+
 TEST_P(PoolStoreContract, AForeignChangeOfAnotherMemberIsNoneOfThisOne) {
   auto known = observed("s1");
   pool->person_sets("s2", {Pooled::no, 100});

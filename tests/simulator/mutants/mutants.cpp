@@ -8,7 +8,8 @@
 namespace shiftd {
 
 // The product's own, under other names.
-Decision true_take_in(Rollout& scratch, const Event& event, Instant now);
+void true_take_in(Rollout& scratch, const Event& event, Instant now, Decision& decision);
+void true_follow(Rollout& scratch, Instant now, Decision& decision);
 std::vector<Effect> true_outstanding(const Rollout& rollout);
 std::string true_why_not_out(const Rollout& rollout, HostIndex host, bool rolling_back);
 std::string true_why_not_start(const Rollout& rollout, HostIndex host);
@@ -152,38 +153,46 @@ using simulator::is;
 using simulator::Mutant;
 
 // As the product's, with each event and each record seen to.
-Decision take_in(Rollout& scratch, const Event& asked, Instant now) {
-  if (is(Mutant::none)) return true_take_in(scratch, asked, now);
-  now = std::max(now, scratch.now);
-  Decision decision;
-  auto take = [&](std::vector<Record> records) {
-    for (auto& record : records) {
-      if (scratch.phase == Phase::ended) return;
-      std::vector<Record> more;
-      simulator::mutate(scratch, record, more);
-      more.insert(more.begin(), std::move(record));
-      for (auto& each : more) {
-        apply(scratch, each);
-        decision.records.push_back(std::move(each));
-      }
+namespace {
+
+void take(Rollout& scratch, std::vector<Record> records, Decision& decision) {
+  for (auto& record : records) {
+    if (scratch.phase == Phase::ended) return;
+    std::vector<Record> more;
+    simulator::mutate(scratch, record, more);
+    more.insert(more.begin(), std::move(record));
+    for (auto& each : more) {
+      apply(scratch, each);
+      decision.records.push_back(std::move(each));
     }
-  };
-  take(decide(scratch, simulator::mutated(scratch, asked), now));
+  }
+}
+
+}  // namespace
+
+void take_in(Rollout& scratch, const Event& asked, Instant now, Decision& decision) {
+  if (is(Mutant::none)) return true_take_in(scratch, asked, now, decision);
+  now = std::max(now, scratch.now);
+  take(scratch, decide(scratch, simulator::mutated(scratch, asked), now), decision);
   // The answer to one step comes a second time, and is taken for that to the next.
   const auto* done = std::get_if<StepDone>(&asked);
   if (done != nullptr && is(Mutant::trusts_late_results) && scratch.hosts[done->host].effect != done->effect)
-    take(decide(scratch, StepDone{done->host, scratch.hosts[done->host].effect, done->members, done->note}, now));
+    take(scratch, decide(scratch, StepDone{done->host, scratch.hosts[done->host].effect, done->members, done->note}, now), decision);
+}
+
+void follow(Rollout& scratch, Instant now, Decision& decision) {
+  if (is(Mutant::none)) return true_follow(scratch, now, decision);
+  now = std::max(now, scratch.now);
   for (std::size_t round = 0; round < 1'000 + 16 * scratch.hosts.size(); ++round) {
     auto more = proceed(scratch, now);
     if (more.empty()) break;
-    take(std::move(more));
+    take(scratch, std::move(more), decision);
   }
   for (const auto& record : decision.records) {
     for (auto& effect : effects_of(scratch, record)) decision.effects.push_back(std::move(effect));
   }
   bool loses = is(Mutant::loses_a_write) && decision.effects.size() > 1;
   if (loses && std::holds_alternative<WriteMember>(decision.effects.back().what)) decision.effects.pop_back();
-  return decision;
 }
 
 std::vector<Effect> outstanding(const Rollout& rollout) {

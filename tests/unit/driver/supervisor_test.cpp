@@ -254,6 +254,44 @@ TEST_F(SupervisorTest, NothingEndsAfterARestartBeforeItIsKnownWhatOthersDidMeanw
   }
 }
 
+// The first of them leaves the rollout nothing to do: it ended before the others had been told.
+TEST_F(SupervisorTest, EveryHostThatOthersChangedMeanwhileIsNamedWhereOneOfThemEndsTheRollout) {
+  begin(4, five_stages());
+  auto id = start("two");
+  pass_until(id, [](const Rollout& rollout) { return rollout.in(HostPhase::serving_new) == 3; });
+  world_->hosts.at("web01").reachable = false;
+  ASSERT_TRUE(ask(supervisor_->command(id, {Verb::roll_back, "", "ada", ""})));
+  pass_until(id, [](const Rollout& rollout) { return rollout.in(HostPhase::restored) == 2 && rollout.in(HostPhase::reverting) == 1; });
+  halt();
+  for (const auto* name : {"web01", "web02", "web03"}) world_->hosts.at(name).setting = {Pooled::yes, 30};
+  restart(id);
+  auto rollout = finish(id);
+  for (const auto* name : {"web01", "web02", "web03"})
+    EXPECT_NE(rollout.reason.find(std::string(name) + " was changed by someone else"), std::string::npos) << rollout.reason;
+}
+
+TEST_F(SupervisorTest, AHostThatAPersonTakesOutJustBeforeUsStaysOut) {
+  begin(10, five_stages());
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::preparing);
+  auto& host = world_->hosts.at("web01");
+  host.past = host.setting;
+  host.setting = {Pooled::no, 100};
+  pass_until_phase(id, HostPhase::left);
+  host.past.reset();
+  auto rollout = finish(id);
+  EXPECT_NE(rollout.reason.find("taken out by someone else, too, in lb1"), std::string::npos) << rollout.reason;
+  EXPECT_EQ(host.setting, (Setting{Pooled::no, 100}));
+}
+
+TEST_F(SupervisorTest, ALoadBalancerThatAnswersSlowlyIsLookedAtWhileItIsWaitedFor) {
+  begin(4, five_stages());
+  world_->look_time = 1900ms;
+  auto rollout = finish(start("two"));
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
 TEST_F(SupervisorTest, OnceRecoveredAfterARestartItOverlooksNoRollout) {
   begin(10, five_stages());
   auto id = start("two");

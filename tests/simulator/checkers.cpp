@@ -25,7 +25,9 @@ bool lost(const World& world, const Pool& pool, const Member& member) {
 }
 
 // A host that truly fails this often may be seen to answer mostly with failures, for as long as that is remembered.
-constexpr double seen_as_erring = 0.3;
+constexpr double may_err = 0.3;
+// One that fails this often is seen to.
+constexpr double surely_errs = 0.7;
 
 std::int64_t at_least(double weight) { return static_cast<std::int64_t>(std::ceil(weight - 1e-6)); }
 
@@ -174,6 +176,11 @@ void Checkers::never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_
                      std::to_string(all) + " in stage " + std::to_string(rollout.stage + 1) + ", of " + std::to_string(100 * share) + "%");
 }
 
+bool Checkers::seen_to_err(const Kept& kept, std::size_t host) {
+  auto found = std::find(kept.hosts.begin(), kept.hosts.end(), host);
+  return found != kept.hosts.end() && kept.rollout.hosts[static_cast<std::size_t>(found - kept.hosts.begin())].erring;
+}
+
 void Checkers::never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool_index, std::size_t index, const Setting& before) {
   const auto& pool = world_.pools[pool_index];
   const auto& changed = pool.members[index];
@@ -227,7 +234,9 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     left += weight;
     // That it fails is known when it was counted for a while.
     auto unseen_until = std::max(world_.hosts[member.host].running_since, pool.counters_stall_until) + world_.view_age() + 20s;
-    if (world_.failure_rate(world_.hosts[member.host]) <= seen_as_erring || world_.clock.steady() < unseen_until) left_well += weight;
+    auto rate = world_.failure_rate(world_.hosts[member.host]);
+    bool seems_well = rate <= may_err || (rate < surely_errs && !seen_to_err(kept, member.host));
+    if (seems_well || world_.clock.steady() < unseen_until) left_well += weight;
     left_capacity += scale > 1 ? std::max(member.base.weight, member.configured.weight)
                                : std::max({weight, member.base.weight, member.configured.weight});
     ++left_serving;
@@ -244,8 +253,10 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   bool spared = back && rollout.condemned ? left_well > 0 : left_well >= least_without;
   const auto& host = world_.hosts[changed.host];
   const auto& running = world_.releases.at(host.running);
-  bool erred =
-      world_.failure_rate(host) > seen_as_erring || (running.kind == ReleaseKind::flapping && running.failure_rate > seen_as_erring);
+  // What its counters say is all that can be known of it.
+  bool lied_about = world_.faults.ever_hit(Fault::counters_jump) || world_.faults.ever_hit(Fault::counters_dip);
+  bool erred = (lied_about && seen_to_err(kept, changed.host)) || world_.failure_rate(host) > may_err ||
+               (running.kind == ReleaseKind::flapping && running.failure_rate > may_err);
   if (erred && spared) return;
   bool undercut = left < least || (changed.carries() == 0 && (left_capacity < floor || left_serving < threshold));
   if (!undercut) return;
@@ -533,7 +544,15 @@ void Checkers::a_bad_release_harms_fewer_users_than_without_us(const Kept& kept)
   world_.serve_traffic();
   double reached = 0;
   for (StageIndex stage = 0; stage <= rollout.stage; ++stage) reached = std::max(reached, rollout.plan.stages[stage].achievable);
-  // A host that is out, or that others took away, leaves the canary a greater part of what is left.
+  // Who has vanished leaves the canary a greater part, and may leave too few to take it out; who is out a little more of it.
+  double all = 0;
+  double left = 0;
+  for (const auto& planned : rollout.plan.members) {
+    if (!planned.serving()) continue;
+    all += planned.original.setting.weight;
+    if (!world_.hosts[kept.hosts[planned.host]].lost_power) left += planned.original.setting.weight;
+  }
+  if (left < all && hit(Fault::host_vanishes)) reached = left > 0 ? reached * all / left : 1;
   auto allowed = world_.failed_without_us * std::min(1.0, 0.1 + 2 * reached) + 50;
   // Where a load balancer does not take up its weight, the harm that a service allows is all that bounds it,
   // and what fails until the next count.

@@ -78,6 +78,7 @@ class Checkers final : public Witness {
   void never_puts_back_a_former_release(const Kept& kept, std::size_t pool, std::size_t member);
   void never_exceeds_the_original_weight(std::size_t pool, std::size_t member);
   void never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
+  static bool seen_to_err(const Kept& kept, std::size_t host);
   void never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
   void never_undercuts_the_bounds(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
   void never_swaps_a_host_in_traffic(std::size_t host);

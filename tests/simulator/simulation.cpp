@@ -233,7 +233,8 @@ class Simulation {
       if (!world_.healed) continue;
       if (rollout.paused) say(Verb::resume, 0);
       if (rollout.phase == Phase::quarantined) world_.violate("no_rollout_is_quarantined", rollout.reason);
-      bool nothing_moves = rollout.active() && (!rollout.held.empty() || rollout.paused);
+      if (!rollout.active()) continue;  // one at most is: its hold is the one that people lose their patience with
+      bool nothing_moves = !rollout.held.empty() || rollout.paused;
       if (!nothing_moves) held_since_ = Steady{};
       if (!nothing_moves) continue;
       if (rollout.in(HostPhase::left) > 0) {

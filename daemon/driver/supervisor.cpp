@@ -293,6 +293,15 @@ std::string Supervisor::held_by(const Service& service, bool reserved) const {
   return {};
 }
 
+std::string Supervisor::waited_for_by(const Service& service) const {
+  for (const auto& [id, running] : running_) {
+    const auto& rollout = running.driver->rollout();
+    if (rollout.phase == Phase::queued && share_a_claim(*running.service, service))
+      return "rollout " + id + " of " + rollout.request.service + " waits for the same hosts or pools";
+  }
+  return {};
+}
+
 std::string Supervisor::new_id(const Service& service) {
   std::time_t seconds = std::chrono::floor<std::chrono::seconds>(clock_.wall().time_since_epoch()).count();
   std::tm utc{};
@@ -331,6 +340,7 @@ Task<Result<std::string>> Supervisor::start(StartRequest asked) {
   if (!release) co_return std::move(release).error().during("read the release");
   asked.release = std::move(*release);
   auto holder = held_by(*service);
+  if (holder.empty()) holder = waited_for_by(*service);
   bool waits = !holder.empty();
   if (waits && service->strategy.when_busy == WhenBusy::refuse) co_return Failure{Errc::conflict, holder};
   if (waits && !asked.if_plan.empty()) co_return Failure{Errc::conflict, "a saved plan cannot wait for its turn: " + holder};

@@ -87,6 +87,8 @@ class Supervisor final : public Control {
   // Who acts, or is about to act, on anything that the service claims, as a sentence; empty: nobody.
   // `reserved`: its own start does not count.
   [[nodiscard]] std::string held_by(const Service& service, bool reserved = false) const;
+  // Who waits for anything of it already, as a sentence; empty: nobody.
+  [[nodiscard]] std::string waited_for_by(const Service& service) const;
   static Request request_of(const StartRequest& asked, std::string rollout);
   [[nodiscard]] Result<std::string> test_of(const Service& service, const Request& request) const;
   Task<Result<Plan>> make_plan_for(Service& service, Request request);

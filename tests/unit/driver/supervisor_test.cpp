@@ -761,6 +761,20 @@ TEST_F(SupervisorTest, ASecondRolloutWaitsWhenTheServiceSaysSo) {
   expect_all("three");
 }
 
+TEST_F(SupervisorTest, WhoWaitsGoesBeforeWhoComesAsTheFirstEnds) {
+  auto strategy = five_stages();
+  strategy.when_busy = WhenBusy::queue;
+  begin(4, strategy);
+  auto first = start("two");
+  pass_until_phase(first, HostPhase::serving_new);
+  auto second = start("three");
+  pass_until(first, [](const Rollout& rollout) { return rollout.phase == Phase::ended; });
+  auto third = start("four");
+  EXPECT_EQ(finish(second).outcome, Outcome::succeeded);
+  EXPECT_EQ(finish(third).outcome, Outcome::succeeded);
+  expect_all("four");
+}
+
 TEST_F(SupervisorTest, AManualGateWaitsForAPerson) {
   auto strategy = five_stages();
   strategy.stages[1].gate = Gate::manual;

@@ -5,7 +5,7 @@ drain in HAProxy and wait for the last request; swap `current` by rename, sync a
 ask for the version and /healthz; wait until HAProxy's own check passes while the host is still out; put it back and see it
 take traffic. Both have their SSH connections open before the clock starts (the first rollout of shiftd, which opens them, is
 not counted; ssh has its ControlMasters). The plain loop polls every 5 ms, writes no journal, keeps no originals, reads
-nothing back and holds no bounds. Neither removes an old release. shiftd plans, confirms and journals, all within its time.
+nothing back and holds no bounds. Neither removes an old release within its time. shiftd plans, confirms and journals, all within its time.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import math
 import os
 import pathlib
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -118,6 +119,15 @@ class Shiftd(playground_daemon.Daemon):
         last = max(host.pop("ended") for host in hosts)
         return {"seconds": seconds, "path_seconds": (last - first) / 1000, "hosts": hosts, "commits": commits, "commit_ms": commit_ms,
                 "cpu_ms": 1000 * used}
+
+
+def remove_old_releases(hosts):
+    """Between rollouts: neither finds more of them than at the first, and shiftd never as many as it is to keep."""
+    for host in hosts:
+        named = {(host.base / link).resolve().name for link in ("current", "previous")}
+        for release in (host.base / "releases").iterdir():
+            if release.name not in named:
+                shutil.rmtree(release)
 
 
 def cpu_of(pid: int) -> float:
@@ -329,6 +339,7 @@ def main() -> int:
                     # Two rollouts take about half of that, and would always meet the same hosts' checks.
                     time.sleep(moments.uniform(0, CHECK_EVERY))
                     done = how.upgrade(batch, release)
+                    remove_old_releases(world.fleet.hosts)
                     if repetition >= 0:
                         runs[who, batch].append(done)
         shiftd.stop()

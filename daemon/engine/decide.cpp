@@ -57,7 +57,7 @@ void Deciding::operator()(const Tick&) {
       const auto& member = rollout_.members[index];
       return member.effect != 0 && now_ - member.wanted_at >= confirm_limit(host);
     };
-    if (settles && any_member(rollout_, host, waits_long)) stay_when_missed(host);
+    if (settles && open(host) && any_member(rollout_, host, waits_long)) stay_when_missed(host);
   }
   if (!records_.empty()) return;  // what follows is decided on what was said
 

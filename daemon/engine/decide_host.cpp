@@ -354,7 +354,9 @@ void Deciding::stay_when_missed(HostIndex host) {
   if (why_missed(host).empty()) return;
   each_member(rollout_, host, [&](MemberIndex index) {
     const auto& member = rollout_.members[index];
-    if (member.effect != 0) want(index, member.known.setting);
+    // What is given to it in another pool meanwhile is not taken away again.
+    bool takes_away = carried(rollout_, index, member.wanted).flow < carried(rollout_, index, member.known.setting).flow;
+    if (member.effect != 0 && takes_away) want(index, member.known.setting);
   });
   if (state(host).phase == HostPhase::withdrawing)
     move(host, HostPhase::serving_new, state(host).why, rollout_.phase != Phase::rolling_back);

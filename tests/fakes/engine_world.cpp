@@ -16,32 +16,50 @@ EngineWorld::EngineWorld(const Plan& plan, Instant at) : now(at) {
 }
 
 Decision EngineWorld::feed(const Event& event) {
-  auto before = rollout;
+  bool judges = std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) || std::holds_alternative<Command>(event);
+  if (judges) follow_up();
+  if (!checked_) checked_ = rollout;
   if (const auto* seen = std::get_if<HostSeen>(&event)) last_seen_[seen->host] = seen->members;
   if (const auto* forgot = std::get_if<StoreForgot>(&event)) {
     for (const auto& [member, observed] : forgot->members) {
       if (observed.setting.pooled == Pooled::yes) last_seen_.erase(rollout.plan.members[member].host);
     }
   }
-  auto decision = take_in(rollout, event, now);
-  keep(decision, before);
+  take_in(rollout, event, now, told_);
+  check();
+  return more_comes ? Decision{} : follow_up();
+}
+
+Decision EngineWorld::follow_up() {
+  if (!checked_) return {};
+  follow(rollout, now, told_);
+  check();
+  checked_.reset();
+  checked_records_ = 0;
+  auto decision = std::exchange(told_, {});
+  keep(decision);
   return decision;
 }
 
-void EngineWorld::keep(const Decision& decision, const Rollout& before) {
-  auto state = before;
-  for (const auto& record : decision.records) {
-    auto was = state;
-    apply(state, record);
-    auto wrong = broken_by(was, record, state, last_seen_);
-    if (wrong.empty()) wrong = broken_sums(state);
-    if (!wrong.empty()) throw BrokenPromise(wrong + " | after: " + text_of(state, record));
-    if (remembers) journal.push_back(codec_.encode(record));
+// Each promise by what was known when its record was made.
+void EngineWorld::check() {
+  for (; checked_records_ < told_.records.size(); ++checked_records_) {
+    const auto& record = told_.records[checked_records_];
+    auto was = *checked_;
+    apply(*checked_, record);
+    auto wrong = broken_by(was, record, *checked_, last_seen_);
+    if (wrong.empty()) wrong = broken_sums(*checked_);
+    if (!wrong.empty()) throw BrokenPromise(wrong + " | after: " + text_of(*checked_, record));
   }
-  if (!(state == rollout)) throw BrokenPromise("applying the records does not lead to the decided state");
+  if (!(*checked_ == rollout)) throw BrokenPromise("applying the records does not lead to the decided state");
+}
+
+void EngineWorld::keep(const Decision& decision) {
   if (auto wrong = broken_end(rollout); !wrong.empty()) throw BrokenPromise(wrong);
+  if (!remembers) return;
+  for (const auto& record : decision.records) journal.push_back(codec_.encode(record));
   // Folding anew after each event would take all day.
-  if (!remembers || (++kept_ % 32 != 0 && rollout.phase != Phase::ended)) return;
+  if (++kept_ % 32 != 0 && rollout.phase != Phase::ended) return;
   Codec codec;
   auto folded = fold(journal, codec);
   if (!folded) throw BrokenPromise("the journal cannot be folded: " + folded.error().what);
@@ -50,6 +68,9 @@ void EngineWorld::keep(const Decision& decision, const Rollout& before) {
 }
 
 void EngineWorld::crash() {
+  told_ = {};
+  checked_.reset();
+  checked_records_ = 0;
   Codec codec;
   rollout = fold(journal, codec).value();
   codec_ = codec;
@@ -124,6 +145,7 @@ std::set<MemberIndex> EngineWorld::writes() const {
 }
 
 bool EngineWorld::answer() {
+  follow_up();  // only what was saved is carried out
   if (auto waiting = writes(); !waiting.empty()) {
     now += 10ms;
     write(*waiting.begin());

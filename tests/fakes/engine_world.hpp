@@ -7,6 +7,7 @@
 // BrokenPromise with the seed or script line to be named by the caller.
 
 #include <map>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -26,7 +27,10 @@ class EngineWorld {
  public:
   explicit EngineWorld(const Plan& plan, Instant now = Instant(Duration(1'764'000'000'000)));
 
+  // As the driver does: what comes together is taken in before anything follows from it. While `more_comes` it is so for the next
+  // event, and nothing is given back yet.
   Decision feed(const Event& event);
+  Decision follow_up();
 
   // What the load balancers do with the member: what the store says, unless its host is down or busy.
   [[nodiscard]] Shown shown(MemberIndex member) const;
@@ -63,13 +67,18 @@ class EngineWorld {
   std::set<HostIndex> down;     // fail the load balancers' checks
   std::set<HostIndex> busy;     // never drain
   std::vector<std::string> journal;
+  bool more_comes = false;
   bool remembers = true;  // keeps the journal, and folds it again now and then
 
  private:
-  void keep(const Decision& decision, const Rollout& before);
+  void check();
+  void keep(const Decision& decision);
   std::string next_revision() { return "w" + std::to_string(++revisions_); }
 
   Codec codec_;
+  Decision told_;                   // of what came together so far
+  std::optional<Rollout> checked_;  // the state after those of its records that were checked
+  std::size_t checked_records_ = 0;
   std::map<HostIndex, std::vector<Shown>> last_seen_;
   std::uint64_t revisions_ = 0;
   std::uint64_t kept_ = 0;

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 class RandomWorld {
  public:
-  explicit RandomWorld(unsigned seed) : random_(seed), preparing_(~seed) {}
+  explicit RandomWorld(unsigned seed) : random_(seed), preparing_(~seed), together_(seed + 1'000'000) {}
 
   int pick(int least, int most) { return std::uniform_int_distribution<int>(least, most)(random_); }
   bool chance(int percent) { return pick(1, 100) <= percent; }
@@ -70,6 +70,7 @@ class RandomWorld {
     auto host = static_cast<HostIndex>(pick(0, hosts - 1));
     auto member = static_cast<MemberIndex>(members > 0 ? pick(0, members - 1) : 0);
     auto what = pick(1, 100);
+    world.more_comes = together_() % 4 == 0;
     if (members == 0 && what > 70) what = 1;
     if (what <= 55) {
       if (!world.answer()) world.wait();
@@ -135,6 +136,8 @@ class RandomWorld {
 
   // Everything works again, and people help where they are asked to.
   void heal(EngineWorld& world) {
+    world.more_comes = false;
+    world.follow_up();
     world.down.clear();
     world.busy.clear();
     late_.clear();
@@ -174,6 +177,7 @@ class RandomWorld {
 
   // The write is sent, its answer is lost, and it may land at any later time.
   void lose_a_write(EngineWorld& world, MemberIndex index) {
+    world.follow_up();  // only what was saved is carried out
     const auto& member = world.rollout.members[index];
     if (member.effect == 0) return;
     late_.push_back({index, member.verbatim ? member.original : observed(member.wanted), member.known.revision});
@@ -207,7 +211,9 @@ class RandomWorld {
   };
 
   std::mt19937 random_;
-  std::mt19937 preparing_;  // apart, so that the rest of a seed is what it was before this was an option
+  // Apart, so that the rest of a seed is what it was before these were options.
+  std::mt19937 preparing_;
+  std::mt19937 together_;
   std::vector<LateWrite> late_;
   int landed_ = 0;
 };
@@ -228,7 +234,11 @@ TEST(RandomWorld, TheEngineKeepsItsPromisesAndEnds) {
   int rollouts = 0;
   int ended = 0;
   std::map<Outcome, int> outcomes;
-  for (auto seed = first; seed <= last; ++seed) {
+  std::vector<unsigned> seeds;
+  for (auto seed = first; seed <= last; ++seed) seeds.push_back(seed);
+  // Once a canary that could not be lowered in one pool was lowered in the other, where it was about to be raised.
+  if (one == nullptr) seeds.push_back(1388);
+  for (auto seed : seeds) {
     RandomWorld random(seed);
     auto plan = random.plan();
     if (!plan) continue;

@@ -48,15 +48,12 @@ std::uint32_t least_serving(const Rollout& rollout, PoolIndex index, bool rollin
   return rolling_back ? std::min(threshold.needs(0), pool.threshold.needs(0)) : threshold.needs(pool.margin);
 }
 
-namespace {
-
-// Whether the pool can do without an erring host whatever its weight: the others can carry all that there is; or the release
-// is condemned, and others do better. When neither is so, all err together (a database is down), and one more host gone
-// would be missed when that has passed.
 bool spared(const Rollout& rollout, PoolIndex pool, const PoolFlow& flow) {
   bool condemned = rollout.phase == Phase::rolling_back && rollout.condemned;
   return condemned ? flow.well() > 0 : flow.well() >= scale_of(rollout, pool) * rollout.plan.pools[pool].least_flow_rollback;
 }
+
+namespace {
 
 bool lowers(const Setting& setting, int weight) { return setting.pooled == Pooled::yes && setting.weight > weight; }
 

@@ -114,8 +114,10 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
       auto weight = canary_weight(index, stage, least);
       // Nobody makes room for one that is about to be gone.
       if (frees_some && !least) weight = std::max(weight, std::min(member.wanted.weight, home_weight(rollout_, index, rollout_.scale)));
-      if (weight < member.wanted.weight && !member.down && !state(host).erring) {
-        auto& left = spare[rollout_.plan.members[index].pool];
+      auto pool = rollout_.plan.members[index].pool;
+      bool missed = !member.down && !(state(host).erring && spared(rollout_, pool, rollout_.flows[pool]));
+      if (weight < member.wanted.weight && missed) {
+        auto& left = spare[pool];
         auto lower = std::min<std::int64_t>(member.wanted.weight - weight, left);
         left -= lower;
         weight = member.wanted.weight - static_cast<int>(lower);
@@ -123,7 +125,7 @@ void Deciding::set_weights(const PlannedStage& stage, bool least) {
       }
       waits = waits || (frees_some && weight < stage_weight(rollout_.plan, stage, rollout_.plan.members[index]));
       if (weight == member.wanted.weight) return;
-      if (rollout_.closed.contains(rollout_.plan.members[index].pool)) return void(waits = true);
+      if (rollout_.closed.contains(pool)) return void(waits = true);
       want(index, Setting{Pooled::yes, weight});
     });
   }

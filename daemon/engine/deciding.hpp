@@ -16,6 +16,11 @@ namespace shiftd {
 // Why nothing may be written to a pool of the host now: "lb1/app is closed: be3 is down but pooled"; empty: they are open.
 std::string why_closed(const Rollout& rollout, HostIndex host);
 
+// Whether the pool can do without an erring host whatever its weight: the others can carry all that there is; or the release
+// is condemned, and others do better. When neither is so, all err together (a database is down), and one more host gone
+// would be missed when that has passed.
+bool spared(const Rollout& rollout, PoolIndex pool, const PoolFlow& flow);
+
 class Deciding {
  public:
   Deciding(const Rollout& rollout, Instant now) : rollout_(rollout), now_(now), next_effect_(rollout.next_effect) {}

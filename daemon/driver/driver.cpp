@@ -49,11 +49,6 @@ bool recurs(const Event& event) {
          std::holds_alternative<HistoryGrew>(event);
 }
 
-// What is decided of the rollout as a whole.
-bool judges(const Event& event) {
-  return std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) || std::holds_alternative<Command>(event);
-}
-
 }  // namespace
 
 Driver::Driver(boost::asio::any_io_executor executor, Clock& clock, Journal& journal, Service& service, Rollout rollout, Codec codec,
@@ -245,7 +240,6 @@ Decision Driver::decide_all(std::vector<Queued>& events) {
   try {
     for (auto& queued : events) {
       const auto* command = std::get_if<Command>(&queued.event);
-      // What judges the whole rollout finds it as what was told before has left it.
       if (judges(queued.event)) follow_up();
       // What has ended, or is quarantined, hears people only.
       if (command == nullptr && !scratch_.active() && scratch_.phase != Phase::queued) continue;

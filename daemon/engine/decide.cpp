@@ -137,6 +137,10 @@ void take(Rollout& scratch, std::vector<Record> records, Decision& decision) {
 
 }  // namespace
 
+bool judges(const Event& event) {
+  return std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) || std::holds_alternative<Command>(event);
+}
+
 void take_in(Rollout& scratch, const Event& event, Instant now, Decision& decision) {
   take(scratch, decide(scratch, event, std::max(now, scratch.now)), decision);
 }

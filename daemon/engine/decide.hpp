@@ -57,6 +57,9 @@ void take_in(Rollout& scratch, const Event& event, Instant now, Decision& decisi
 // Proceeds until nothing further follows. The effects are those of all that was taken in.
 void follow(Rollout& scratch, Instant now, Decision& decision);
 
+// Whether the event is about the rollout as a whole: it finds it as what follows from the events before it has left it.
+bool judges(const Event& event);
+
 // Both, for an event that comes alone.
 Decision take_in(Rollout& scratch, const Event& event, Instant now);
 

@@ -164,6 +164,15 @@ void Deciding::leave_alone(MemberIndex index, const Observed& observed, const st
            to_string(rollout_.members[index].known.setting) + (state(host).swapped ? "; the release is on it" : ""));
 }
 
+namespace {
+
+// Whether a write of which nothing was heard may have made it so.
+bool ours_landed_late(const MemberState& member, const Observed& observed) {
+  return std::find(member.unsettled.begin(), member.unsettled.end(), observed.setting) != member.unsettled.end();
+}
+
+}  // namespace
+
 void Deciding::operator()(const MemberWritten& event) {
   if (event.member >= rollout_.members.size() || rollout_.phase == Phase::ended) return;
   const auto& member = rollout_.members[event.member];
@@ -175,9 +184,8 @@ void Deciding::operator()(const MemberWritten& event) {
   bool as_asked = event.effect != member.effect || event.observed.setting == member.wanted;
   if (!as_asked && rollout_.active()) return taken(event.member, event.observed, "changed by someone else as it was written");
   // Somebody was faster, and wanted it out as well (decision 0005).
-  bool ours_landed_late = std::find(member.unsettled.begin(), member.unsettled.end(), event.observed.setting) != member.unsettled.end();
   bool out = member.wanted.pooled != Pooled::yes && member.known.setting != member.wanted;
-  if (event.by_another && event.effect == member.effect && out && !ours_landed_late && rollout_.active())
+  if (event.by_another && event.effect == member.effect && out && !ours_landed_late(member, event.observed) && rollout_.active())
     return taken(event.member, event.observed, "taken out by someone else, too,");
   say(MemberSet{event.member, event.effect, event.observed});
 }
@@ -203,8 +211,7 @@ void Deciding::operator()(const MemberChanged& event) {
     if (observed != member.known || refused) say(MemberSet{event.member, event.effect, observed});
     return;
   }
-  bool ours_landed_late = std::find(member.unsettled.begin(), member.unsettled.end(), observed.setting) != member.unsettled.end();
-  if (ours_landed_late) {
+  if (ours_landed_late(member, observed)) {
     say(MemberSet{event.member, 0, observed});
     return reassert(event.member);
   }

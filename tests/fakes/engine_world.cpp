@@ -16,8 +16,7 @@ EngineWorld::EngineWorld(const Plan& plan, Instant at) : now(at) {
 }
 
 Decision EngineWorld::feed(const Event& event) {
-  bool judges = std::holds_alternative<Tick>(event) || std::holds_alternative<Judged>(event) || std::holds_alternative<Command>(event);
-  if (judges) follow_up();
+  if (judges(event)) follow_up();
   if (!checked_) checked_ = rollout;
   if (const auto* seen = std::get_if<HostSeen>(&event)) last_seen_[seen->host] = seen->members;
   if (const auto* forgot = std::get_if<StoreForgot>(&event)) {

@@ -152,7 +152,6 @@ Rollout with_other_bounds(Rollout rollout) {
 using simulator::is;
 using simulator::Mutant;
 
-// As the product's, with each event and each record seen to.
 namespace {
 
 void take(Rollout& scratch, std::vector<Record> records, Decision& decision) {
@@ -170,6 +169,7 @@ void take(Rollout& scratch, std::vector<Record> records, Decision& decision) {
 
 }  // namespace
 
+// As the product's, with each event and each record seen to.
 void take_in(Rollout& scratch, const Event& asked, Instant now, Decision& decision) {
   if (is(Mutant::none)) return true_take_in(scratch, asked, now, decision);
   now = std::max(now, scratch.now);

@@ -121,6 +121,16 @@ class SupervisorTest : public testing::Test {
     return id;
   }
 
+  // Of "two" and of "three", which waits for it.
+  std::pair<std::string, std::string> start_two_of_which_one_waits() {
+    auto strategy = five_stages();
+    strategy.when_busy = WhenBusy::queue;
+    begin(4, strategy);
+    auto first = start("two");
+    pass_until_phase(first, HostPhase::serving_new);
+    return {first, start("three")};
+  }
+
   // Of that many hosts web01 has the release already, and answers only when it is prepared.
   Rollout finish_where_web01_has(const std::string& digest, int hosts, double failure_rate = 0) {
     begin(hosts, five_stages());

@@ -748,12 +748,7 @@ TEST_F(SupervisorTest, ASecondRolloutOnTheSamePoolIsRefused) {
 }
 
 TEST_F(SupervisorTest, ASecondRolloutWaitsWhenTheServiceSaysSo) {
-  auto strategy = five_stages();
-  strategy.when_busy = WhenBusy::queue;
-  begin(4, strategy);
-  auto first = start("two");
-  pass_until_phase(first, HostPhase::serving_new);
-  auto second = start("three");
+  auto [first, second] = start_two_of_which_one_waits();
   ASSERT_NE(running(second), nullptr);
   EXPECT_EQ(running(second)->phase, Phase::queued);
   EXPECT_EQ(finish(first).outcome, Outcome::succeeded);
@@ -762,12 +757,7 @@ TEST_F(SupervisorTest, ASecondRolloutWaitsWhenTheServiceSaysSo) {
 }
 
 TEST_F(SupervisorTest, WhoWaitsGoesBeforeWhoComesAsTheFirstEnds) {
-  auto strategy = five_stages();
-  strategy.when_busy = WhenBusy::queue;
-  begin(4, strategy);
-  auto first = start("two");
-  pass_until_phase(first, HostPhase::serving_new);
-  auto second = start("three");
+  auto [first, second] = start_two_of_which_one_waits();
   pass_until(first, [](const Rollout& rollout) { return rollout.phase == Phase::ended; });
   auto third = start("four");
   EXPECT_EQ(finish(second).outcome, Outcome::succeeded);

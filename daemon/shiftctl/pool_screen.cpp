@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <vector>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "daemon/shiftctl/table.hpp"
 #include "daemon/shiftctl/words.hpp"
 
 namespace shiftd {
 namespace {
 
 using nlohmann::json;
-using Row = std::vector<std::string>;
 
 std::string setting_words(const json& value, const std::string& prefix) {
   auto pooled = field(value, (prefix + "pooled").c_str());
@@ -55,20 +54,6 @@ Row row_of(const json& member, const std::string& rollout) {
   return row;
 }
 
-std::string table_of(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths(rows.front().size());
-  for (const auto& row : rows) {
-    for (std::size_t column = 0; column < row.size(); ++column) widths[column] = std::max(widths[column], row[column].size());
-  }
-  std::string table;
-  for (const auto& row : rows) {
-    std::string line = "  ";
-    for (std::size_t column = 0; column < row.size(); ++column) line += fmt::format("{:<{}}  ", row[column], widths[column]);
-    table += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-  }
-  return table;
-}
-
 std::string page_of(const json& pool) {
   auto rollout = field(pool, "rollout");
   auto page = field(pool, "pool") + (rollout.empty() ? "" : "  in the hands of " + rollout) + "\n";
@@ -93,7 +78,7 @@ std::string page_of(const json& pool) {
   for (const auto& member : pool.at("members")) {
     if (auto restore = field(member, "restore"); !restore.empty()) below += "  restore " + field(member, "member") + ": " + restore + "\n";
   }
-  return page + table_of(rows) + below;
+  return page + table_of(rows, "  ") + below;
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "daemon/base/basis_points.hpp"
 #include "daemon/base/time.hpp"
+#include "daemon/shiftctl/table.hpp"
 
 namespace shiftd {
 namespace {
@@ -264,16 +265,23 @@ void host_lines(Page& page, const json& status) {
 }
 
 template <class Write>
-Result<std::string> page_of(std::string_view given, Look look, Write write) {
+Result<std::string> text_of(std::string_view given, Write write) {
   auto value = json::parse(given, nullptr, false);
   try {
     if (!value.is_object()) return Failure{Errc::unexpected_reply, "shiftd answered something that is no status"};
-    Page page(look);
-    write(page, value);
-    return page.take();
+    return write(value);
   } catch (const json::exception& error) {
     return Failure{Errc::unexpected_reply, std::string("shiftd answered something that is no status: ") + error.what()};
   }
+}
+
+template <class Write>
+Result<std::string> page_of(std::string_view given, Look look, Write write) {
+  return text_of(given, [&](const json& value) {
+    Page page(look);
+    write(page, value);
+    return page.take();
+  });
 }
 
 }  // namespace
@@ -303,14 +311,15 @@ Result<std::string> draw_status(std::string_view status, Look look) {
 }
 
 Result<std::string> draw_list(std::string_view list) {
-  return page_of(list, {1000, false}, [&](Page& page, const json& value) {
+  return text_of(list, [](const json& value) {
+    std::vector<Row> rows;
     for (const auto& brief : value.at("rollouts")) {
       auto outcome = field(brief, "outcome");
-      page.line(fmt::format("{}  {:<20} {:<12} {:<12} {:<12} {}",
-                            to_string(Instant(Duration(brief.value("created", std::int64_t{0})))).substr(0, 19), field(brief, "rollout"),
-                            field(brief, "service"), field(brief, "version"), outcome == "none" ? field(brief, "phase") : outcome,
-                            field(brief, "reason")));
+      rows.push_back({to_string(Instant(Duration(brief.value("created", std::int64_t{0})))).substr(0, 19), field(brief, "rollout"),
+                      field(brief, "service"), field(brief, "version"), outcome == "none" ? field(brief, "phase") : outcome,
+                      field(brief, "reason")});
     }
+    return table_of(rows, "");
   });
 }
 

@@ -28,7 +28,8 @@ def comparable(text: str) -> str:
     for pattern, word in (
         (r"(127\.0\.0\.\d+\]?):\d+", r"\1:PORT"),
         (r"-p \d+ ", "-p PORT "),
-        (r"web-\d{8}-\d{6}(-\d+)?", "ROLLOUT"),
+        (r"web-\d{8}-\d{6}(-\d+)?\b", "ROLLOUT"),
+        (r"ROLLOUT +", "ROLLOUT "),  # the column of those that began in one second is wider
         (r"SHA256:[\w+/]{43}", "FINGERPRINT"),
         (r"\b[0-9a-f]{64}\b", "SHA256"),
         (r"\b[0-9a-f]{12}\b", "DIGEST"),
@@ -156,7 +157,7 @@ def cut(shown: str, said: str):
 class Names:
     """Rollouts, fingerprints and digests: others in each run, but what is one on the page has to be one in the run."""
 
-    pattern = re.compile(r"web-\d{8}-\d{6}|SHA256:[\w+/]{43}|\b[0-9a-f]{12}(?=\b|[0-9a-f]{52}\b)")
+    pattern = re.compile(r"web-\d{8}-\d{6}(?:-\d+)?|SHA256:[\w+/]{43}|\b[0-9a-f]{12}(?=\b|[0-9a-f]{52}\b)")
 
     def __init__(self):
         self.of_run, self.of_page = {}, {}

@@ -29,6 +29,9 @@ constexpr double may_err = 0.3;
 // One that fails this often is seen to.
 constexpr double surely_errs = 0.7;
 
+// A counter that dips counts as one that began anew (its present value is what came since), as one that jumps does.
+bool may_have_lied(const World& world) { return world.faults.ever_hit(Fault::counters_jump) || world.faults.ever_hit(Fault::counters_dip); }
+
 std::int64_t at_least(double weight) { return static_cast<std::int64_t>(std::ceil(weight - 1e-6)); }
 
 }  // namespace
@@ -254,8 +257,7 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   const auto& host = world_.hosts[changed.host];
   const auto& running = world_.releases.at(host.running);
   // What its counters say is all that can be known of it.
-  bool lied_about = world_.faults.ever_hit(Fault::counters_jump) || world_.faults.ever_hit(Fault::counters_dip);
-  bool erred = (lied_about && seen_to_err(kept, changed.host)) || world_.failure_rate(host) > may_err ||
+  bool erred = (may_have_lied(world_) && seen_to_err(kept, changed.host)) || world_.failure_rate(host) > may_err ||
                (running.kind == ReleaseKind::flapping && running.failure_rate > may_err);
   if (erred && spared) return;
   bool undercut = left < least || (changed.carries() == 0 && (left_capacity < floor || left_serving < threshold));
@@ -405,12 +407,10 @@ void Checkers::never_passes_a_stage_blindly(const Kept& kept) {
   auto served = served_by_its_release(kept) - kept.stage_served;
   // Of each member a part of a request may have been served before.
   auto counted = served + 1 + static_cast<double>(world_.pools.size() * rollout.upgraded.size());
-  // A counter that dips counts as one that began anew (its present value is what came since), as one that jumps does.
-  bool lied_to = world_.faults.ever_hit(Fault::counters_jump) || world_.faults.ever_hit(Fault::counters_dip);
   // A host that has lost its power may have come back on something else in a moment when nobody looked.
   auto came_back = [&](HostIndex host) { return world_.hosts[kept.hosts[host]].lost_power; };
   bool swapped_back = std::any_of(rollout.upgraded.begin(), rollout.upgraded.end(), came_back);
-  bool enough = counted >= rollout.plan.strategy.min_requests || lied_to || swapped_back;
+  bool enough = counted >= rollout.plan.strategy.min_requests || may_have_lied(world_) || swapped_back;
   if (!enough)
     world_.violate("never_passes_a_stage_blindly",
                    "stage " + std::to_string(rollout.stage + 1) + " passes on " + std::to_string(served) + " requests of the canary");
@@ -508,8 +508,7 @@ void Checkers::a_bad_release_does_not_succeed(const Kept& kept) {
   if (rollout.outcome != Outcome::succeeded || !upgraded) return;
   bool fails = release.kind == ReleaseKind::does_not_start ||
                (release.kind == ReleaseKind::fails_checks && !world_.faults.ever_hit(Fault::check_lies));
-  bool counted = !world_.faults.ever_hit(Fault::counters_jump) && !world_.faults.ever_hit(Fault::counters_dip);
-  bool errs = release.kind == ReleaseKind::bad && release.failure_rate >= 0.3 && kept.judged_served >= 1'000 && counted;
+  bool errs = release.kind == ReleaseKind::bad && release.failure_rate >= 0.3 && kept.judged_served >= 1'000 && !may_have_lied(world_);
   if (fails || errs)
     world_.violate("a_bad_release_does_not_succeed", "it " + std::string(to_string(release.kind)) + ", with " +
                                                          std::to_string(100 * release.failure_rate) + "% failures, and judged stages saw " +
@@ -555,8 +554,9 @@ void Checkers::a_bad_release_harms_fewer_users_than_without_us(const Kept& kept)
   if (left < all && hit(Fault::host_vanishes)) reached = left > 0 ? reached * all / left : 1;
   auto allowed = world_.failed_without_us * std::min(1.0, 0.1 + 2 * reached) + 50;
   // Where a load balancer does not take up its weight, the harm that a service allows is all that bounds it,
-  // and what fails until the next count.
-  if (hit(Fault::weight_ignored)) allowed = std::max(allowed, 2.0 * static_cast<double>(world_.verdict.harm_limit));
+  // and what fails until the next count; where it sets no limit, only that we have to be of use.
+  auto harm_limit = static_cast<double>(world_.verdict.harm_limit);
+  if (hit(Fault::weight_ignored)) allowed = std::max(allowed, harm_limit > 0 ? 2 * harm_limit : world_.failed_without_us);
   auto failed = world_.failed_by_release - world_.failed_before_us;
   if (failed <= allowed) return;
   world_.violate("a_bad_release_harms_fewer_users_than_without_us",

@@ -63,6 +63,22 @@ TEST_F(ClosedPool, LetsAHostThatIsOutWaitWhereItIsSafe) {
   EXPECT_LT(world_->failed_requests, 0.5);
 }
 
+TEST_F(ClosedPool, IsSeenToOpenSoonAlsoByALoadBalancerThatAnswersSlowly) {
+  begin(4, five_stages());
+  world_->look_time = 1900ms;
+  auto id = start("two");
+  pass_until_phase(id, HostPhase::draining);
+  world_->view_closed = {"web03 is down but pooled"};
+  pass(1min);
+  EXPECT_THAT(held(id), HasSubstr("web03 is down but pooled"));
+  world_->view_closed.clear();
+  pass(2 * world_->look_time + 1s);  // who was asked a moment ago still says what was
+  EXPECT_EQ(held(id), "");
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+  expect_all("two");
+}
+
 TEST_F(ClosedPool, IsFoundWhereTheLoadBalancerHasStoppedListeningToItsStore) {
   begin(4, five_stages());
   world_->view_listens = false;

@@ -284,14 +284,6 @@ TEST_F(SupervisorTest, AHostThatAPersonTakesOutJustBeforeUsStaysOut) {
   EXPECT_EQ(host.setting, (Setting{Pooled::no, 100}));
 }
 
-TEST_F(SupervisorTest, ALoadBalancerThatAnswersSlowlyIsLookedAtWhileItIsWaitedFor) {
-  begin(4, five_stages());
-  world_->look_time = 1900ms;
-  auto rollout = finish(start("two"));
-  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
-  expect_all("two");
-}
-
 TEST_F(SupervisorTest, OnceRecoveredAfterARestartItOverlooksNoRollout) {
   begin(10, five_stages());
   auto id = start("two");

@@ -102,12 +102,17 @@ TEST(Status, ShowsEachHostWithItsMembers) {
   EXPECT_THAT(*page, HasSubstr("lb1/app/web no 10 (was 100) held by somebody else unconfirmed"));
 }
 
-TEST(List, IsOneLineForEachRollout) {
-  auto page = draw_list(
-      R"({"rollouts":[{"rollout":"web-2","service":"web","version":"2.0","phase":"ended","outcome":"rolled_back","reason":"5xx","created":1764000000000}]})");
+TEST(List, IsOneLineForEachRolloutInColumnsThatFitTheLongest) {
+  auto page = draw_list(R"({"rollouts":[
+    {"rollout":"web-20261128-082516-1","service":"web","version":"2","phase":"baking","outcome":"none","reason":"","created":1764000001000},
+    {"rollout":"web-2","service":"web","version":"2.0","phase":"ended","outcome":"rolled_back","reason":"5xx","created":1764000000000}]})");
   ASSERT_TRUE(page) << page.error();
-  EXPECT_THAT(*page, testing::MatchesRegex("2025-11-24T16:00:00  web-2 +web +2.0 +rolled_back +5xx\n"));
+  EXPECT_EQ(*page,
+            "2025-11-24T16:00:01  web-20261128-082516-1  web  2    baking\n"
+            "2025-11-24T16:00:00  web-2                  web  2.0  rolled_back  5xx\n");
 }
+
+TEST(List, OfNoRolloutIsEmpty) { EXPECT_EQ(draw_list(R"({"rollouts":[]})").value(), ""); }
 
 TEST(Screen, RefusesWhatIsNoStatus) {
   for (const auto* status : {"", "[]", "{}", R"({"request":7})", R"({"rollout":7})"}) {

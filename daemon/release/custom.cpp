@@ -146,8 +146,7 @@ Task<Result<void>> CustomReleaser::job(const HostPlace& host, const std::string&
   auto restart = fill_placeholders_for_shell(options_.restart, *values);
   if (!restart) co_return std::move(restart).error().during("restart command");
   const auto& base = values->at("path");
-  RemoteJob job{std::move(job_id),      steps_script(*run, *restart), base + "/.shiftd/lock",
-                base + "/.shiftd/jobs", options_.restart_limit,       options_.epoch};
+  RemoteJob job{std::move(job_id), steps_script(*run, *restart), base + "/.shiftd", options_.restart_limit, options_.epoch};
   auto result = co_await steps(host).job(std::move(job));
   if (!result) co_return in_a_releasers_words(std::move(result).error());
   if (result->exit_status == 0) co_return Result<void>{};

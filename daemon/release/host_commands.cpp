@@ -72,14 +72,14 @@ class Listing {
     if (auto added = own("version", options_.version_url.empty() ? options_.version_command : ""); !added) return added.error();
     if (options_.custom && options_.custom->where == CustomSteps::Where::shiftd) return std::move(commands_);
     command("logs", job_logs_script(base_, "{{rollout}}"));
-    auto question = job_question(jobs(), any_job);
+    auto question = job_question(work(), any_job);
     if (!question) return std::move(question).error();
     commands_.push_back({"look", true, with_place(*question, any_job, "{{job}}")});
     return std::move(commands_);
   }
 
  private:
-  [[nodiscard]] std::string jobs() const { return base_ + "/.shiftd/jobs"; }
+  [[nodiscard]] std::string work() const { return base_ + "/.shiftd"; }
   void command(std::string name, std::string text) { commands_.push_back({std::move(name), false, std::move(text)}); }
 
   // A command of the service's own; it need not be given.
@@ -91,7 +91,7 @@ class Listing {
   }
 
   Result<void> job(std::string name, std::string script, Duration limit) {
-    auto program = job_program({any_job, std::move(script), base_ + "/.shiftd/lock", jobs(), limit, 0});
+    auto program = job_program({any_job, std::move(script), work(), limit, 0});
     if (!program) return std::move(program).error();
     commands_.push_back({std::move(name), true, in_any_epoch(with_place(*program, any_job, "{{job}}"))});
     return {};

@@ -12,18 +12,18 @@ namespace shiftd {
 namespace {
 
 constexpr std::string_view show_jobs = R"sh(
-for job in $(ls -tr); do
-  case $job in "$rollout"-*) ;; *) continue ;; esac
-  [ -f "$job/started" ] || continue
-  echo "== $job, $(date -u -r "$job/started" +%Y-%m-%dT%H:%M:%SZ)"
-  [ "$(stat -c %s "$job/out" 2>/dev/null || echo 0)" -le "$most" ] || echo "(its last $most bytes)"
-  tail -c "$most" "$job/out" 2>/dev/null | tr -d '\000'
-  [ -z "$(tail -c 1 "$job/out" 2>/dev/null)" ] || echo
-  result=; read -r result <"$job/result"
+for script in $(ls -tr); do
+  case $script in "$rollout"-*.script) job=${script%.script} ;; *) continue ;; esac
+  [ -s "$job.result" ] || continue
+  echo "== $job, $(date -u -r "$script" +%Y-%m-%dT%H:%M:%SZ)"
+  [ "$(stat -c %s "$job.out" 2>/dev/null || echo 0)" -le "$most" ] || echo "(its last $most bytes)"
+  tail -c "$most" "$job.out" 2>/dev/null | tr -d '\000'
+  [ -z "$(tail -c 1 "$job.out" 2>/dev/null)" ] || echo
+  result=; read -r result <"$job.result"
   case $result in
     done*) echo "-- ended with ${result#done }" ;;
     limit*) echo "-- was ended at its limit" ;;
-    *) ! flock -n "$job/alive" true || echo "-- vanished" ;;
+    *) read -r holder _ <../lock; if [ "$holder" != "$job" ] || flock -n -s ../lock true; then echo "-- vanished"; fi ;;
   esac
 done
 exit 0

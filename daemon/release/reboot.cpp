@@ -32,8 +32,7 @@ Result<Words> words_of(const ReleaseOptions& options, const HostPlace& host, con
   if (!command) return std::move(command).error().during("reboot command");
   auto boot_id = fill_placeholders(options.boot_id, values);
   if (!boot_id) return std::move(boot_id).error().during("boot_id");
-  RemoteJob job{job_id,       reboot_script(*boot_id, *command), *base + "/.shiftd/lock", *base + "/.shiftd/jobs", options.reboot_limit,
-                options.epoch};
+  RemoteJob job{job_id, reboot_script(*boot_id, *command), *base + "/.shiftd", options.reboot_limit, options.epoch};
   return Words{std::move(job), boot_question(*base, job_id, *boot_id)};
 }
 

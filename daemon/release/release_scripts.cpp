@@ -139,7 +139,7 @@ if [ $counted -gt $((keep + 1)) ]; then
   done
 fi
 for left in releases/*.partial; do [ ! -e "$left" ] || set -- "$@" "$left"; done
-count .shiftd/jobs/*
+count .shiftd/jobs/*.script
 [ $counted -le 50 ] || find .shiftd/uploads .shiftd/jobs -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +
 exit 0
 )sh";
@@ -308,7 +308,7 @@ std::string making_layout(const std::string& base, const std::string& release, i
   return fmt::format(
       "LC_ALL=C; export LC_ALL; umask 022; digest={}; keep={}; base={}\n"
       "[ -d \"$base/.shiftd/uploads\" ] && [ -d \"$base/.shiftd/jobs\" ] && [ -d \"$base/releases\" ] ||\n"
-      "  mkdir -p \"$base/releases\" \"$base/.shiftd/uploads\" \"$base/.shiftd/jobs\" || exit 1\n"
+      "  {{ mkdir -p \"$base/releases\" \"$base/.shiftd/uploads\" && mkdir -p -m 700 \"$base/.shiftd/jobs\"; }} || exit 1\n"
       "cd \"$base\" || exit 1\n{}{}",
       shell_quote(release), keep, shell_quote(base), name_link, print_current);
 }
@@ -391,7 +391,7 @@ Result<std::string> release_base(const ReleaseOptions& options, const HostPlace&
   return base;
 }
 
-std::string directory_script(const std::string& base) { return fmt::format("mkdir -p {}", shell_quote(base + "/.shiftd/jobs")); }
+std::string directory_script(const std::string& base) { return fmt::format("mkdir -p -m 700 {}", shell_quote(base + "/.shiftd/jobs")); }
 
 // Each in a shell of its own: an `exit` or a `cd` of the one is not the other's.
 std::string steps_script(const std::string& run, const std::string& restart) {
@@ -403,17 +403,18 @@ std::string steps_script(const std::string& run, const std::string& restart) {
 std::string reboot_script(const std::string& boot_id, const std::string& reboot) {
   return fmt::format(
       "boot_id={}\n"
-      "cat \"$boot_id\" >boot_id && [ -s boot_id ] || {{ echo \"$boot_id names no boot\"; exit 1; }}\n"
-      "sync -f boot_id || exit 1\n"
+      "before=${{0%.script}}.boot_id\n"
+      "cat \"$boot_id\" >\"$before\" && [ -s \"$before\" ] || {{ echo \"$boot_id names no boot\"; exit 1; }}\n"
+      "sync -f \"$before\" || exit 1\n"
       "exec /bin/sh -c {}\n",
       shell_quote(boot_id), shell_quote(reboot));
 }
 
 std::string boot_question(const std::string& base, const std::string& job, const std::string& boot_id) {
   return fmt::format(
-      "cd {}/{} && before=$(cat boot_id) && now=$(cat {}) || exit 1\n"
+      "cd {} && before=$(cat ./{}) && now=$(cat {}) || exit 1\n"
       "[ -n \"$before\" ] && [ -n \"$now\" ] && [ \"$before\" != \"$now\" ] || exit {}",
-      shell_quote(base + "/.shiftd/jobs"), shell_quote(job), shell_quote(boot_id), same_boot_status);
+      shell_quote(base + "/.shiftd/jobs"), shell_quote(job + ".boot_id"), shell_quote(boot_id), same_boot_status);
 }
 
 Result<std::string> read_current(std::string_view out) {

@@ -32,8 +32,7 @@ inline constexpr std::size_t shells_left_most = 10;
 struct RemoteJob {
   std::string id;           // [a-z0-9-]+, unique for all time: "<rollout>-<effect>"
   std::string script;       // POSIX sh
-  std::string lock;         // jobs with the same lock never overlap on one host; a path on the host
-  std::string dir;          // where jobs keep their output and result files; a path on the host
+  std::string dir;          // where jobs keep their lock, output and result files; a path on the host. Those of one never overlap
   Duration limit;           // the job's own process group is ended after this
   std::uint64_t epoch = 0;  // of who asks: once a job of a later one has had the lock, no job of an earlier one gets it
 };

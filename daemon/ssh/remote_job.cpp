@@ -10,26 +10,24 @@
 namespace shiftd {
 namespace {
 
-// Shared by both programs, and the last that they do. Asked only while `alive` is locked: nobody writes the result then.
+// Shared by both programs, and the last that they do. Asked only when the job is over: nobody writes its result then.
 constexpr std::string_view answer_function = R"sh(
 say() { printf 'shiftd-job %s\n' "$*"; }
 answer() {
-  read -r how status <result
+  read -r how status <"$id.result"
   case $how in
-    done | limit) say "$how $status"; [ ! -s out ] || exec cat out ;;
+    done | limit) say "$how $status"; [ ! -s "$id.out" ] || exec cat "$id.out" ;;
     *) say vanished ;;
   esac
 }
 )sh";
 
-// The job itself: two shells that outlive the one which answers. Both keep `alive` (9) locked until they are done. Who started them
-// waits until both have let go of the pipe (7): that spares a process which waits for the lock.
-//
-// `run` has the lock between jobs (8) as well, and gives it back before the end can be seen: whoever hears of it may start
-// the next job at once. The script gets neither lock, so that a service which it leaves behind does not hold them. That
-// service may keep the pipe open, so the rest of the output is waited for briefly only (a hundred looks cost less
-// than one process that sleeps). `timeout` ends with 124 or 137 at the limit; when the script itself ends so, the time tells: by the host's
-// uptime, as its clock may be set meanwhile.
+// The job itself: two shells that outlive the one which answers. Both keep the lock (8) until they are done, so that it is free
+// only when the result and the output are whole. Who started them waits until both have let go of the pipe (7), which they do last:
+// that spares a process which waits for the lock, and whoever hears of the end may start the next job at once. The script gets
+// neither, so that a service which it leaves behind does not hold them. That service may keep the job's output open, so the rest of it is
+// waited for briefly only (a hundred looks cost less than one process that sleeps). `timeout` ends with 124 or 137 at the limit; when
+// the script itself ends so, the time tells: by the host's uptime, as its clock may be set meanwhile.
 //
 // `drain` keeps the first bytes of the output and drops the rest, so that a script with much to say neither fills the disk
 // nor stops. dd writes what it reads at once: what a service left behind holds back does not hold back what came before.
@@ -41,7 +39,7 @@ run() {
   exec 2>&1
   began=0 ended=0
   read -r began _ </proc/uptime
-  timeout -k 5 "$limit" sh ./script 7>&- 8>&- 9>&-
+  timeout -k 5 "$limit" sh "./$id.script" 7>&- 8>&-
   status=$? how=done
   case $status in
     124 | 137)
@@ -49,18 +47,18 @@ run() {
       [ $((${ended%.*} - ${began%.*})) -lt "${limit%.*}" ] || how=limit
       ;;
   esac
-  exec 8>&- >/dev/null 2>&1
-  printf '%-20s\n' "$how $status" 1<>result
-  exec 7>&- 9>&-
+  exec >/dev/null 2>&1
+  printf '%-20s\n' "$how $status" 1<>"$id.result"
+  exec 8>&- 7>&-
   n=0
   while [ $n -lt 100 ]; do
-    read -r writer <draining
+    read -r writer <"$id.draining"
     [ "$writer" != done ] || return
     n=$((n + 1))
   done
   for n in 1 2 3 4 5 6 7 8 9; do
     sleep 0.2 || sleep 1
-    read -r writer <draining
+    read -r writer <"$id.draining"
     case $writer in
       soon) ;;
       done) return ;;
@@ -69,67 +67,75 @@ run() {
   done
 }
 drain() {
-  exec 3<&0 8>&- >/dev/null 2>&1
-  dd bs=1 count="$most" of=out <&3 7>&- 9>&- &
-  printf '%-10s\n' $! 1<>draining
+  exec 3<&0 >/dev/null 2>&1
+  dd bs=1 count="$most" of="$id.out" <&3 7>&- 8>&- &
+  printf '%-10s\n' $! 1<>"$id.draining"
   wait $!
-  printf '%-10s\n' done 1<>draining
-  exec 7>&- 9>&-
+  printf '%-10s\n' done 1<>"$id.draining"
+  exec 8>&- 7>&-
   read -r more || [ -n "$more" ] || return
   exec cat
 }
 )sh";
 
-// dir, id, epoch, lock, limit, most and script are set in front of it. (`true` and not `:` before a redirection that may fail: a
+// dir, id, epoch, limit, most and script are set in front of it. (`true` and not `:` before a redirection that may fail: a
 // failed redirection of a special builtin ends the shell.) What may be written when the disk is full has its blocks before
 // the job starts; why it could not be had, dd says (dash: "I/O error"). The lock's file is written in place: a file system
-// flushes one that was cut and written anew.
+// flushes one that was cut and written anew. It is written before the result, so that whose job has a result has had the lock.
+//
+// Who looks at a job holds the lock for a moment: it is waited for that long.
 constexpr std::string_view start_or_join = R"sh(
-need() { command -v "$1" >/dev/null || { say "error no $1 on this host: install $2"; return 1; }; }
 prepare() {
-  printf '%s' "$script" >script && printf '%-20s\n' lost >result && printf '%-10s\n' soon >draining &&
-    printf '%-222s\n' "$id $epoch" 1<>"$lock" && true >started
+  printf '%s' "$script" >"$id.script" && printf '%-10s\n' soon >"$id.draining" &&
+    printf '%-222s\n' "$id $epoch" 1<>../lock && printf '%-20s\n' lost >"$id.result"
 }
 begin() {
-  true >>"$lock" || { echo "error cannot open the lock $lock"; return; }
-  exec 8>>"$lock"
-  if ! flock -n 8; then read -r holder _ <"$lock"; echo "refused $holder"; return; fi
-  if outdated "$lock"; then echo "outdated $last"; return; fi
+  true >>../lock || { echo "error cannot open the lock $dir/lock"; return; }
+  exec 8>>../lock
+  if ! flock -w 0.5 8; then
+    read -r holder _ <../lock
+    if [ "$holder" = "$id" ]; then echo join; else echo "refused $holder"; fi
+    return
+  fi
+  if [ -s "$id.result" ]; then echo join; return; fi
+  if outdated ../lock; then echo "outdated $last"; return; fi
   if ! prepare; then
-    LC_ALL=C dd if=/dev/zero of=room bs=64k count=1 status=none
-    rm -f room
-    echo "error cannot write in $dir/$id"
+    LC_ALL=C dd if=/dev/zero of="$id.room" bs=64k count=1 status=none
+    rm -f "$id.room" "$id.result"
+    echo "error cannot write in $dir/jobs"
     return
   fi
   exec 7>&1 >/dev/null
   run | drain &
 }
+wait_for_end() {
+  exec 8<../lock
+  flock -n -s 8 || { read -r holder _ <../lock; [ "$holder" != "$id" ] || flock -s 8; }
+  exec 8<&-
+}
+need() { command -v "$1" >/dev/null || { say "error no $1 on this host: install $2"; return 1; }; }
 need flock util-linux && need timeout coreutils || return 0
-[ -d "$dir/$id" ] || LC_ALL=C mkdir -p -m 700 "$dir/$id" || { say "error cannot make $dir/$id"; return 0; }
-cd "$dir/$id" || { say "error cannot enter $dir/$id"; return 0; }
+[ -d "$dir/jobs" ] || LC_ALL=C mkdir -p -m 700 "$dir/jobs" || { say "error cannot make $dir/jobs"; return 0; }
+cd "$dir/jobs" || { say "error cannot enter $dir/jobs"; return 0; }
 while true; do
-  true >>alive || { say "error cannot write in $dir/$id"; return 0; }
-  exec 9>>alive
-  if flock -n 9; then
-    if [ -e started ]; then answer; return 0; fi
-    refusal=$(begin)
-    exec 9>&-
-    if [ -n "$refusal" ]; then say "$refusal"; else answer; fi
-    return 0
-  fi
-  exec 9>&- 9<alive
-  flock -s 9
-  if [ -e started ]; then answer; return 0; fi
-  exec 9<&-
+  word=join
+  [ -s "$id.result" ] || word=$(begin)
+  case $word in
+    '') answer; return 0 ;;
+    join) wait_for_end; [ ! -s "$id.result" ] || { answer; return 0; } ;;
+    *) say "$word"; return 0 ;;
+  esac
 done
 )sh";
 
 constexpr std::string_view look = R"sh(
-[ -d "$dir/$id" ] || { say none; return 0; }
-cd "$dir/$id" || { say "error cannot enter $dir/$id"; return 0; }
-[ -e started ] || { say none; return 0; }
-exec 9<alive
-if flock -n -s 9; then answer; else say running; fi
+[ -d "$dir/jobs" ] || { say none; return 0; }
+cd "$dir/jobs" || { say "error cannot enter $dir/jobs"; return 0; }
+[ -s "$id.result" ] || { say none; return 0; }
+exec 8<../lock
+flock -n -s 8 || { read -r holder _ <../lock; [ "$holder" != "$id" ] || { say running; return 0; }; }
+exec 8<&-
+answer
 )sh";
 
 // Complaints of the shell go to the answer: they say why something could not be done. The environment is left as the host's
@@ -180,14 +186,14 @@ Failure outdated(std::string_view epoch) {
 }
 
 Result<std::string> job_program(const RemoteJob& job) {
-  for (auto& checked : {check_id(job.id), check_path("job lock", job.lock), check_path("job directory", job.dir)}) {
+  for (auto& checked : {check_id(job.id), check_path("job directory", job.dir)}) {
     if (!checked) return checked.error();
   }
   if (job.limit < Duration(1)) return Failure{Errc::bad_input, "a job's limit must be positive, not " + to_string(job.limit)};
   if (job.script.find('\0') != std::string::npos) return Failure{Errc::bad_input, "a job's script must not hold NUL bytes"};
   auto limit = fmt::format("{}.{:03}", job.limit.count() / 1000, job.limit.count() % 1000);
-  auto variables = fmt::format("dir={}\nid={}\nepoch={}\nlock={}\nlimit={}\nmost={}\nscript={}\n", shell_quote(job.dir),
-                               shell_quote(job.id), job.epoch, shell_quote(job.lock), limit, output_most + 1, shell_quote(job.script));
+  auto variables = fmt::format("dir={}\nid={}\nepoch={}\nlimit={}\nmost={}\nscript={}\n", shell_quote(job.dir), shell_quote(job.id),
+                               job.epoch, limit, output_most + 1, shell_quote(job.script));
   return program_of(variables, fmt::format("{}{}{}", outdated_function, job_functions, start_or_join));
 }
 

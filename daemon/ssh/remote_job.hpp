@@ -2,17 +2,18 @@
 
 // Detached jobs on a host: the shell program that starts one or joins it, and what it answers.
 //
-// A job has a directory <dir>/<id> with
-//   alive     locked (flock) for as long as the job runs: the kernel gives the lock back however the job ended, and whoever
-//             waits for the job waits for that lock, so that its end is known at once and without polling
-//   started   made before the job starts: a job is started once, ever
-//   script    what runs
-//   out       both outputs, bounded
-//   draining  soon, then the process that writes `out`, then done
-//   result    "lost" from the start, and the end over it: its blocks are taken before, so that a full disk does not turn a
-//             finished job into a vanished one. It is read only while `alive` is free, so never half written
-// `started` with `alive` free and a lost result: the host went down or somebody killed the job: whether it finished is
-// unknown. The lock that keeps jobs apart is flocked as well and holds the id of the job that has it.
+// Jobs share a directory on the host:
+//   lock            locked (flock) by the job that runs, whose id and epoch it holds, for as long as it runs: the kernel gives the lock
+//                   back however the job ended, and whoever waits for the job waits for that lock, so that its end is known
+//                   at once and without polling
+//   jobs/<id>.script    what runs
+//   jobs/<id>.out       both outputs, bounded
+//   jobs/<id>.draining  soon, then the process that writes `out`, then done
+//   jobs/<id>.result    "lost", from just before the start, and the end over it: a job that has one is never started again, and its
+//                       blocks are taken before, so that a full disk does not turn a finished job into a vanished one. It is
+//                       read only while the job does not have the lock, so never half written
+// A lost result, and no job or another one that has the lock: the host went down or somebody killed the job: whether it finished is
+// unknown.
 //
 // The job is not moved to a session of its own: sshd has begun one for the command, and without a terminal nothing ends
 // with it (session.c, do_exec_no_pty).

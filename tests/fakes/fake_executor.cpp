@@ -79,7 +79,7 @@ Task<Result<CommandResult>> FakeExecutor::job(RemoteJob job) {
   auto now = clock_.steady();
   if (!jobs_.contains(job.id)) {
     for (const auto& [id, other] : jobs_) {
-      if (other.lock == job.lock && other.ends > now) {
+      if (other.dir == job.dir && other.ends > now) {
         co_return Failure{Errc::refused, "job " + job.id + ": the lock is held by job " + id};
       }
     }
@@ -92,7 +92,7 @@ Task<Result<CommandResult>> FakeExecutor::job(RemoteJob job) {
       result = Failure{Errc::exhausted, "job " + job.id + " was ended after its limit of " + to_string(job.limit)};
       takes = job.limit;
     }
-    jobs_.insert({job.id, Job{job.lock, now + takes, std::move(result)}});
+    jobs_.insert({job.id, Job{job.dir, now + takes, std::move(result)}});
   }
   auto& mine = jobs_.at(job.id);
   auto waited = co_await wait_until(mine.ends);

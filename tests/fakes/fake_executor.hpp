@@ -62,7 +62,7 @@ class FakeExecutor final : public Executor {
     Duration takes;
   };
   struct Job {
-    std::string lock;
+    std::string dir;
     Steady ends;
     Result<CommandResult> result;
   };

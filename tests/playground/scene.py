@@ -226,7 +226,7 @@ class Scene:
 
     def jobs(self, host, rollout: str) -> int:
         """How many swaps were begun on the host."""
-        return len(list((host.base / ".shiftd" / "jobs").glob(f"{rollout}-*/started")))
+        return len(list((host.base / ".shiftd" / "jobs").glob(f"{rollout}-*.result")))
 
 
 class SlowUsers:

@@ -3,9 +3,12 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -28,10 +31,27 @@ class RemoteJobTest : public testing::Test {
  protected:
   RemoteJobTest() : connector_(make_ssh_connector(loop_.clock(), sshd_.client())), host_(connector_->to(sshd_.target())) {}
 
-  RemoteJob job(const std::string& id, const std::string& script, Duration limit = 20s) {
-    return {id, script, sshd_.file("lock"), sshd_.file("jobs"), limit};
-  }
+  RemoteJob job(const std::string& id, const std::string& script, Duration limit = 20s) { return {id, script, sshd_.file("work"), limit}; }
   Result<CommandResult> run(const RemoteJob& wanted) { return loop_.run(host_->job(wanted)); }
+
+  // The second is asked for once `when` holds.
+  std::pair<Result<CommandResult>, Result<CommandResult>> run_both(RemoteJob first, std::function<bool()> when, RemoteJob second) {
+    Result<CommandResult> next = Failure{Errc::unavailable, "not asked for"};
+    auto follow = [&]() -> Task<> {
+      while (!when()) co_await loop_.clock().sleep_for(1ms);
+      next = co_await host_->job(std::move(second));
+    };
+    auto both = [&]() -> Task<Result<CommandResult>> {
+      auto executor = co_await boost::asio::this_coro::executor;
+      TaskGroup group(executor);
+      group.start("second", follow());
+      auto ended = co_await host_->job(std::move(first));
+      co_await group.join();
+      co_return ended;
+    };
+    auto ended = loop_.run(both());
+    return {std::move(ended), std::move(next)};
+  }
 
   SshdServer sshd_;
   OnALoop loop_;
@@ -49,28 +69,53 @@ TEST_F(RemoteJobTest, AJobWhoseRunnerWasKilledHasVanishedAndIsNotStartedAgain) {
     EXPECT_EQ(again.error().code, Errc::unavailable);
     EXPECT_NE(again.error().what.find("vanished"), std::string::npos) << again.error();
   }
-  auto looked = loop_.run(host_->job_result(sshd_.file("jobs"), "r1-2"));
+  auto looked = loop_.run(host_->job_result(sshd_.file("work"), "r1-2"));
   ASSERT_FALSE(looked);
   EXPECT_EQ(looked.error().code, Errc::unavailable);
 }
 
+// Also for who is faster than those who wait for the job.
 TEST_F(RemoteJobTest, TheNextJobMayStartAsSoonAsTheEndCanBeSeen) {
-  auto result_file = sshd_.file("jobs/r1-1/result");
-  bool lock_was_free = false;
-  // Faster than any client, and not asked by the job's own waiters.
-  std::thread watching([&] {
-    if (!eventually([&] { return std::filesystem::exists(sshd_.file("lock")); })) return;
-    auto lock = open(sshd_.file("lock").c_str(), O_RDONLY | O_CLOEXEC);
-    auto began = std::chrono::steady_clock::now();
-    while (!read_text(result_file).starts_with("done") && std::chrono::steady_clock::now() - began < 60s) {
+  auto ended = [&] { return read_text(sshd_.file("work/jobs/r1-1.result")).starts_with("done"); };
+  auto [first, next] = run_both(job("r1-1", "sleep 0.2"), ended, job("r1-2", "echo next"));
+  ASSERT_TRUE(first) << first.error();
+  ASSERT_TRUE(next) << next.error();
+  EXPECT_EQ(next->out, "next\n");
+}
+
+// Who looks at the job of before holds the lock for a moment, and it is waited for.
+TEST_F(RemoteJobTest, WhoLooksAtAJobRefusesNoOther) {
+  ASSERT_TRUE(run(job("r1-1", "true")));
+  auto lock = open(sshd_.file("work/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(flock(lock, LOCK_SH | LOCK_NB), 0);
+  struct stat about;
+  ASSERT_EQ(fstat(lock, &about), 0);
+  auto somebody_waits = [inode = ":" + std::to_string(about.st_ino) + " "] {
+    std::istringstream locks(read_text("/proc/locks"));
+    for (std::string line; std::getline(locks, line);) {
+      if (line.find("->") != std::string::npos && line.find(inode) != std::string::npos) return true;
     }
-    lock_was_free = flock(lock, LOCK_EX | LOCK_NB) == 0;
+    return false;
+  };
+  std::thread looking([&] {
+    EXPECT_TRUE(eventually(somebody_waits));
     close(lock);
   });
-  auto ended = run(job("r1-1", "sleep 0.2"));
-  watching.join();
-  ASSERT_TRUE(ended) << ended.error();
-  EXPECT_TRUE(lock_was_free);
+  auto next = run(job("r1-2", "echo next"));
+  looking.join();
+  ASSERT_TRUE(next) << next.error();
+}
+
+// Two that ask for one job at the same moment, as a shiftd and the one that it was restarted as.
+TEST_F(RemoteJobTest, AskedForTwiceAtOnceItRunsOnce) {
+  auto wanted = job("r1-1", "echo ran >>" + sshd_.file("ran") + "; sleep 0.2; echo mine");
+  auto [first, second] = run_both(
+      wanted, [] { return true; }, wanted);
+  ASSERT_TRUE(first) << first.error();
+  ASSERT_TRUE(second) << second.error();
+  EXPECT_EQ(first->out, "mine\n");
+  EXPECT_EQ(second->out, "mine\n");
+  EXPECT_EQ(read_text(sshd_.file("ran")), "ran\n");
 }
 
 TEST_F(RemoteJobTest, AScriptThatEndsAsTheLimitWouldIsNoJobOverItsLimit) {
@@ -88,7 +133,7 @@ TEST_F(RemoteJobTest, AClockThatIsSetMeanwhileMakesNoJobLate) {
   std::filesystem::permissions(bin.path() + "/date", std::filesystem::perms::owner_all);
   SshdServer early({.max_startups = "100", .more_config = {}, .file_size_most = 0, .environment = "PATH=" + bin.path() + ":/usr/bin:/bin"});
   auto connector = make_ssh_connector(loop_.clock(), early.client());
-  auto result = loop_.run(connector->to(early.target())->job({"r1-1", "exit 124", early.file("lock"), early.file("jobs"), 20s}));
+  auto result = loop_.run(connector->to(early.target())->job({"r1-1", "exit 124", early.file("work"), 20s}));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->exit_status, 124);
 }
@@ -112,7 +157,7 @@ TEST_F(RemoteJobTest, NoJobOfAnEarlierEpochFollowsOneOfALater) {
   EXPECT_EQ(read_text(sshd_.file("ran")), "ran\nran\nran\nran\n");
   // A shiftd that knew no epochs has left its id alone, and a disk may have left anything.
   for (const auto* left : {"r0-1\n", "", "r0-1 x7\n", "\n"}) {
-    write_text(sshd_.file("lock"), left);
+    write_text(sshd_.file("work/lock"), left);
     EXPECT_TRUE(in_epoch(1, "r2-" + std::to_string(std::string(left).size()))) << left;
   }
 }
@@ -136,7 +181,7 @@ TEST_F(RemoteJobTest, ALongOutputIsCutAndTheScriptStillEnds) {
   EXPECT_EQ(result->out.size(), output_most);
   EXPECT_TRUE(result->truncated);
   struct stat about;
-  ASSERT_EQ(stat(sshd_.file("jobs/r1-1/out").c_str(), &about), 0);
+  ASSERT_EQ(stat(sshd_.file("work/jobs/r1-1.out").c_str(), &about), 0);
   EXPECT_LE(about.st_size, static_cast<off_t>(output_most + 1));
 }
 
@@ -181,7 +226,7 @@ TEST_F(RemoteJobTest, AJobThatIgnoresItsEndIsKilled) {
   EXPECT_EQ(result.error().code, Errc::exhausted);
   EXPECT_NE(result.error().what.find("stubborn"), std::string::npos) << result.error();
   // Not only said to be ended. (A process that nobody has buried yet has no command line either.)
-  EXPECT_EQ(read_text("/proc/" + std::to_string(std::stoi(read_text(sshd_.file("jobs/r1-1/pid")))) + "/cmdline"), "");
+  EXPECT_EQ(read_text("/proc/" + std::to_string(std::stoi(read_text(sshd_.file("work/jobs/pid")))) + "/cmdline"), "");
 }
 
 TEST_F(RemoteJobTest, WhatALoginFilePrintsIsNotTakenForTheAnswer) {
@@ -189,7 +234,7 @@ TEST_F(RemoteJobTest, WhatALoginFilePrintsIsNotTakenForTheAnswer) {
   write_text(noisy.file("home/.bashrc"), "echo Welcome; echo to this host >&2\n");
   auto connector = make_ssh_connector(loop_.clock(), noisy.client());
   auto host = connector->to(noisy.target());
-  auto result = loop_.run(host->job({"r1-1", "echo quiet", noisy.file("lock"), noisy.file("jobs"), 10s}));
+  auto result = loop_.run(host->job({"r1-1", "echo quiet", noisy.file("work"), 10s}));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->out, "quiet\n");
 }
@@ -203,8 +248,7 @@ TEST_F(RemoteJobTest, WhatCannotBeUsedIsRefusedBeforeAnythingIsAsked) {
       {"an id that climbs", job("../x", "true")},
       {"an id with upper case", job("R1", "true")},
       {"no limit", job("r1", "true", 0ms)},
-      {"a relative directory", {"r1", "true", "/tmp/lock", "jobs", 10s}},
-      {"a relative lock", {"r1", "true", "lock", "/tmp/jobs", 10s}},
+      {"a relative directory", {"r1", "true", "work", 10s}},
       {"a NUL in the script", job("r1", std::string("a\0b", 3))},
   };
   for (const auto& [name, given] : cases) {
@@ -217,17 +261,17 @@ TEST_F(RemoteJobTest, WhatCannotBeUsedIsRefusedBeforeAnythingIsAsked) {
 }
 
 TEST_F(RemoteJobTest, AJobDirectoryThatCannotBeMadeIsToldInTheHostsWords) {
-  auto result = run({"r1-1", "true", sshd_.file("lock"), "/proc/jobs", 10s});
+  auto result = run({"r1-1", "true", "/proc/work", 10s});
   ASSERT_FALSE(result);
-  EXPECT_NE(result.error().what.find("/proc/jobs"), std::string::npos) << result.error();
+  EXPECT_NE(result.error().what.find("/proc/work"), std::string::npos) << result.error();
 }
 
 TEST_F(RemoteJobTest, AJobWhoseResultCannotGrowTheDiskStillHasOne) {
   SshdServer full({.max_startups = "100", .more_config = {}, .file_size_most = 20'000});
   auto connector = make_ssh_connector(loop_.clock(), full.client());
   auto host = connector->to(full.target());
-  auto result = loop_.run(host->job(
-      {"r1-1", "head -c 1000000 /dev/zero; echo x >>" + full.file("grows") + "; exit 3", full.file("lock"), full.file("jobs"), 10s}));
+  auto result =
+      loop_.run(host->job({"r1-1", "head -c 1000000 /dev/zero; echo x >>" + full.file("grows") + "; exit 3", full.file("work"), 10s}));
   ASSERT_TRUE(result) << result.error();
   EXPECT_EQ(result->exit_status, 3);
 }

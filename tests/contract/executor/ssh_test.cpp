@@ -168,9 +168,7 @@ Task<Result<void>> stand_by(Executor& host) {
   co_return Result<void>{};
 }
 
-RemoteJob small_job(const SshdServer& sshd, std::string id) {
-  return {std::move(id), "echo ran", sshd.file("lock"), sshd.file("jobs"), 10s};
-}
+RemoteJob small_job(const SshdServer& sshd, std::string id) { return {std::move(id), "echo ran", sshd.file("work"), 10s}; }
 
 // As long as nobody knows whether it ran, the job is asked for again.
 Task<Result<CommandResult>> job_until_known(Executor& host, RemoteJob job) {

@@ -93,7 +93,7 @@ TEST_P(HostCommandsTest, AllThatARolloutNeedsPasses) {
   EXPECT_EQ(read_text(at("running")), "2.0\n");
   ASSERT_TRUE(succeeded(loop_.run(releaser->revert(place_, one.digest, "r2-2"))));
   EXPECT_EQ(read_text(at("running")), "1.0\n");
-  auto looked = loop_.run(host_->job_result(at(".shiftd/jobs"), "r2-2"));
+  auto looked = loop_.run(host_->job_result(at(".shiftd"), "r2-2"));
   ASSERT_TRUE(succeeded(looked));
   EXPECT_TRUE(looked->has_value());
   auto logs = loop_.run(releaser->logs(place_, "r2"));
@@ -149,7 +149,7 @@ TEST_P(HostCommandsTest, NothingElsePasses) {
 TEST_P(HostCommandsTest, NoOtherJobPasses) {
   restrict_key();
   fs::create_directories(at(".shiftd/jobs"));
-  RemoteJob job{"r1-1", "touch " + evidence(), at(".shiftd/lock"), at(".shiftd/jobs"), options_.restart_limit};
+  RemoteJob job{"r1-1", "touch " + evidence(), at(".shiftd"), options_.restart_limit};
   auto base = at("").substr(0, at("").size() - 1);
   for (const auto& script : {job.script, swap_script(base, "one", job.script), swap_script(base, "one'; " + job.script + "; '", "true"),
                              swap_script(base, "../one", options_.restart)}) {

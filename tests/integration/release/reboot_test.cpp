@@ -217,13 +217,15 @@ TEST(RebootScript, SyncsWhatItWroteDownAndOnlyThenReboots) {
   auto in_job = [&](const std::string& name) { return job.path() + "/" + name; };
   write_text(in_job("id"), "first\n");
   fs::create_directories(in_job("bin"));
-  auto script = "cd " + job.path() + "; PATH=" + in_job("bin") + ":$PATH\n" + reboot_script(in_job("id"), "echo reboot >>log");
+  write_text(in_job("r1-1.script"),
+             "cd " + job.path() + "; PATH=" + in_job("bin") + ":$PATH\n" + reboot_script(in_job("id"), "echo reboot >>log"));
   for (const std::string status : {"1", "0"}) {
-    write_text(in_job("bin/sync"), "#!/bin/sh\necho sync \"$@\" >>log; cat boot_id >>log; exit " + status + "\n");
+    write_text(in_job("bin/sync"), "#!/bin/sh\necho sync \"$@\" >>log; cat r1-1.boot_id >>log; exit " + status + "\n");
     fs::permissions(in_job("bin/sync"), fs::perms::owner_all);
-    EXPECT_EQ(Process::run({"sh", "-c", script}), std::stoi(status));
+    EXPECT_EQ(Process::run({"sh", in_job("r1-1.script")}), std::stoi(status));
   }
-  EXPECT_EQ(read_text(in_job("log")), "sync -f boot_id\nfirst\nsync -f boot_id\nfirst\nreboot\n");
+  auto mark = in_job("r1-1.boot_id");
+  EXPECT_EQ(read_text(in_job("log")), "sync -f " + mark + "\nfirst\nsync -f " + mark + "\nfirst\nreboot\n");
 }
 
 // A host in memory, for what takes minutes or depends on the moment.
@@ -236,7 +238,7 @@ class RebootOfAFakeTest : public testing::Test, public Hosts {
     options_.path = "/srv/web";
     options_.reboot = "reboot-now";
     host_.on("reboot-now", CommandResult{});
-    host_.on("before=$(cat boot_id)", CommandResult{.exit_status = same_boot_status, .out = {}, .err = {}, .truncated = false});
+    host_.on("before=$(cat ./'r1-1.boot_id')", CommandResult{.exit_status = same_boot_status, .out = {}, .err = {}, .truncated = false});
   }
   Executor& executor(const std::string&) override { return host_; }
 
@@ -257,7 +259,7 @@ class RebootOfAFakeTest : public testing::Test, public Hosts {
   }
   [[nodiscard]] Duration took() const { return clock_.steady() - began_; }
   std::function<void()> boots() {
-    return [this] { host_.on("before=$(cat boot_id)", CommandResult{}); };
+    return [this] { host_.on("before=$(cat ./'r1-1.boot_id')", CommandResult{}); };
   }
 
   SimulatedClock clock_;

@@ -29,6 +29,11 @@ constexpr double may_err = 0.3;
 // One that fails this often is seen to.
 constexpr double surely_errs = 0.7;
 
+// Until when its view says nothing that can be used.
+Steady blind_until(const Balancer& balancer) {
+  return std::max({balancer.silent_until, balancer.not_found_until, balancer.nonsense_until});
+}
+
 // A counter that dips counts as one that began anew (its present value is what came since), as one that jumps does.
 bool may_have_lied(const World& world) { return world.faults.ever_hit(Fault::counters_jump) || world.faults.ever_hit(Fault::counters_dip); }
 
@@ -191,7 +196,7 @@ void Checkers::never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool_
   if (kept.rollout.phase == Phase::rolling_back && changed.carries() <= carried_before) return;
   auto now = world_.clock.steady();
   for (const auto& balancer : pool.balancers) {
-    bool answers = !balancer.dead && now >= std::max({balancer.silent_until, balancer.not_found_until, balancer.nonsense_until});
+    bool answers = !balancer.dead && now >= blind_until(balancer);
     bool for_long = now < balancer.closed_until && now - balancer.closed_since > world_.view_age();
     if (answers && for_long)
       world_.violate("never_writes_to_a_closed_pool", who(pool, changed) + " from " + to_string(before) + " to " +
@@ -214,8 +219,8 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   const auto& strategy = rollout.plan.strategy;
   // What no load balancer told is not known, and a roll back does not wait for it.
   for (const auto& balancer : pool.balancers) {
-    auto blind_until = std::max({balancer.silent_until, balancer.slow_until, balancer.not_found_until, balancer.nonsense_until});
-    if (balancer.dead || world_.clock.steady() - blind_until < world_.view_age()) return;
+    auto unseen_until = std::max(blind_until(balancer), balancer.slow_until);
+    if (balancer.dead || world_.clock.steady() - unseen_until < world_.view_age()) return;
   }
 
   // What was down at the last look carries nothing as far as can be known, and may leave.
@@ -277,17 +282,19 @@ void Checkers::swaps(std::size_t host, const std::string& digest, const std::str
     world_.first_swap = world_.clock.steady();
     world_.failed_before_us = world_.failed_by_release;
   }
-  never_swaps_a_host_in_traffic(host);
+  never_swaps_a_host_in_traffic(rollout->second, host);
   never_swaps_an_undrained_host(rollout->second, host);
   never_swaps_twice(rollout->second, host, digest, job);
 }
 
-void Checkers::never_swaps_a_host_in_traffic(std::size_t host) {
+void Checkers::never_swaps_a_host_in_traffic(const Kept& kept, std::size_t host) {
   for (auto [pool_index, member] : world_.hosts[host].members) {
     const auto& pool = world_.pools[pool_index];
     for (const auto& balancer : pool.balancers) {
       auto flowed_for = world_.clock.steady() - balancer.members[member].since;
-      if (!pool.flows(balancer, member) || flowed_for <= world_.view_age()) continue;
+      // On the way back the host itself is asked where a load balancer cannot tell; one that has no connections just now is proof enough.
+      bool cannot_tell = world_.clock.steady() < blind_until(balancer) && kept.rollout.phase == Phase::rolling_back;
+      if (!pool.flows(balancer, member) || flowed_for <= world_.view_age() || cannot_tell) continue;
       world_.violate("never_swaps_a_host_in_traffic",
                      world_.hosts[host].name + " takes traffic from " + balancer.name + " since " + to_string(flowed_for));
     }

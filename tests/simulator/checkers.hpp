@@ -81,7 +81,7 @@ class Checkers final : public Witness {
   static bool seen_to_err(const Kept& kept, std::size_t host);
   void never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
   void never_undercuts_the_bounds(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
-  void never_swaps_a_host_in_traffic(std::size_t host);
+  void never_swaps_a_host_in_traffic(const Kept& kept, std::size_t host);
   void never_swaps_an_undrained_host(const Kept& kept, std::size_t host);
   void never_swaps_twice(Kept& kept, std::size_t host, const std::string& digest, const std::string& job);
   void never_passes_a_stage_blindly(const Kept& kept);

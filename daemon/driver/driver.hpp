@@ -179,6 +179,7 @@ class Driver {
 
   struct ViewState {
     std::uint64_t asked = 0;  // look_serial_ when it was last asked
+    bool answered = false;    // ever
     std::string trouble = "not asked yet";
     ViewReading reading;
     Duration took{};               // the last answer

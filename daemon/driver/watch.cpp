@@ -185,7 +185,9 @@ Task<> Driver::look_at(PoolIndex pool, std::size_t view) {
   state.took = clock_.steady() - began;
   state.asked = serial;
   state.trouble = reading ? std::string() : reading.error().what;
-  if (reading) state.reading = std::move(*reading);
+  if (!reading) co_return;
+  state.answered = true;
+  state.reading = std::move(*reading);
 }
 
 // Whether the load balancer still listens to its store. It may take a moment to; the first time it has to agree at once.
@@ -220,7 +222,7 @@ bool Driver::tell_closed(PoolIndex pool) {
   auto known = committed_.closed.find(pool);
   bool closed = known != committed_.closed.end();
   // One that has not answered since we began says what it said before.
-  bool unheard = std::any_of(views_[pool].begin(), views_[pool].end(), [](const ViewState& view) { return view.reading.members.empty(); });
+  bool unheard = std::any_of(views_[pool].begin(), views_[pool].end(), [](const ViewState& view) { return !view.answered; });
   if (why.empty() && closed && unheard) why = known->second;
   closed_[pool] = why;
   if (!why.empty() && (!closed || without_digits(why) != without_digits(known->second))) post(PoolCloses{pool, why});

@@ -61,6 +61,7 @@ class Checkers final : public Witness {
     std::vector<Usual> usual;                    // by the world's pools
     std::map<std::size_t, std::string> swapped;  // by host: the digest that this rollout last swapped in
     std::set<std::size_t> handed_back;           // since then
+    bool some_handed_back = false;               // ever
     bool some_had_it = false;                    // hosts that had the release when it was planned
     Steady stage_since{};
     double stage_served = 0;
@@ -85,7 +86,7 @@ class Checkers final : public Witness {
   void never_swaps_an_undrained_host(const Kept& kept, std::size_t host);
   void never_swaps_twice(Kept& kept, std::size_t host, const std::string& digest, const std::string& job);
   void never_passes_a_stage_blindly(const Kept& kept);
-  void never_passes_a_stage_above_its_share(const Kept& kept);
+  void never_passes_a_stage_at_another_share(const Kept& kept);
   void every_member_is_accounted_for(const Kept& kept);
   void every_host_is_on_a_known_release(const Kept& kept);
   void every_end_says_why(const Kept& kept);

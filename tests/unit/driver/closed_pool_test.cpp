@@ -63,6 +63,21 @@ TEST_F(ClosedPool, LetsAHostThatIsOutWaitWhereItIsSafe) {
   EXPECT_LT(world_->failed_requests, 0.5);
 }
 
+// As PyBal knows no server that its store holds as inactive.
+TEST_F(ClosedPool, OpensAfterARestartAlsoWhereTheLoadBalancerKnowsNoneOfItsMembers) {
+  begin(4, five_stages());
+  for (auto& [name, host] : world_->hosts) host.setting = host.taken_up = {Pooled::inactive, 100};
+  world_->view_closed = {"its monitors need a moment"};
+  auto id = start("two");
+  pass(30s);
+  EXPECT_THAT(held(id), HasSubstr("its monitors need a moment"));
+  restart(id);
+  pass(30s);
+  world_->view_closed.clear();
+  auto rollout = finish(id);
+  EXPECT_EQ(rollout.outcome, Outcome::succeeded) << rollout.reason;
+}
+
 TEST_F(ClosedPool, IsSeenToOpenSoonAlsoByALoadBalancerThatAnswersSlowly) {
   begin(4, five_stages());
   world_->look_time = 1900ms;

@@ -92,7 +92,7 @@ prepare() {
 begin() {
   true >>../lock || { echo "error cannot open the lock $dir/lock"; return; }
   exec 8>>../lock
-  if ! flock -w 0.5 8; then
+  if ! flock -w 1 8; then
     read -r holder _ <../lock
     if [ "$holder" = "$id" ]; then echo join; else echo "refused $holder"; fi
     return

@@ -251,7 +251,7 @@ TEST_P(ConnectionContract, AJobOutlivesItsConnectionAndIsJoinedAgain) {
 }
 
 TEST_P(ExecutorContract, ALockThatAnotherJobHoldsIsRefusedAndSaysWhose) {
-  auto slow = world_->command("slow", "", 0, 2s);
+  auto slow = world_->command("slow", "", 0, 3s);
   auto quick = world_->command("quick", "mine");
   std::optional<Result<CommandResult>> refused;
   auto second = [](World& world, std::string script) -> Task<Result<CommandResult>> {

@@ -10,8 +10,9 @@
 namespace shiftd {
 namespace {
 
-// Shared by both programs, and the last that they do. Asked only when the job is over: nobody writes its result then.
-constexpr std::string_view answer_function = R"sh(
+// Shared by both programs. `answer` is the last that they do, when the job is over: nobody writes its result then. `runs`, asked of a job
+// that has a result, leaves the lock open as 8: it has to be closed, so that nobody finds it held by who only answers.
+constexpr std::string_view answer_functions = R"sh(
 say() { printf 'shiftd-job %s\n' "$*"; }
 answer() {
   read -r how status <"$id.result"
@@ -19,6 +20,12 @@ answer() {
     done | limit) say "$how $status"; [ ! -s "$id.out" ] || exec cat "$id.out" ;;
     *) say vanished ;;
   esac
+}
+runs() {
+  exec 8<../lock
+  ! flock -n -s 8 || return
+  read -r holder _ <../lock
+  [ "$holder" = "$id" ]
 }
 )sh";
 
@@ -108,11 +115,6 @@ begin() {
   exec 7>&1 >/dev/null
   run | drain &
 }
-wait_for_end() {
-  exec 8<../lock
-  flock -n -s 8 || { read -r holder _ <../lock; [ "$holder" != "$id" ] || flock -s 8; }
-  exec 8<&-
-}
 need() { command -v "$1" >/dev/null || { say "error no $1 on this host: install $2"; return 1; }; }
 need flock util-linux && need timeout coreutils || return 0
 [ -d "$dir/jobs" ] || LC_ALL=C mkdir -p -m 700 "$dir/jobs" || { say "error cannot make $dir/jobs"; return 0; }
@@ -122,7 +124,7 @@ while true; do
   [ -s "$id.result" ] || word=$(begin)
   case $word in
     '') answer; return 0 ;;
-    join) wait_for_end; [ ! -s "$id.result" ] || { answer; return 0; } ;;
+    join) ! runs || flock -s 8; exec 8<&-; [ ! -s "$id.result" ] || { answer; return 0; } ;;
     *) say "$word"; return 0 ;;
   esac
 done
@@ -132,8 +134,7 @@ constexpr std::string_view look = R"sh(
 [ -d "$dir/jobs" ] || { say none; return 0; }
 cd "$dir/jobs" || { say "error cannot enter $dir/jobs"; return 0; }
 [ -s "$id.result" ] || { say none; return 0; }
-exec 8<../lock
-flock -n -s 8 || { read -r holder _ <../lock; [ "$holder" != "$id" ] || { say running; return 0; }; }
+if runs; then say running; return 0; fi
 exec 8<&-
 answer
 )sh";
@@ -141,7 +142,7 @@ answer
 // Complaints of the shell go to the answer: they say why something could not be done. The environment is left as the host's
 // login made it, because the script and what it starts inherit it.
 std::string program_of(std::string_view variables, std::string_view body) {
-  return fmt::format("shiftd_main() {{\nexec </dev/null 2>&1\n{}{}{}\n}}\nshiftd_main; exit 0\n", variables, answer_function, body);
+  return fmt::format("shiftd_main() {{\nexec </dev/null 2>&1\n{}{}{}\n}}\nshiftd_main; exit 0\n", variables, answer_functions, body);
 }
 
 Result<void> check_id(const std::string& id) {

@@ -87,7 +87,7 @@ TEST_F(RemoteJobTest, TheNextJobMayStartAsSoonAsTheEndCanBeSeen) {
 TEST_F(RemoteJobTest, WhoLooksAtAJobRefusesNoOther) {
   ASSERT_TRUE(run(job("r1-1", "true")));
   auto lock = open(sshd_.file("work/lock").c_str(), O_RDONLY | O_CLOEXEC);
-  ASSERT_EQ(flock(lock, LOCK_SH | LOCK_NB), 0);
+  ASSERT_EQ(flock(lock, LOCK_SH), 0);  // waits: the end of r1-1 is seen a moment before its lock is free
   struct stat about;
   ASSERT_EQ(fstat(lock, &about), 0);
   auto somebody_waits = [inode = ":" + std::to_string(about.st_ino) + " "] {

@@ -146,6 +146,33 @@ bool is_moving(HostPhase phase) {
   return false;
 }
 
+bool waits_for_view(HostPhase phase) {
+  switch (phase) {
+    case HostPhase::quiescing:
+    case HostPhase::depooling:
+    case HostPhase::draining:
+    case HostPhase::awaiting_health:
+    case HostPhase::joining:
+    case HostPhase::requiescing:
+    case HostPhase::withdrawing:
+    case HostPhase::emptying:
+    case HostPhase::reverifying:
+    case HostPhase::rejoining: return true;
+    case HostPhase::pooled_old:
+    case HostPhase::preparing:
+    case HostPhase::ready:
+    case HostPhase::upgrading:
+    case HostPhase::verifying:
+    case HostPhase::serving_new:
+    case HostPhase::reverting:
+    case HostPhase::restored:
+    case HostPhase::straggler:
+    case HostPhase::out:
+    case HostPhase::left: return false;
+  }
+  return false;
+}
+
 std::uint32_t Rollout::in_flight() const {
   return in(HostPhase::quiescing) + in(HostPhase::depooling) + in(HostPhase::draining) + in(HostPhase::upgrading) +
          in(HostPhase::verifying) + in(HostPhase::awaiting_health) + in(HostPhase::joining);

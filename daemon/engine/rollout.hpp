@@ -205,5 +205,7 @@ PoolFlow carried(const Rollout& rollout, MemberIndex member, Setting setting);
 bool in_traffic(HostPhase phase);
 // Whether something of ours is under way for the host.
 bool is_moving(HostPhase phase);
+// Whether it goes on by what the load balancers show, and not by what is done on the host.
+bool waits_for_view(HostPhase phase);
 
 }  // namespace shiftd

@@ -88,6 +88,7 @@ class View final : public TrafficView {
   const std::string& name() const override { return name_; }
 
   Task<Result<ViewReading>> read() override {
+    ++world_.looks;
     if (!world_.view_answers) co_return silent();
     ViewReading reading;
     reading.epoch = epoch_of(world_);

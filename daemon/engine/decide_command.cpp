@@ -158,7 +158,15 @@ void Deciding::operator()(const Command& event) {
 
 void Deciding::full_weights() {
   bool waits = false;
-  auto raise = [&](HostIndex host) { open(host) ? full_weight(host) : void(waits = true); };
+  auto raise = [&](HostIndex host) {
+    each_member(rollout_, host, [&](MemberIndex index) {
+      const auto& member = rollout_.members[index];
+      bool lowered = member.wanted.weight != home_weight(rollout_, index, rollout_.scale);
+      if (!takes_part(member) || !lowered || member.wanted.pooled != Pooled::yes) return;
+      if (rollout_.closed.contains(rollout_.plan.members[index].pool)) return void(waits = true);
+      want_original(index);
+    });
+  };
   for (auto host : rollout_.moving) {
     if (state(host).phase == HostPhase::joining) raise(host);
   }
@@ -173,14 +181,6 @@ void Deciding::override_verdict(const Command& event) {
   if (rollout_.shrunk) say(Shrunk{false});
   if (rollout_.phase == Phase::baking) return pass_stage("overridden by " + event.by + ": " + event.reason, false);
   if (rollout_.shrunk) set_weights(rollout_.current_stage(), false);
-}
-
-void Deciding::full_weight(HostIndex host) {
-  each_member(rollout_, host, [&](MemberIndex index) {
-    const auto& member = rollout_.members[index];
-    bool lowered = member.wanted.weight != home_weight(rollout_, index, rollout_.scale);
-    if (takes_part(member) && lowered && member.wanted.pooled == Pooled::yes) want_original(index);
-  });
 }
 
 // A person lets go of a host: with what they made of it as its original (release-hold), or as it was (take).

@@ -36,12 +36,13 @@ int Deciding::canary_weight(MemberIndex index, const PlannedStage& stage, bool l
   if (rollout_.phase == Phase::aborting) return original;  // an aborted rollout ends with everybody at full weight
   const auto& planned_member = rollout_.plan.members[index];
   const auto& capabilities = rollout_.plan.pools[planned_member.pool].capabilities;
-  auto weight = stage_weight(rollout_.plan, stage, planned_member);
-  if (!capabilities.weights_steer) return std::min(weight, original);
   auto smallest = capabilities.smallest_weight();
+  bool all = stage.asked.fraction() >= 1;  // also what a person has made of one and handed back, be it more than was planned
+  auto weight = all ? original : stage_weight(rollout_.plan, stage, planned_member);
+  if (!capabilities.weights_steer) return std::min(weight, original);
   if (least) weight = std::min(weight, smallest);
   bool too_many = rollout_.serving_new() + rollout_.in_flight() > stage.hosts;  // who was taken and comes back, beside its substitute
-  if (too_many || !rollout_.lost_canaries.empty())
+  if (!all && (too_many || !rollout_.lost_canaries.empty()))
     weight = static_cast<int>(std::clamp<std::int64_t>(room(index, stage), smallest, std::max(smallest, weight)));
   return std::min(weight, original);
 }

@@ -128,7 +128,6 @@ class Deciding {
   // What people say (decide_command.cpp).
   void full_weights();
   void override_verdict(const Command& event);
-  void full_weight(HostIndex host);
   void hand_back(const Command& event);
 
   // Moves of the rollout (proceed.cpp).

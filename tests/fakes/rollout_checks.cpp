@@ -144,13 +144,22 @@ std::string broken_sums(const Rollout& rollout) {
   return {};
 }
 
+// What the present stage gives it; when all of the pool is on the release, as much as somebody may have made of it and handed back.
+int gives(const Rollout& rollout, MemberIndex index) {
+  const auto& planned = rollout.plan.members[index];
+  auto weight = stage_weight(rollout.plan, rollout.current_stage(), planned);
+  if (rollout.current_stage().asked.fraction() < 1) return weight;
+  auto scale = std::min(rollout.scale, rollout.plan.pools[planned.pool].scale);
+  return std::max(weight, rollout.members[index].original.setting.weight * scale);
+}
+
 // A stage that passes was seen at its weights.
 std::string broken_pass(const Rollout& before) {
   for (MemberIndex index = 0; index < before.members.size(); ++index) {
     const auto& planned = before.plan.members[index];
     const auto& member = before.members[index];
     bool ours = member.holder == Holder::ours && before.upgraded.contains(planned.host) && member.wanted.pooled == Pooled::yes;
-    if (ours && member.wanted.weight > stage_weight(before.plan, before.current_stage(), planned))
+    if (ours && member.wanted.weight > gives(before, index))
       return before.plan.hosts[planned.host].name + " has more weight than its stage, which passes";
   }
   return {};
@@ -182,7 +191,7 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     auto phase = before.hosts[host].phase;
     bool on_release = phase == HostPhase::verifying || phase == HostPhase::awaiting_health || phase == HostPhase::serving_new;
     if (on_release && after.rolling() && wanted->setting.pooled == Pooled::yes) {
-      auto planned = stage_weight(after.plan, after.current_stage(), after.plan.members[wanted->member]);
+      auto planned = gives(after, wanted->member);
       auto has = member.known.setting.pooled == Pooled::yes ? member.known.setting.weight : 0;  // and may keep, where nobody could carry it
       if (wanted->setting.weight > std::max({planned, member.wanted.weight, has})) return name + " gets more weight than its stage has";
     }

@@ -365,6 +365,7 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
     if (watched) kept.judged_served += served_by_its_release(kept) - kept.stage_served;
   }
   shiftd::apply(rollout, record);
+  kept.rolled_back = kept.rolled_back || rollout.phase == Phase::rolling_back;
   if (std::holds_alternative<Planned>(record.fact)) note_plan(kept);
   if (phase != rollout.phase) ++transitions.rollouts[static_cast<std::size_t>(phase)][static_cast<std::size_t>(rollout.phase)];
   if (const auto* returned = std::get_if<MemberReturned>(&record.fact)) {
@@ -388,6 +389,7 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
   if (!std::holds_alternative<Ended>(record.fact)) return;
   every_end_says_why(kept);
   every_member_is_accounted_for(kept);
+  leaves_nobody_at_a_lowered_weight(kept);
   every_host_is_on_a_known_release(kept);
   a_good_release_in_a_calm_world_succeeds(kept);
   a_bad_release_does_not_succeed(kept);
@@ -450,6 +452,7 @@ void Checkers::never_passes_a_stage_at_another_share(const Kept& kept) {
     const auto& planned = rollout.plan.members[index];
     const auto& member = rollout.members[index];
     bool ours = member.holder == Holder::ours && rollout.upgraded.contains(planned.host) && member.wanted.pooled == Pooled::yes;
+    if (member.original.setting.weight != planned.original.setting.weight) continue;  // as somebody has left it since
     auto gives = stage_weight(rollout.plan, rollout.current_stage(), planned);
     // Those who were taken with the release on them, or came back with it, have a part of the share.
     bool shares = kept.some_handed_back || !rollout.lost_canaries.empty();
@@ -488,6 +491,22 @@ void Checkers::every_member_is_accounted_for(const Kept& kept) {
     if (member.setting == state.original.setting || just_changed || silent || named(kept, name)) continue;
     world_.violate("every_member_is_accounted_for", who(pool, member) + " ends as " + to_string(member.setting) + ", was " +
                                                         to_string(state.original.setting) + ", and is not named in: " + rollout.reason);
+  }
+}
+
+// That the reason names it is no excuse: it can be raised, also when its pool was closed as the rollout was aborted. Only where a roll
+// back was aborted, the others keep what they carry.
+void Checkers::leaves_nobody_at_a_lowered_weight(const Kept& kept) {
+  const auto& rollout = kept.rollout;
+  if (kept.rolled_back) return;
+  for (MemberIndex index = 0; index < rollout.members.size(); ++index) {
+    const auto& member = rollout.members[index];
+    const auto& planned = rollout.plan.members[index];
+    bool serves = rollout.hosts[planned.host].phase == HostPhase::serving_new && member.wanted.pooled == Pooled::yes;
+    if (!serves || member.holder != Holder::ours || member.wanted.weight == member.original.setting.weight) continue;
+    world_.violate("leaves_nobody_at_a_lowered_weight", rollout.plan.hosts[planned.host].name + " ends with " +
+                                                            std::to_string(member.wanted.weight) + " of its " +
+                                                            std::to_string(member.original.setting.weight));
   }
 }
 

@@ -67,6 +67,7 @@ class Checkers final : public Witness {
     double stage_served = 0;
     double judged_served = 0;  // requests that the release answered in judged stages of some length
     bool condemned_by_us = false;
+    bool rolled_back = false;  // or on its way
   };
   std::map<std::string, Kept> rollouts;
   Transitions transitions;
@@ -89,6 +90,7 @@ class Checkers final : public Witness {
   void never_passes_a_stage_at_another_share(const Kept& kept);
   void every_member_is_accounted_for(const Kept& kept);
   void every_host_is_on_a_known_release(const Kept& kept);
+  void leaves_nobody_at_a_lowered_weight(const Kept& kept);
   void every_end_says_why(const Kept& kept);
   void a_good_release_in_a_calm_world_succeeds(const Kept& kept);
   void a_bad_release_does_not_succeed(const Kept& kept);

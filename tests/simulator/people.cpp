@@ -47,6 +47,16 @@ void World::strike(Fault fault) {
     its.theirs = !ours || (its.theirs && pool.conditional);  // in HAProxy what we have set looks as ours does
     change(pool_index, member, setting, By::others);
   };
+  // Mostly one that somebody has: of the others nothing can be handed back.
+  auto held_host = [&] {
+    std::vector<std::size_t> held;
+    for (const auto& each : pools) {
+      for (const auto& its : each.members) {
+        if (its.theirs) held.push_back(its.host);
+      }
+    }
+    return held.empty() || random.chance(0.1) ? host : held[random.index(held.size())];
+  };
   switch (fault) {
     case Fault::killed_anywhere: return kill();
     case Fault::clock_jumps: return clock.jump_wall(Duration(random.pick(-600'000, 600'000)));
@@ -62,7 +72,14 @@ void World::strike(Fault fault) {
     case Fault::view_silent: pool.balancers[balancer].silent_until = a_while; return;
     case Fault::view_not_found: pool.balancers[balancer].not_found_until = a_while; return;
     case Fault::view_nonsense: pool.balancers[balancer].nonsense_until = a_while; return;
-    case Fault::view_closed: return close(pool_index, balancer, a_while - now);
+    case Fault::view_closed: {
+      close(pool_index, balancer, a_while - now);
+      // Who sees it may want no more of the rollout, while nothing can be written.
+      if (!random.chance(0.5)) return;
+      faults.hit(Fault::person_aborts);
+      after(random.between(1s, 15s), [this, host] { person_says(Verb::abort, host); });
+      return;
+    }
     case Fault::balancer_restarts: return restart_balancer(pool_index, balancer);
     case Fault::balancer_dies:
       serve_traffic();
@@ -104,8 +121,8 @@ void World::strike(Fault fault) {
     case Fault::person_pauses: return person_says(Verb::pause, host);
     case Fault::person_aborts: return person_says(Verb::abort, host);
     case Fault::person_rolls_back: return person_says(Verb::roll_back, host);
-    case Fault::person_takes: return person_says(Verb::take, host);
-    case Fault::person_releases_hold: return person_says(Verb::release_hold, host);
+    case Fault::person_takes: return person_says(Verb::take, held_host());
+    case Fault::person_releases_hold: return person_says(Verb::release_hold, held_host());
     case Fault::person_starts_second: return person_starts();
     default: return;
   }

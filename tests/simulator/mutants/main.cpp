@@ -45,11 +45,15 @@ bool caught(Mutant mutant) {
 
 }  // namespace
 
-// With a number: that mutant only.
+// With a number: that mutant only. With a seed as well: what it makes of that seed, as `simulate --seed` tells it.
 int main(int argc, char** argv) {
   shiftd::log::set_level(shiftd::log::Level::off);
   int uncaught = 0;
   std::size_t only = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 0;
+  if (argc > 2 && only < mutants_count) {
+    become(static_cast<Mutant>(only));
+    return simulate(std::strtoull(argv[2], nullptr, 10), Limits{}, true).promise.empty() ? 0 : 1;
+  }
   for (std::size_t mutant = 1; mutant < mutants_count; ++mutant) {
     if (only != 0 && only != mutant) continue;
     if (!caught(static_cast<Mutant>(mutant))) ++uncaught;

@@ -364,6 +364,7 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
     bool watched = rollout.current_stage().judged && rollout.current_stage().bake >= 20s;
     if (watched) kept.judged_served += served_by_its_release(kept) - kept.stage_served;
   }
+  if (std::holds_alternative<RollingBack>(record.fact)) kept.doubted = rollout.held.find("speaks against the release") != std::string::npos;
   shiftd::apply(rollout, record);
   kept.rolled_back = kept.rolled_back || rollout.phase == Phase::rolling_back;
   if (std::holds_alternative<Planned>(record.fact)) note_plan(kept);
@@ -532,8 +533,8 @@ void Checkers::a_good_release_in_a_calm_world_succeeds(const Kept& kept) {
   const auto& rollout = kept.rollout;
   bool good = world_.releases.at(rollout.request.release.digest).kind == ReleaseKind::good;
   // The verdict may err: how often is checked over all seeds.
-  // Where a missing proof holds it, people take it back in the end.
-  bool waits = world_.verdict.at_max_bake == AtMaxBake::hold;
+  // Where a missing proof or a doubt holds it, people take it back in the end.
+  bool waits = world_.verdict.at_max_bake == AtMaxBake::hold || kept.doubted;
   // Hosts that do not become idle at their least weight are given back: the plan says so.
   auto drains = [&](const PlannedMember& member) { return kept_while_leaving(rollout.plan, member) < drains_badly; };
   bool all_drain = std::all_of(rollout.plan.members.begin(), rollout.plan.members.end(), drains);

@@ -68,6 +68,7 @@ class Checkers final : public Witness {
     double judged_served = 0;  // requests that the release answered in judged stages of some length
     bool condemned_by_us = false;
     bool rolled_back = false;  // or on its way
+    bool doubted = false;      // it was held by a doubt until it was rolled back
   };
   std::map<std::string, Kept> rollouts;
   Transitions transitions;

@@ -352,9 +352,10 @@ void Driver::bind_plan() {
   stores_.resize(plan.pools.size());
   closed_.resize(plan.pools.size());
   read_.assign(plan.pools.size(), false);
-  member_of_.resize(plan.pools.size());
+  std::vector<std::vector<std::pair<std::string, MemberIndex>>> named(plan.pools.size());
   for (MemberIndex index = 0; index < plan.members.size(); ++index)
-    member_of_[plan.members[index].pool].emplace(plan.members[index].name, index);
+    named[plan.members[index].pool].emplace_back(plan.members[index].name, index);
+  for (const auto& members : named) member_of_.emplace_back(members.begin(), members.end());
   written_.assign(plan.members.size(), 0);
   sent_.assign(plan.members.size(), 0);
   shares_.resize(plan.pools.size());

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include <boost/container/flat_map.hpp>
+
 #include "daemon/analysis/metric.hpp"
 #include "daemon/analysis/stage_judge.hpp"
 #include "daemon/analysis/trace.hpp"
@@ -176,7 +178,7 @@ class Driver {
   // By the plan's indices; empty until there is a plan.
   std::vector<const ServiceHost*> places_;
   std::vector<ServicePool*> pools_;
-  std::vector<std::map<std::string, MemberIndex, std::less<>>> member_of_;  // by pool: name in the pool
+  std::vector<boost::container::flat_map<std::string, MemberIndex, std::less<>>> member_of_;  // by pool: name in the pool
 
   struct ViewState {
     std::uint64_t asked = 0;  // look_serial_ when it was last asked

@@ -1,12 +1,11 @@
 #include "daemon/driver/service.hpp"
 
-#include <algorithm>
-
 namespace shiftd {
 
 Result<ServiceHost*> Service::host_named(const std::string& host) {
-  auto known = std::find_if(hosts.begin(), hosts.end(), [&](const ServiceHost& each) { return each.place.name == host; });
-  if (known != hosts.end()) return &*known;
+  for (; named_ < hosts.size(); ++named_) by_name_.emplace(hosts[named_].place.name, &hosts[named_]);
+  auto known = by_name_.find(host);
+  if (known != by_name_.end()) return known->second;
   if (!found) return Failure{Errc::not_found, "no host " + host + " in the configuration of " + name};
   auto made = found->make(host);
   if (!made) return std::move(made).error();

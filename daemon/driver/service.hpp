@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -114,6 +115,11 @@ struct Service {
 
   // The host of that name, made if it can be found in a pool. Stays where it is. Fails with: not_found, or as `make`.
   Result<ServiceHost*> host_named(const std::string& host);
+
+ private:
+  // Of the first `named_` of `hosts`: as many as were there when one was last asked for.
+  std::unordered_map<std::string, ServiceHost*> by_name_;
+  std::size_t named_ = 0;
 };
 
 }  // namespace shiftd

@@ -306,9 +306,10 @@ void Driver::tell_seen(PoolIndex pool) {
     auto found = member_of_[pool].begin();
     for (const auto& [name, view] : state.reading.members) {
       // Both are in the order of their names.
-      while (found != member_of_[pool].end() && found->first < name) ++found;
+      int order = -1;
+      while (found != member_of_[pool].end() && (order = found->first.compare(name)) < 0) ++found;
       if (found == member_of_[pool].end()) break;
-      if (found->first != name) continue;
+      if (order > 0) continue;
       auto host = committed_.plan.members[found->second].host;
       bool told_below = is_moving(hosts[host].phase) && hosts[host].phase != HostPhase::preparing;
       if (told_below || hosts[host].phase == HostPhase::out) continue;

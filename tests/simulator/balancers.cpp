@@ -30,16 +30,20 @@ bool Pool::flows(const Balancer& balancer, std::size_t member) const {
 }
 
 void World::apply(std::size_t pool_index, std::size_t balancer_index, std::size_t member, bool weight_ignored) {
-  serve_traffic();
   auto& pool = pools[pool_index];
   auto& balancer = pool.balancers[balancer_index];
   auto& applied = balancer.members[member];
   bool flowed = pool.flows(balancer, member);
   // Any change of a pool makes PyBal look again at all of it, and drops whom it held.
-  for (auto& each : balancer.members) {
-    if (!std::exchange(each.held, false)) continue;
+  for (std::size_t index = 0; balancer.held > 0; ++index) {
+    auto& each = balancer.members[index];
+    if (!each.held) continue;
+    Rerouting rerouting(*this, pool_index, balancer_index, index);
+    each.held = false;
+    --balancer.held;
     each.since = each.drains_at = clock.steady();
   }
+  Rerouting rerouting(*this, pool_index, balancer_index, member);
   auto weight = applied.setting.weight;
   applied.setting = pool.members[member].setting;
   if (weight_ignored) applied.setting.weight = weight;
@@ -50,7 +54,6 @@ void World::apply(std::size_t pool_index, std::size_t balancer_index, std::size_
 }
 
 void World::change(std::size_t pool_index, std::size_t index, const Setting& setting, By by, bool late) {
-  serve_traffic();
   auto& pool = pools[pool_index];
   auto& member = pool.members[index];
   auto before = member.setting;
@@ -100,7 +103,6 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
 
 // HAProxy forgets what was set; PyBal reads etcd again. Both find out anew who is well.
 void World::restart_balancer(std::size_t pool_index, std::size_t balancer_index) {
-  serve_traffic();
   auto& pool = pools[pool_index];
   auto& balancer = pool.balancers[balancer_index];
   say(balancer.name, "restarts");

@@ -162,31 +162,40 @@ void Checkers::never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_
   const auto& changed = pool.members[index];
   auto carried_before = before.pooled == Pooled::yes ? before.weight : 0;
   const auto& release = rollout.request.release.digest;
-  if (!rollout.rolling() || !pool.capabilities.weights_steer || !as_planned(rollout)) return;
+  auto share = std::max(rollout.current_stage().asked.fraction(), rollout.current_stage().achievable);
+  if (!rollout.rolling() || !pool.capabilities.weights_steer) return;
+  if (share >= 1) return;  // that nobody gets more than it had is seen elsewhere
   if (changed.carries() <= carried_before || world_.hosts[changed.host].current != release) return;
   // Where others hold all of the share, one canary is given the least that there is, to be judged at all.
-  if (changed.carries() <= pool.capabilities.smallest_weight()) return;
+  if (changed.carries() <= pool.capabilities.smallest_weight() || !as_planned(rollout)) return;
+  if (kept.weights_adopted) return;
   std::int64_t canary = 0;
   std::int64_t least = 0;
-  for (MemberIndex each = 0; each < rollout.members.size(); ++each) {
-    const auto& planned = rollout.plan.members[each];
-    if (!planned.serving() || kept.places[each].pool != pool_index) continue;
-    if (rollout.members[each].original.setting.weight != planned.original.setting.weight) return;  // as somebody has left it since
-    const auto& member = pool.members[kept.places[each].member];
-    const auto& host = rollout.plan.hosts[planned.host];
-    bool ours = host.role == Role::upgrade && rollout.members[each].holder != Holder::theirs;
-    if (!ours || member.carries() == 0 || world_.hosts[member.host].current != release) continue;
-    // One that could not be asked what it runs counts as one on its former release, whatever it is.
-    if (!host.asked && &member == &changed) return;
-    if (!host.asked) continue;
-    // What somebody else, or a restart, has just made it carry is not ours, known or not.
-    const auto& wanted = rollout.members[each].wanted;
-    auto given = wanted.pooled == Pooled::yes ? wanted.weight : 0;
-    canary += &member == &changed ? member.carries() : std::min(member.carries(), given);
-    ++least;
+  bool unasked = false;
+  auto add = [&](HostIndex its) {
+    const auto& host = rollout.plan.hosts[its];
+    if (host.role != Role::upgrade) return;
+    for (auto each = host.first_member; each < host.first_member + host.members; ++each) {
+      const auto& planned = rollout.plan.members[each];
+      if (!planned.serving() || kept.places[each].pool != pool_index || rollout.members[each].holder == Holder::theirs) continue;
+      const auto& member = pool.members[kept.places[each].member];
+      if (member.carries() == 0 || world_.hosts[member.host].current != release) continue;
+      // One that could not be asked what it runs counts as one on its former release, whatever it is.
+      unasked = unasked || (!host.asked && &member == &changed);
+      if (!host.asked) continue;
+      // What somebody else, or a restart, has just made it carry is not ours, known or not.
+      const auto& wanted = rollout.members[each].wanted;
+      auto given = wanted.pooled == Pooled::yes ? wanted.weight : 0;
+      canary += &member == &changed ? member.carries() : std::min(member.carries(), given);
+      ++least;
+    }
+  };
+  for (auto host : rollout.moving) add(host);
+  for (auto host : rollout.upgraded) {
+    if (!is_moving(rollout.hosts[host].phase)) add(host);
   }
+  if (unasked) return;
   auto all = kept.usual[pool_index].weight * scale_of(&kept, pool);
-  auto share = std::max(rollout.current_stage().asked.fraction(), rollout.current_stage().achievable);
   if (canary <= std::max(least, at_least(share * static_cast<double>(all)))) return;
   world_.violate("never_exceeds_the_share_of_its_stage",
                  who(pool, changed) + " at " + to_string(changed.setting) + " brings the canary to " + std::to_string(canary) + " of " +
@@ -215,6 +224,19 @@ void Checkers::never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool_
   }
 }
 
+// What can be known of how its host answers.
+bool Checkers::seems_well(const Kept& kept, const Pool& pool, const Member& member) const {
+  const auto& host = world_.hosts[member.host];
+  // That it fails is known when it was counted for a while.
+  auto unseen_until = std::max(host.running_since, pool.counters_stall_until) + world_.view_age() + 20s;
+  if (world_.clock.steady() < unseen_until) return true;
+  auto rate = world_.failure_rate(host);
+  // Who flaps fails on and off: what is remembered of it says whether it errs.
+  auto its_release = world_.releases.find(host.running);
+  bool flaps = its_release != world_.releases.end() && its_release->second.kind == ReleaseKind::flapping;
+  return rate <= may_err || ((rate < surely_errs || flaps) && !seen_to_err(kept, member.host));
+}
+
 void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_index, std::size_t index, const Setting& before) {
   const auto& pool = world_.pools[pool_index];
   const auto& changed = pool.members[index];
@@ -239,6 +261,12 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     if (!applied.up || world_.clock.steady() - applied.checked <= world_.view_age()) return;
   }
 
+  const auto& host = world_.hosts[changed.host];
+  const auto& running = world_.releases.at(host.running);
+  // What its counters say is all that can be known of it.
+  bool erred = (may_have_lied(world_) && seen_to_err(kept, changed.host)) || world_.failure_rate(host) > may_err ||
+               (running.kind == ReleaseKind::flapping && running.failure_rate > may_err);
+
   auto [normal, heaviest, serving] = kept.usual[pool_index];
   if (serving <= 1 && strategy.allow_downtime) return;
   auto scale = scale_of(&kept, pool);
@@ -250,14 +278,7 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
     auto weight = just_lost(world_, pool, member) ? member.setting.weight : carried(world_, member);
     if (weight == 0 || lost(world_, pool, member)) continue;
     left += weight;
-    // That it fails is known when it was counted for a while.
-    auto unseen_until = std::max(world_.hosts[member.host].running_since, pool.counters_stall_until) + world_.view_age() + 20s;
-    auto rate = world_.failure_rate(world_.hosts[member.host]);
-    // Who flaps fails on and off: what is remembered of it says whether it errs.
-    auto its_release = world_.releases.find(world_.hosts[member.host].running);
-    bool flaps = its_release != world_.releases.end() && its_release->second.kind == ReleaseKind::flapping;
-    bool seems_well = rate <= may_err || ((rate < surely_errs || flaps) && !seen_to_err(kept, member.host));
-    if (seems_well || world_.clock.steady() < unseen_until) left_well += weight;
+    if (erred && seems_well(kept, pool, member)) left_well += weight;
     left_capacity += scale > 1 ? std::max(member.base.weight, member.configured.weight)
                                : std::max({weight, member.base.weight, member.configured.weight});
     ++left_serving;
@@ -272,11 +293,6 @@ void Checkers::never_undercuts_the_bounds(const Kept& kept, std::size_t pool_ind
   // Who answers mostly with failures may leave while the others can carry it all, or do better than a condemned release.
   auto least_without = scale * at_least(static_cast<double>(normal) / std::max(max_load, strategy.max_load_rollback));
   bool spared = back && rollout.condemned ? left_well > 0 : left_well >= least_without;
-  const auto& host = world_.hosts[changed.host];
-  const auto& running = world_.releases.at(host.running);
-  // What its counters say is all that can be known of it.
-  bool erred = (may_have_lied(world_) && seen_to_err(kept, changed.host)) || world_.failure_rate(host) > may_err ||
-               (running.kind == ReleaseKind::flapping && running.failure_rate > may_err);
   if (erred && spared) return;
   bool undercut = left < least || (changed.carries() == 0 && (left_capacity < floor || left_serving < threshold));
   if (!undercut) return;
@@ -374,6 +390,8 @@ void Checkers::apply_fact(Kept& kept, const Record& record) {
     auto& member = world_.pools[pool].members[index];
     kept.handed_back.insert(member.host);
     kept.some_handed_back = true;
+    kept.weights_adopted = kept.weights_adopted || rollout.members[returned->member].original.setting.weight !=
+                                                       rollout.plan.members[returned->member].original.setting.weight;
     // What was adopted is how it is; but what somebody has changed since, and nobody has seen yet, is theirs as before.
     const auto& adopted = rollout.members[returned->member].known.setting;
     if (returned->adopted && member.setting != adopted) {

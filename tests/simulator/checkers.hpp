@@ -62,6 +62,7 @@ class Checkers final : public Witness {
     std::map<std::size_t, std::string> swapped;  // by host: the digest that this rollout last swapped in
     std::set<std::size_t> handed_back;           // since then
     bool some_handed_back = false;               // ever
+    bool weights_adopted = false;                // a person has left one at another weight than was planned
     bool some_had_it = false;                    // hosts that had the release when it was planned
     Steady stage_since{};
     double stage_served = 0;
@@ -81,6 +82,7 @@ class Checkers final : public Witness {
   void never_puts_back_a_former_release(const Kept& kept, std::size_t pool, std::size_t member);
   void never_exceeds_the_original_weight(std::size_t pool, std::size_t member);
   void never_exceeds_the_share_of_its_stage(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
+  [[nodiscard]] bool seems_well(const Kept& kept, const Pool& pool, const Member& member) const;
   static bool seen_to_err(const Kept& kept, std::size_t host);
   void never_writes_to_a_closed_pool(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);
   void never_undercuts_the_bounds(const Kept& kept, std::size_t pool, std::size_t member, const Setting& before);

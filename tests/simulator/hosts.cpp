@@ -13,7 +13,7 @@ std::size_t World::find_host(const std::string& name) const {
 }
 
 void World::starts_to_run(std::size_t index, const std::string& digest) {
-  serve_traffic();
+  Rerouting rerouting(*this, index);
   auto& host = hosts[index];
   host.running = digest;
   host.running_since = clock.steady();
@@ -29,7 +29,7 @@ void World::starts_to_run(std::size_t index, const std::string& digest) {
 }
 
 void World::stops_running(std::size_t index) {
-  serve_traffic();
+  Rerouting rerouting(*this, index);
   auto& host = hosts[index];
   host.running.clear();
   ++host.starts;
@@ -57,11 +57,13 @@ void World::note_health(std::size_t index) {
         auto& there = pools[pool].balancers[balancer].members[member];
         auto up = hosts[index].serves();
         if (there.up == up) return;
-        serve_traffic();
+        Rerouting rerouting(*this, pool, balancer, member);
         bool flowed = pools[pool].flows(pools[pool].balancers[balancer], member);
         there.up = up;
         there.checked = clock.steady();
+        pools[pool].balancers[balancer].held -= there.held ? 1 : 0;
         there.held = !up && flowed && holds(pool, balancer) && faults.strikes(Fault::threshold_holds);
+        pools[pool].balancers[balancer].held += there.held ? 1 : 0;
         if (flowed != pools[pool].flows(pools[pool].balancers[balancer], member)) there.since = clock.steady();
       });
     }
@@ -76,7 +78,7 @@ void World::power_off(std::size_t index, Duration until_on) {
     its.others_at = clock.steady();
     its.weight_before_others = its.carries();
   }
-  serve_traffic();
+  Rerouting rerouting(*this, index);
   host.powered = false;
   host.lost_power = true;
   stops_running(index);
@@ -181,8 +183,8 @@ class SimulatedReleaser final : public Releaser {
     begun.works = world_.releases[digest].kind != ReleaseKind::does_not_start && !world_.faults.strikes(Fault::restart_fails);
     bool vanishes = world_.faults.strikes(Fault::job_vanishes);
     host.job = job;
-    host.current = digest;
     world_.stops_running(index);
+    host.current = digest;
     world_.at(begun.ends, [&world = world_, index, job, vanishes] {
       auto& there = world.hosts[index];
       auto& ended = there.jobs[job];

@@ -82,7 +82,7 @@ void World::strike(Fault fault) {
     }
     case Fault::balancer_restarts: return restart_balancer(pool_index, balancer);
     case Fault::balancer_dies:
-      serve_traffic();
+      pass_traffic();
       pool.balancers[balancer].dead = true;
       return;
     case Fault::ssh_refuses: hosts[host].ssh_refuses_until = a_while; return;
@@ -142,6 +142,7 @@ void World::heal() {
       auto& its = pool.balancers[balancer];
       for (auto* until : {&its.silent_until, &its.not_found_until, &its.nonsense_until, &its.closed_until})
         *until = std::min(*until, clock.steady());
+      pass_traffic();
       if (!std::exchange(its.dead, false)) continue;
       its.silent_until = clock.steady();
       restart_balancer(index, balancer);

@@ -1,7 +1,9 @@
 // Users, and the front end's counters of what they were answered.
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
+#include <utility>
 
 #include "tests/simulator/world.hpp"
 
@@ -19,43 +21,95 @@ double World::failure_rate(const SomeRelease& release, Duration age) const {
   }
 }
 
-void World::serve_traffic() {
+void World::pass_traffic() {
   auto now = clock.steady();
   auto seconds = static_cast<double>((now - served_until).count()) / 1000;
   if (seconds <= 0) return;
+  served_until = now;
   for (auto& pool : pools) {
     if (first_swap != Steady{}) failed_without_us += pool.rate * seconds * failure_rate(releases.at(wanted), now - first_swap);
     double alive = 0;
     for (const auto& balancer : pool.balancers) alive += balancer.dead ? 0 : 1;
-    for (const auto& balancer : pool.balancers) {
+    for (auto& balancer : pool.balancers) {
+      if (!std::exchange(balancer.routes, true)) {
+        for (std::size_t member = 0; member < balancer.members.size(); ++member) route(pool, balancer, member);
+      }
       if (balancer.dead) continue;
-      double weights = 0;
-      bool others = false;
-      for (std::size_t index = 0; index < pool.members.size(); ++index) {
-        if (!pool.flows(balancer, index)) continue;
-        weights += balancer.members[index].setting.weight;
-        others = others || hosts[pool.members[index].host].running != wanted;
-      }
       auto requests = pool.rate * seconds / alive;
-      if (weights == 0) failed_requests += requests;
-      if (weights == 0) continue;
-      for (std::size_t index = 0; index < pool.members.size(); ++index) {
-        if (!pool.flows(balancer, index)) continue;
-        auto& member = pool.members[index];
-        const auto& host = hosts[member.host];
-        auto served = requests * balancer.members[index].setting.weight / weights;
-        auto failed = served * failure_rate(host);
-        member.requests += served;
-        member.failures += failed;
-        failed_requests += failed;
-        // What nobody answers was sent to what the host would run.
-        auto release = releases.find(host.serves() ? host.running : host.current);
-        if (release != releases.end()) release->second.served += served;
-        if (host.running == wanted && others) failed_by_release += failed;
-      }
+      if (balancer.weight == 0) failed_requests += requests;
+      if (balancer.weight == 0) continue;
+      auto sent = requests / static_cast<double>(balancer.weight);
+      balancer.sent += sent;
+      if (balancer.others > 0) balancer.sent_beside_others += sent;
     }
   }
-  served_until = now;
+  // How much of it fails is taken as it is now, for all that came since somebody last asked.
+  auto changes = [](const auto& release) {
+    return release.second.kind == ReleaseKind::slowly_bad || release.second.kind == ReleaseKind::flapping;
+  };
+  if (std::any_of(releases.begin(), releases.end(), changes)) serve_traffic();
+}
+
+void World::serve_traffic() {
+  pass_traffic();
+  for (auto& pool : pools) {
+    for (auto& balancer : pool.balancers) {
+      for (std::size_t member = 0; member < balancer.members.size(); ++member) give(pool, balancer, member);
+    }
+  }
+}
+
+void World::give(Pool& pool, Balancer& balancer, std::size_t index) {
+  auto& its = balancer.members[index];
+  auto served = its.routed * (balancer.sent - std::exchange(its.had, balancer.sent));
+  auto beside_others = its.routed * (balancer.sent_beside_others - std::exchange(its.had_beside_others, balancer.sent_beside_others));
+  if (served <= 0) return;
+  auto& member = pool.members[index];
+  const auto& host = hosts[member.host];
+  auto fails = failure_rate(host);
+  member.requests += served;
+  member.failures += served * fails;
+  failed_requests += served * fails;
+  // What nobody answers was sent to what the host would run.
+  auto release = releases.find(host.serves() ? host.running : host.current);
+  if (release != releases.end()) release->second.served += served;
+  if (host.running == wanted) failed_by_release += beside_others * fails;
+}
+
+// Its part of the sums, as it is now.
+void World::route(Pool& pool, Balancer& balancer, std::size_t index) {
+  auto& its = balancer.members[index];
+  auto weight = pool.flows(balancer, index) ? its.setting.weight : 0;
+  balancer.weight += weight - std::exchange(its.routed, weight);
+  bool beside = weight > 0 && hosts[pool.members[index].host].running != wanted;
+  balancer.others += beside ? 1 : 0;
+  balancer.others -= std::exchange(its.beside, beside) ? 1 : 0;
+}
+
+template <class Do>
+void Rerouting::each(Do what) {
+  for (auto [pool, member] : members_) {
+    auto& its = world_.pools[pool];
+    for (std::size_t balancer = 0; balancer < its.balancers.size(); ++balancer) {
+      if (!balancer_ || *balancer_ == balancer) what(its, its.balancers[balancer], member);
+    }
+  }
+}
+
+Rerouting::Rerouting(World& world, std::size_t pool, std::size_t balancer, std::size_t member)
+    : world_(world), members_{{pool, member}}, balancer_(balancer) {
+  begin();
+}
+
+Rerouting::Rerouting(World& world, std::size_t host) : world_(world), members_(world.hosts[host].members) { begin(); }
+
+void Rerouting::begin() {
+  world_.pass_traffic();
+  each([this](Pool& pool, Balancer& balancer, std::size_t member) { world_.give(pool, balancer, member); });
+}
+
+Rerouting::~Rerouting() {
+  each([this](Pool& pool, Balancer& balancer, std::size_t member) { world_.route(pool, balancer, member); });
 }
 
 namespace {

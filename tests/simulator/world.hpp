@@ -71,6 +71,12 @@ struct Applied {
   Steady since{};      // when traffic last began or ceased to flow
   Steady checked{};    // when what its check finds last changed
   Steady drains_at{};  // when the last request that was there at the end will have ended
+
+  // Its part of the traffic (traffic.cpp).
+  int routed = 0;                // of its load balancer's weight, now
+  bool beside = false;           // and its host does not run the wanted release
+  double had = 0;                // Balancer::sent when it was last given what it was sent
+  double had_beside_others = 0;  // the same of Balancer::sent_beside_others
 };
 
 struct Balancer {
@@ -84,6 +90,14 @@ struct Balancer {
   Steady closed_until{};
   Steady restarted_at{};
   std::vector<Applied> members;
+  std::size_t held = 0;  // of them
+
+  // What is sent (traffic.cpp): changes cost nothing for those whom they do not concern.
+  bool routes = false;            // the sums below are made
+  std::int64_t weight = 0;        // of the members that traffic flows to
+  std::size_t others = 0;         // of these, how many do not run the wanted release
+  double sent = 0;                // requests for each unit of weight, so far
+  double sent_beside_others = 0;  // of these, while one of the others could have had them
 };
 
 struct Member {
@@ -204,7 +218,8 @@ class World {
   std::shared_ptr<Check> make_check(int its_life);
 
   // traffic.cpp
-  void serve_traffic();  // up to now
+  void serve_traffic();  // up to now, and everybody has what they were sent
+  void pass_traffic();   // up to now
   [[nodiscard]] double failure_rate(const SomeRelease& release, Duration age) const;
   [[nodiscard]] double failure_rate(const Host& host) const;
   std::unique_ptr<FrontEnd> make_front_end(std::size_t pool, int its_life);
@@ -263,7 +278,31 @@ class World {
   [[nodiscard]] Duration view_age() const { return pace.idle_view + 2 * pace.call_limit + 3s; }
 
  private:
+  friend class Rerouting;
+  void give(Pool& pool, Balancer& balancer, std::size_t member);
+  void route(Pool& pool, Balancer& balancer, std::size_t member);
+
   std::multimap<Steady, std::function<void()>> agenda_;
+};
+
+// Lives while something changes that decides what a member, or every member of a host, is sent and answers: it is given what it was sent
+// so far, and what comes is sent anew.
+class Rerouting {
+ public:
+  Rerouting(World& world, std::size_t pool, std::size_t balancer, std::size_t member);
+  Rerouting(World& world, std::size_t host);
+  ~Rerouting();
+  Rerouting(const Rerouting&) = delete;
+  Rerouting& operator=(const Rerouting&) = delete;
+
+ private:
+  void begin();
+  template <class Do>
+  void each(Do what);
+
+  World& world_;
+  std::vector<std::pair<std::size_t, std::size_t>> members_;  // pool, member
+  std::optional<std::size_t> balancer_;                       // none: every one
 };
 
 }  // namespace shiftd::simulator

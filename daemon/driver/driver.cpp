@@ -312,12 +312,12 @@ void Driver::commit(const Decision& decision, const std::vector<std::string>& te
   if (!journal_trouble_.empty()) log::info("rollout {}: the journal takes records again", committed_.request.rollout);
   journal_trouble_.clear();
   bool had_plan = !committed_.plan.hosts.empty();
-  bool waited = views_are_waited_for();
+  bool waited = committed_.waits_for_views();
   for (const auto& record : decision.records) apply(committed_, record);
   for (const auto& text : texts) log::info("{} {}", committed_.request.rollout, std::string_view(text).substr(0, logged_most));
   committed_signal_->notify();
   // What a host begins to wait for is looked for from now on, not from the next look.
-  if (!waited && views_are_waited_for()) {
+  if (!waited && committed_.waits_for_views()) {
     for (auto& look : look_now_) look->notify();
   }
   if (!had_plan && !committed_.plan.hosts.empty()) {

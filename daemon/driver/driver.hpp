@@ -113,7 +113,6 @@ class Driver {
   // watch.cpp: what the world shows without being asked to change.
   Task<> watch_store(PoolIndex pool);
   Task<> watch_views(PoolIndex pool);
-  [[nodiscard]] bool views_are_waited_for() const;
   Task<> watch_served_hosts();
   Task<> look(PoolIndex pool);
   Task<> look_again(HostIndex host);

@@ -103,14 +103,8 @@ Task<> Driver::watch_views(PoolIndex pool) {
     for (const auto& view : views_[pool]) took = std::max(took, view.trouble.empty() ? view.took : Duration(0));
     auto pause =
         std::max(std::clamp((now - moved) / late_by_at_most, pace.view_first, pace.view), std::min(looking_at_most * took, pace.idle_view));
-    co_await look_now_[pool]->wait_for(clock_, views_are_waited_for() ? pause : pace.idle_view);
+    co_await look_now_[pool]->wait_for(clock_, committed_.waits_for_views() ? pause : pace.idle_view);
   }
-}
-
-bool Driver::views_are_waited_for() const {
-  const auto& moving = committed_.moving;
-  auto waits = [this](HostIndex host) { return waits_for_view(committed_.hosts[host].phase); };
-  return committed_.unconfirmed > 0 || std::any_of(moving.begin(), moving.end(), waits);
 }
 
 void Driver::tell_views(PoolIndex pool) {

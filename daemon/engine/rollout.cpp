@@ -146,31 +146,10 @@ bool is_moving(HostPhase phase) {
   return false;
 }
 
-bool waits_for_view(HostPhase phase) {
-  switch (phase) {
-    case HostPhase::quiescing:
-    case HostPhase::depooling:
-    case HostPhase::draining:
-    case HostPhase::awaiting_health:
-    case HostPhase::joining:
-    case HostPhase::requiescing:
-    case HostPhase::withdrawing:
-    case HostPhase::emptying:
-    case HostPhase::reverifying:
-    case HostPhase::rejoining: return true;
-    case HostPhase::pooled_old:
-    case HostPhase::preparing:
-    case HostPhase::ready:
-    case HostPhase::upgrading:
-    case HostPhase::verifying:
-    case HostPhase::serving_new:
-    case HostPhase::reverting:
-    case HostPhase::restored:
-    case HostPhase::straggler:
-    case HostPhase::out:
-    case HostPhase::left: return false;
-  }
-  return false;
+bool Rollout::waits_for_views() const {
+  using enum HostPhase;
+  auto waiting = {quiescing, depooling, draining, awaiting_health, joining, requiescing, withdrawing, emptying, reverifying, rejoining};
+  return unconfirmed > 0 || std::any_of(waiting.begin(), waiting.end(), [this](HostPhase each) { return in(each) > 0; });
 }
 
 std::uint32_t Rollout::in_flight() const {

@@ -185,6 +185,8 @@ struct Rollout {
   [[nodiscard]] bool rolling() const { return phase == Phase::shifting || phase == Phase::baking || phase == Phase::gated; }
   // Hosts on the release that serve, those found there included.
   [[nodiscard]] std::uint32_t serving_new() const { return in(HostPhase::serving_new) + already_serving; }
+  // Whether a host goes on only when the load balancers show what it waits for, and not by what is done on it.
+  [[nodiscard]] bool waits_for_views() const;
   // Hosts taken out of traffic, or about to be, that will come back upgraded.
   [[nodiscard]] std::uint32_t in_flight() const;
   // Hosts that serve what they were found with: what a canary is compared with.
@@ -205,7 +207,5 @@ PoolFlow carried(const Rollout& rollout, MemberIndex member, Setting setting);
 bool in_traffic(HostPhase phase);
 // Whether something of ours is under way for the host.
 bool is_moving(HostPhase phase);
-// Whether it goes on by what the load balancers show, and not by what is done on the host.
-bool waits_for_view(HostPhase phase);
 
 }  // namespace shiftd

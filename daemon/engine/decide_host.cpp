@@ -330,8 +330,9 @@ void Deciding::seen_entering(HostIndex host, const std::vector<Shown>& shown) {
   });
   bool forward = state(host).phase == HostPhase::joining;
   if (forward && down) {
-    if (waited_patiently(host) >= confirm_limit(host) && open(host)) fail(host, "the load balancer's check fails as soon as it is back");
-    return;
+    if (waited_patiently(host) < confirm_limit(host) || !open(host)) return;
+    note_health(host, shown);
+    return fail(host, "the load balancer's check fails as soon as it is back");
   }
   if (entered || state(host).down > 0) note_health(host, shown);  // what was down before it left may carry again
   if (!entered) return;
@@ -407,7 +408,8 @@ void Deciding::check_deadline(HostIndex host) {
       if (after < strategy.drain_limit || strategy.on_drain_limit == DrainDeadline::go_on || state(host).empty) return;
       return give_back(host, "not drained within " + to_string(strategy.drain_limit), true);
     case HostPhase::awaiting_health:
-      if (waited_patiently(host) < strategy.health_limit) return;
+      // What cannot be told is waited for, and no fault of the host.
+      if (waited_patiently(host) < strategy.health_limit || is_silent(rollout_)) return;
       return fail(host, "the load balancer's checks did not pass within " + to_string(strategy.health_limit));
     case HostPhase::reverifying:
       if (state(host).effect != 0 || after < strategy.health_limit) return;

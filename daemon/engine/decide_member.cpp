@@ -244,7 +244,10 @@ void Deciding::operator()(const StoreForgot& event) {
     } else if (member.holder == Holder::ours) {
       if (observed.setting != member.wanted) {
         say(MemberSet{index, 0, observed});  // the write is based on what the store holds now
-        reassert(index);
+        // What a person had raised and handed back is not raised again.
+        auto setting = member.wanted;
+        if (setting.pooled == Pooled::yes) setting.weight = std::min(setting.weight, home_weight(rollout_, index, rollout_.scale));
+        want(index, setting);
         back_in_traffic.insert(rollout_.plan.members[index].host);
       } else if (member.effect == 0) {
         say(MemberSet{index, 0, observed});

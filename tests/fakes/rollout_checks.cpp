@@ -197,6 +197,10 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     }
     if (auto why = broken_closed(before, *wanted); !why.empty()) return why;
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
+    // What a restart has taken away was not taken by us.
+    const auto& known = member.known.setting;
+    bool carries_no_more = known.pooled != Pooled::yes || known.weight <= wanted->setting.weight;
+    if (wanted->setting.pooled == Pooled::yes && carries_no_more) return {};
     return broken_bounds(before, after, host);
   }
   return {};

@@ -184,8 +184,11 @@ class SimulatedStore final : public PoolStore {
     auto now = pool().observed(member);
     auto to = wanted.setting;
     bool same = now.setting == to;
-    if (same && (!pool().conditional || now.revision == wanted.based_on))
+    if (same) {
+      // Who has put it in asks for what we do anyway (decision 0005).
+      if (to.pooled == Pooled::yes) member.theirs = false;
       co_return WriteOutcome(Written{now, wanted.based_on.starts_with(pool().epoch()) && now.revision != wanted.based_on});
+    }
     bool other_life = !wanted.based_on.starts_with(pool().epoch());
     bool forgotten = other_life && pool().as_configured(member);
     bool same_value = other_life ? wanted.based_on.ends_with("|" + now.bytes) : now.revision == wanted.based_on;

@@ -99,6 +99,7 @@ void World::change(std::size_t pool_index, std::size_t index, const Setting& set
   }
   if (by == By::us && witness != nullptr) witness->wrote(pool_index, index, before, late);
   if (by == By::us) member.forgotten.reset();
+  if (by != By::others) member.before_us = by == By::us ? std::optional(before) : std::nullopt;
 }
 
 // HAProxy forgets what was set; PyBal reads etcd again. Both find out anew who is well.

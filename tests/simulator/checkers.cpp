@@ -64,9 +64,23 @@ void Checkers::wrote(std::size_t pool, std::size_t member, const Setting& before
   }
 }
 
+// HAProxy keeps no revision: who sets back a write of ours of which we have not heard makes it look as if it had never been made.
+bool Checkers::leaves_no_trace(std::size_t pool, std::size_t index, const Setting& before) {
+  const auto& member = world_.pools[pool].members[index];
+  auto* kept = acting();
+  if (world_.pools[pool].conditional || kept == nullptr || member.before_us != before) return false;
+  for (MemberIndex each = 0; each < kept->places.size(); ++each) {
+    if (kept->places[each].pool != pool || kept->places[each].member != index) continue;
+    const auto& state = kept->rollout.members[each];
+    return state.holder == Holder::ours && state.known.setting == before && state.wanted == member.setting;
+  }
+  return false;
+}
+
 void Checkers::never_overwrites_what_others_changed(std::size_t pool, std::size_t index, const Setting& before) {
   const auto& member = world_.pools[pool].members[index];
   if (!member.theirs || member.setting == before) return;
+  if (leaves_no_trace(pool, index, before)) return;
   world_.violate("never_overwrites_what_others_changed", who(world_.pools[pool], member) + " was " + to_string(before) +
                                                              " by another's hand, and we made it " + to_string(member.setting));
 }

@@ -77,6 +77,7 @@ class Checkers final : public Witness {
   std::uint64_t record_bytes = 0;
 
  private:
+  bool leaves_no_trace(std::size_t pool, std::size_t member, const Setting& before);
   void never_overwrites_what_others_changed(std::size_t pool, std::size_t member, const Setting& before);
   void never_repools_what_was_found_out(std::size_t pool, std::size_t member);
   void never_puts_back_a_former_release(const Kept& kept, std::size_t pool, std::size_t member);

@@ -110,6 +110,7 @@ struct Member {
   Steady changed_at{};
   Setting configured;                // what a restart brings back
   std::optional<Setting> by_us;      // as we last set it
+  std::optional<Setting> before_us;  // what it was before our last write, while nothing restarted
   std::optional<Setting> forgotten;  // the same, undone by a restart, until we set it again
 
   // Whose it is, for the checkers.

@@ -357,7 +357,8 @@ void Driver::bind_plan() {
     named[plan.members[index].pool].emplace_back(plan.members[index].name, index);
   for (const auto& members : named) member_of_.emplace_back(members.begin(), members.end());
   written_.assign(plan.members.size(), 0);
-  sent_.assign(plan.members.size(), 0);
+  // What an earlier life has asked for may have been written.
+  for (const auto& member : committed_.members) sent_.push_back(member.effect < first_effect_ ? member.effect : 0);
   shares_.resize(plan.pools.size());
   answers_.resize(plan.hosts.size());
   generations_.assign(plan.hosts.size(), 0);

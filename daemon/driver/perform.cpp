@@ -300,8 +300,9 @@ Task<> Driver::write_lane(MemberIndex index) {
   auto& store = *pools_[pool]->store;
   auto source = "writes to " + store.name();
   Backoff backoff(Duration(100), std::chrono::seconds(5), index);
-  EffectId told = 0;     // whose result is waiting to be decided on
-  EffectId unheard = 0;  // what may have been written
+  EffectId told = 0;  // whose result is waiting to be decided on
+  // What may have been written: also what an earlier life has asked for.
+  EffectId unheard = sent_[index] == committed_.members[index].effect ? sent_[index] : 0;
   std::string waits;
   while (true) {
     auto effect = committed_.members[index].effect;

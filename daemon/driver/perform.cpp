@@ -341,7 +341,7 @@ Task<> Driver::write_lane(MemberIndex index) {
     told = effect;
     if (auto* done = std::get_if<Written>(&*written)) {
       // What the views show of it comes a moment later; both share a commit.
-      bool by_another = done->was_so && unheard == 0 && effect >= first_effect_;
+      bool by_another = done->was_so && unheard == 0;
       post(MemberWritten{index, effect, std::move(done->observed), by_another}, written_patience);
     } else {
       post(MemberChanged{index, effect, std::move(std::get<ForeignChange>(*written).observed)});

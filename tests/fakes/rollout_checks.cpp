@@ -144,13 +144,16 @@ std::string broken_sums(const Rollout& rollout) {
   return {};
 }
 
+// What it weighs while nothing is asked of it; in a pool whose weights are multiplied, as much more.
+int at_home(const Rollout& rollout, MemberIndex index) {
+  auto scale = std::min(rollout.scale, rollout.plan.pools[rollout.plan.members[index].pool].scale);
+  return rollout.members[index].original.setting.weight * scale;
+}
+
 // What the present stage gives it; when all of the pool is on the release, as much as somebody may have made of it and handed back.
 int gives(const Rollout& rollout, MemberIndex index) {
-  const auto& planned = rollout.plan.members[index];
-  auto weight = stage_weight(rollout.plan, rollout.current_stage(), planned);
-  if (rollout.current_stage().asked.fraction() < 1) return weight;
-  auto scale = std::min(rollout.scale, rollout.plan.pools[planned.pool].scale);
-  return std::max(weight, rollout.members[index].original.setting.weight * scale);
+  auto weight = stage_weight(rollout.plan, rollout.current_stage(), rollout.plan.members[index]);
+  return rollout.current_stage().asked.fraction() < 1 ? weight : std::max(weight, at_home(rollout, index));
 }
 
 // A stage that passes was seen at its weights.
@@ -184,7 +187,7 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
       return "we write " + name + ", which is not ours";
     if (member.holder == Holder::theirs && before.hosts[host].phase != HostPhase::left) return "we overwrite another's " + name;
     const auto& original = member.original.setting;
-    if (wanted->setting.weight > std::max(original.weight * std::min(after.scale, pool.scale), 1) && wanted->setting.pooled == Pooled::yes)
+    if (wanted->setting.weight > std::max(at_home(after, wanted->member), 1) && wanted->setting.pooled == Pooled::yes)
       return name + " gets more weight than it had";
     if (wanted->setting.pooled == Pooled::yes && original.pooled != Pooled::yes) return "we pool " + name + ", which was found depooled";
     if (wanted->setting.pooled == Pooled::yes && wanted->setting.weight == 0 && original.weight != 0) return name + " gets weight 0";
@@ -197,10 +200,11 @@ std::string broken_by(const Rollout& before, const Record& record, const Rollout
     }
     if (auto why = broken_closed(before, *wanted); !why.empty()) return why;
     if (wanted->verbatim != (wanted->setting == original)) return name + " is verbatim or not";
-    // What a restart has taken away was not taken by us.
+    // What a person had raised and handed back, and a restart has taken away, was not taken by us.
     const auto& known = member.known.setting;
+    bool raised = member.wanted.weight > at_home(before, wanted->member);
     bool carries_no_more = known.pooled != Pooled::yes || known.weight <= wanted->setting.weight;
-    if (wanted->setting.pooled == Pooled::yes && carries_no_more) return {};
+    if (wanted->setting.pooled == Pooled::yes && raised && carries_no_more) return {};
     return broken_bounds(before, after, host);
   }
   return {};

@@ -77,7 +77,7 @@ struct SmallWorld {
   bool hosts_are_found = false;                        // the configuration names none: those that the store holds are the service's
   bool store_answers = true;
   Duration read_time{0};  // until the store has answered what it holds
-  int looks = 0;  // how often the load balancer was asked what it does
+  int looks = 0;          // how often the load balancer was asked what it does
   bool view_answers = true;
   std::vector<std::string> view_closed;  // why the load balancer wants nothing to be written now
   double view_threshold = 0;             // the load balancer's own; 0: it does not say

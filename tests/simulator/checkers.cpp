@@ -15,23 +15,22 @@ int carried(const World& world, const Member& member) {
   return just_changed ? std::max(member.carries(), member.weight_before_others) : member.carries();
 }
 
-// A loss of just now, of a member that has left since because it carries nothing.
-bool just_lost(const World& world, const Pool& pool, const Member& member) {
-  auto index = static_cast<std::size_t>(&member - pool.members.data());
-  return member.carries() == 0 && std::any_of(pool.balancers.begin(), pool.balancers.end(), [&](const Balancer& balancer) {
-           const auto& applied = balancer.members[index];
-           return !applied.up && world.clock.steady() - applied.checked <= world.view_age();
-         });
-}
-
-// A host that answers nothing carries nothing, once that can be known.
-bool lost(const World& world, const Pool& pool, const Member& member) {
+// Whether a load balancer finds it down: since just now, or for so long that it can be known.
+bool found_down(const World& world, const Pool& pool, const Member& member, bool just_now) {
   auto index = static_cast<std::size_t>(&member - pool.members.data());
   return std::any_of(pool.balancers.begin(), pool.balancers.end(), [&](const Balancer& balancer) {
     const auto& applied = balancer.members[index];
-    return !applied.up && world.clock.steady() - applied.checked > world.view_age();
+    return !applied.up && (world.clock.steady() - applied.checked <= world.view_age()) == just_now;
   });
 }
+
+// A loss of just now, of a member that has left since because it carries nothing.
+bool just_lost(const World& world, const Pool& pool, const Member& member) {
+  return member.carries() == 0 && found_down(world, pool, member, true);
+}
+
+// A host that answers nothing carries nothing, once that can be known.
+bool lost(const World& world, const Pool& pool, const Member& member) { return found_down(world, pool, member, false); }
 
 // A host that truly fails this often may be seen to answer mostly with failures, for as long as that is remembered.
 constexpr double may_err = 0.3;
@@ -64,17 +63,20 @@ void Checkers::wrote(std::size_t pool, std::size_t member, const Setting& before
   }
 }
 
+std::optional<MemberIndex> Checkers::Kept::planned_as(std::size_t pool, std::size_t member) const {
+  auto found = std::find_if(places.begin(), places.end(), [&](const Place& place) { return place.pool == pool && place.member == member; });
+  return found == places.end() ? std::nullopt : std::optional(static_cast<MemberIndex>(found - places.begin()));
+}
+
 // HAProxy keeps no revision: who sets back a write of ours of which we have not heard makes it look as if it had never been made.
 bool Checkers::leaves_no_trace(std::size_t pool, std::size_t index, const Setting& before) {
   const auto& member = world_.pools[pool].members[index];
   auto* kept = acting();
   if (world_.pools[pool].conditional || kept == nullptr || member.before_us != before) return false;
-  for (MemberIndex each = 0; each < kept->places.size(); ++each) {
-    if (kept->places[each].pool != pool || kept->places[each].member != index) continue;
-    const auto& state = kept->rollout.members[each];
-    return state.holder == Holder::ours && state.known.setting == before && state.wanted == member.setting;
-  }
-  return false;
+  auto planned = kept->planned_as(pool, index);
+  if (!planned) return false;
+  const auto& state = kept->rollout.members[*planned];
+  return state.holder == Holder::ours && state.known.setting == before && state.wanted == member.setting;
 }
 
 void Checkers::never_overwrites_what_others_changed(std::size_t pool, std::size_t index, const Setting& before) {
@@ -97,13 +99,11 @@ void Checkers::never_puts_back_a_former_release(const Kept& kept, std::size_t po
   const auto& member = world_.pools[pool].members[index];
   const auto& rollout = kept.rollout;
   if (member.carries() == 0) return;
-  for (MemberIndex each = 0; each < rollout.members.size(); ++each) {
-    if (kept.places[each].pool != pool || kept.places[each].member != index || !rollout.plan.members[each].found) continue;
-    const auto& current = world_.hosts[member.host].current;
-    if (current == rollout.request.release.digest || world_.hosts[member.host].lost_power) continue;
-    world_.violate("never_puts_back_a_former_release",
-                   who(world_.pools[pool], member) + " missed a release, and is put back on " + current);
-  }
+  auto planned = kept.planned_as(pool, index);
+  if (!planned || !rollout.plan.members[*planned].found) return;
+  const auto& current = world_.hosts[member.host].current;
+  if (current == rollout.request.release.digest || world_.hosts[member.host].lost_power) return;
+  world_.violate("never_puts_back_a_former_release", who(world_.pools[pool], member) + " missed a release, and is put back on " + current);
 }
 
 std::map<std::size_t, const Checkers::Kept*> Checkers::stragglers() const {

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -70,6 +71,9 @@ class Checkers final : public Witness {
     bool condemned_by_us = false;
     bool rolled_back = false;  // or on its way
     bool doubted = false;      // it was held by a doubt until it was rolled back
+
+    // The plan's member that is this one in the world, if it is in the plan.
+    [[nodiscard]] std::optional<MemberIndex> planned_as(std::size_t pool, std::size_t member) const;
   };
   std::map<std::string, Kept> rollouts;
   Transitions transitions;
